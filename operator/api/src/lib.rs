@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The custom resources of `fooddelivery.dev/v1alpha1`, the rules that the API server enforces on them, and the
+//! manifests that are generated from both.
+//!
+//! The types carry shapes and bounds; [`rules`] adds what a schema cannot say (CEL, from the transition tables in
+//! `saga`); [`crds`] puts them together; [`policies`] says who may do what; [`convert`] translates to and from the
+//! domain's words. Nothing here does I/O.
+
+pub mod common;
+pub mod convert;
+pub mod crds;
+pub mod customer;
+pub mod delivery;
+pub mod order;
+pub mod payment;
+pub mod policies;
+pub mod provider;
+pub mod rider;
+pub mod rules;
+pub mod store;
+pub mod ticket;
+
+pub use common::{Condition, NameRef, OrderRef, StoreRef, Time};
+pub use customer::{Customer, CustomerSpec};
+pub use delivery::{Delivery, DeliverySpec, DeliveryStatus};
+pub use order::{Order, OrderSpec, OrderStatus};
+pub use payment::{Payment, PaymentSpec, PaymentStatus};
+pub use provider::{Dialect, PaymentProvider, PaymentProviderSpec, PaymentProviderStatus};
+pub use rider::{Rider, RiderSpec};
+pub use store::{Store, StoreSpec};
+pub use ticket::{Ticket, TicketSpec, TicketStatus};
+
+/// The API group.
+pub const GROUP: &str = "fooddelivery.dev";
+/// The version.
+pub const VERSION: &str = "v1alpha1";
+/// The operator's finalizer, on orders and payments from birth.
+pub const FINALIZER: &str = "fooddelivery.dev/saga";
+/// Set to `"true"` on an order, it stops the order where it is.
+pub const PAUSED_ANNOTATION: &str = "fooddelivery.dev/paused";
+/// The operator's namespace in the shipped manifests; providers' secrets live there.
+pub const OPERATOR_NAMESPACE: &str = "fooddelivery-system";
+/// The operator's service account in the shipped manifests.
+pub const OPERATOR_SERVICE_ACCOUNT: &str = "fooddelivery-operator";

@@ -1,6 +1,21 @@
 //! The domain of the food-delivery saga, pure.
 //!
 //! Nothing here knows of Kubernetes, of an async runtime, of a clock or of any I/O: what is to be done is decided
-//! from a snapshot and a time that the caller hands in.
+//! from a snapshot and a time that the caller hands in. The caller carries a decision out, looks again and asks
+//! again, so that a crash between any two steps loses nothing: the next decision is made from what is there.
+//!
+//! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
+//! * [`quote`]: what an order costs, from the store's menu.
+//! * [`order`], [`payment`], [`ticket`], [`delivery`]: a `decide` each.
+//! * [`provider`]: what a payment provider can answer.
 
+pub mod delivery;
+pub mod order;
+pub mod payment;
 pub mod provider;
+pub mod quote;
+pub mod table;
+pub mod ticket;
+pub mod time;
+pub mod view;
+pub mod words;

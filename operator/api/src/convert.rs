@@ -1,0 +1,219 @@
+//! Between the API's types and the domain's: the only place that knows both.
+
+use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
+use fooddelivery_saga::payment::PaymentState;
+use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
+use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, TicketSeen};
+
+use crate::common::{Condition, Item, Time};
+use crate::order::{OrderStatus, PhaseChange};
+use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine};
+use crate::{Delivery, Order, Payment, Store, Ticket};
+
+/// The longest message that a status takes.
+const MESSAGE_LIMIT: usize = 1_000;
+
+impl OrderStatus {
+    /// As the domain sees it.
+    pub fn to_state(&self) -> OrderState {
+        let history = |c: &PhaseChange| PhaseEntry { phase: c.phase.clone(), at: c.at.0 };
+        let condition = |c: &Condition| SagaCondition {
+            kind: c.type_.clone(),
+            holds: c.status == "True",
+            reason: c.reason.clone(),
+            message: c.message.clone(),
+            since: c.last_transition_time.0,
+        };
+        OrderState {
+            phase: self.phase,
+            reason: self.reason.clone().unwrap_or_default(),
+            message: self.message.clone().unwrap_or_default(),
+            total: self.total,
+            cancellation: self.cancellation,
+            history: self.history.iter().map(history).collect(),
+            deadline: self.deadline.map(|t| t.0),
+            conditions: self.conditions.iter().map(condition).collect(),
+        }
+    }
+
+    /// As it is written for the generation that was decided on.
+    pub fn from_state(state: &OrderState, generation: Option<i64>) -> Self {
+        let history = |e: &PhaseEntry| PhaseChange { phase: e.phase.clone(), at: Time(e.at) };
+        Self {
+            phase: state.phase,
+            reason: filled(&state.reason),
+            message: filled(&bounded(&state.message)),
+            total: state.total,
+            cancellation: state.cancellation,
+            history: state.history.iter().map(history).collect(),
+            deadline: state.deadline.map(Time),
+            observed_generation: generation,
+            conditions: state.conditions.iter().map(to_condition).collect(),
+        }
+    }
+}
+
+fn to_condition(c: &SagaCondition) -> Condition {
+    Condition {
+        type_: c.kind.clone(),
+        status: if c.holds { "True" } else { "False" }.into(),
+        reason: c.reason.clone(),
+        message: bounded(&c.message),
+        last_transition_time: Time(c.since),
+    }
+}
+
+impl PaymentStatus {
+    /// As the domain sees it.
+    pub fn to_state(&self) -> PaymentState {
+        PaymentState {
+            phase: self.phase,
+            reason: self.reason.clone().unwrap_or_default(),
+            message: self.message.clone().unwrap_or_default(),
+            attempt: self.attempt,
+            first_attempt_at: self.first_attempt_at.map(|t| t.0),
+            deferrals: self.deferrals,
+            next_attempt_at: self.next_attempt_at.map(|t| t.0),
+            payment_id: self.provider_payment_id.clone(),
+            provider_uid: self.provider_uid.clone(),
+            credential: self.credential_fingerprint.clone(),
+            captured: self.captured_amount,
+            refunded: self.refunded_amount,
+        }
+    }
+
+    /// As it is written for the generation that was decided on.
+    pub fn from_state(state: &PaymentState, generation: Option<i64>) -> Self {
+        Self {
+            phase: state.phase,
+            reason: filled(&state.reason),
+            message: filled(&bounded(&state.message)),
+            attempt: state.attempt,
+            first_attempt_at: state.first_attempt_at.map(Time),
+            deferrals: state.deferrals,
+            next_attempt_at: state.next_attempt_at.map(Time),
+            provider_payment_id: state.payment_id.clone(),
+            provider_uid: state.provider_uid.clone(),
+            credential_fingerprint: state.credential.clone(),
+            captured_amount: state.captured,
+            refunded_amount: state.refunded,
+            observed_generation: generation,
+        }
+    }
+}
+
+impl Order {
+    /// Its state; that of a fresh order when nothing has been written yet.
+    pub fn state(&self) -> OrderState {
+        self.status.as_ref().map(OrderStatus::to_state).unwrap_or_default()
+    }
+
+    /// Its items, for pricing.
+    pub fn ordered_items(&self) -> Vec<OrderedItem> {
+        let item = |i: &Item| OrderedItem {
+            menu_item: i.menu_item.clone(),
+            quantity: i.quantity,
+            options: i.options.clone(),
+        };
+        self.spec.items.iter().map(item).collect()
+    }
+}
+
+impl Payment {
+    /// Its state; that of a fresh payment when nothing has been written yet.
+    pub fn state(&self) -> PaymentState {
+        self.status.as_ref().map(PaymentStatus::to_state).unwrap_or_default()
+    }
+
+    /// As its order sees it.
+    pub fn seen(&self) -> PaymentSeen {
+        let state = self.state();
+        PaymentSeen {
+            desired: self.spec.desired,
+            phase: state.phase,
+            total: self.spec.quote.total,
+            reason: state.reason,
+            message: state.message,
+            deleting: self.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+impl Ticket {
+    /// As its order sees it.
+    pub fn seen(&self) -> TicketSeen {
+        TicketSeen {
+            stage: self.spec.stage,
+            reason: self.spec.reason.clone().unwrap_or_default(),
+            created_at: created_at(&self.metadata),
+            deleting: self.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+impl Delivery {
+    /// As its order sees it.
+    pub fn seen(&self) -> DeliverySeen {
+        DeliverySeen {
+            stage: self.spec.stage,
+            rider: self.spec.rider_ref.as_ref().map(|r| r.name.clone()),
+            reason: self.spec.reason.clone().unwrap_or_default(),
+            deleting: self.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+impl Store {
+    /// Its menu, for pricing.
+    pub fn menu(&self) -> Menu {
+        Menu {
+            store_uid: self.metadata.uid.clone().unwrap_or_default(),
+            open: self.spec.open && self.metadata.deletion_timestamp.is_none(),
+            minimum_order: self.spec.minimum_order,
+            items: self
+                .spec
+                .menu
+                .iter()
+                .map(|m| quote::MenuItem {
+                    name: m.name.clone(),
+                    price: m.price,
+                    available: m.available,
+                    options: m.options.iter().map(|o| (o.name.clone(), o.price)).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl From<&Quote> for PaymentQuote {
+    fn from(quote: &Quote) -> Self {
+        let line = |l: &quote::QuoteLine| QuoteLine {
+            menu_item: l.menu_item.clone(),
+            quantity: l.quantity,
+            options: l.options.clone(),
+            unit_price: l.unit_price,
+            amount: l.amount,
+        };
+        Self {
+            store_uid: quote.store_uid.clone(),
+            lines: quote.lines.iter().map(line).collect(),
+            discount: quote.discount,
+            total: quote.total,
+            currency: CURRENCY.into(),
+        }
+    }
+}
+
+/// When an object was created; the epoch when the API server has not said.
+pub fn created_at(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Timestamp {
+    metadata.creation_timestamp.as_ref().map_or(Timestamp(0), |t| Timestamp(t.0.as_millisecond()))
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().take(MESSAGE_LIMIT).collect()
+}

@@ -1,0 +1,197 @@
+//! Who may do what beyond the reach of CRD rules, which see neither the user nor the metadata: admission policies.
+//!
+//! One mutating policy stamps the finalizer on orders and payments at birth. Validating policies keep finalizers,
+//! owner references, the creation and deletion of children, operator-only stages and all status to the operator.
+
+use fooddelivery_saga::table;
+use serde_json::{Value, json};
+
+use crate::crds::{GenerateError, to_yaml};
+use crate::{FINALIZER, GROUP, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, VERSION};
+
+/// The user that the operator's service account is, in the shipped manifests.
+pub fn operator_user() -> String {
+    format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_SERVICE_ACCOUNT}")
+}
+
+/// The controllers of Kubernetes that delete on somebody's behalf, by either way of running them.
+const CLUSTER_USERS: [&str; 3] = [
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:kube-controller-manager",
+];
+
+/// A file of policies: its name and its documents.
+pub struct PolicyFile {
+    /// File name below `manifests/base/policies/`.
+    pub name: &'static str,
+    /// The manifests.
+    pub documents: Vec<Value>,
+}
+
+/// The policy that needs MutatingAdmissionPolicy (`admissionregistration.k8s.io/v1`, Kubernetes 1.36 and later), and
+/// those that any server since 1.30 has. `operators` are the users that the operator runs as.
+pub fn all(operators: &[String]) -> Vec<PolicyFile> {
+    vec![
+        PolicyFile { name: "mutating.yaml", documents: stamp() },
+        PolicyFile { name: "validating.yaml", documents: validating(operators) },
+    ]
+}
+
+/// The files as YAML: name and text.
+///
+/// # Errors
+/// [`GenerateError::Unwritable`], a mistake in this crate.
+pub fn files(operators: &[String]) -> Result<Vec<(&'static str, String)>, GenerateError> {
+    all(operators)
+        .into_iter()
+        .map(|file| {
+            let texts: Result<Vec<String>, _> = file.documents.iter().map(to_yaml).collect();
+            Ok((file.name, texts?.join("---\n")))
+        })
+        .collect()
+}
+
+fn resources(operations: &[&str], names: &[&str]) -> Value {
+    json!({ "resourceRules": [{
+        "apiGroups": [GROUP], "apiVersions": [VERSION], "operations": operations, "resources": names,
+    }]})
+}
+
+fn stamp() -> Vec<Value> {
+    let name = "fooddelivery-stamp-finalizer";
+    vec![
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicy",
+            "metadata": { "name": name },
+            "spec": {
+                "matchConstraints": resources(&["CREATE"], &["orders", "payments"]),
+                "matchConditions": [{
+                    "name": "not-stamped",
+                    "expression": format!(
+                        "!has(object.metadata.finalizers) || !('{FINALIZER}' in object.metadata.finalizers)"
+                    ),
+                }],
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "IfNeeded",
+                "mutations": [{
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": { "expression": format!(
+                        "Object{{metadata: Object.metadata{{finalizers: ['{FINALIZER}']}}}}"
+                    )},
+                }],
+            },
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": { "name": name },
+            "spec": { "policyName": name },
+        }),
+    ]
+}
+
+fn validating(operators: &[String]) -> Vec<Value> {
+    let all = ["orders", "payments", "tickets", "deliveries"];
+    let mut documents = Vec::new();
+    documents.extend(policy(
+        operators,
+        "fooddelivery-metadata",
+        &resources(&["UPDATE"], &all),
+        &[
+            check(&unchanged("finalizers"), "finalizers of orders and their children are the operator's alone"),
+            check(
+                &unchanged("ownerReferences"),
+                "ownerReferences of orders and their children are the operator's alone",
+            ),
+        ],
+    ));
+    documents.extend(policy(
+        operators,
+        "fooddelivery-children",
+        &resources(&["CREATE", "DELETE"], &["payments", "tickets", "deliveries"]),
+        &[check(
+            "variables.isOperator || (request.operation == 'DELETE' && variables.isCluster)",
+            "payments, tickets and deliveries are created and deleted by the operator alone; cancel or delete the order",
+        )],
+    ));
+    documents.extend(policy(
+        operators,
+        "fooddelivery-payments",
+        &resources(&["UPDATE"], &["payments"]),
+        &[check("variables.isOperator || object.spec == oldObject.spec", "a payment is the operator's alone")],
+    ));
+    documents.extend(stages(operators, "tickets", &table::operator_only(table::TICKET)));
+    documents.extend(stages(operators, "deliveries", &table::operator_only(table::DELIVERY)));
+    let mut statuses: Vec<String> = all.iter().map(|name| format!("{name}/status")).collect();
+    statuses.push("paymentproviders/status".into());
+    let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
+    documents.extend(policy(
+        operators,
+        "fooddelivery-status",
+        &resources(&["UPDATE"], &statuses),
+        &[check("variables.isOperator", "status is written by the operator alone")],
+    ));
+    documents
+}
+
+fn stages<T: std::fmt::Display>(operators: &[String], resource: &str, stages: &[T]) -> Vec<Value> {
+    let list: Vec<String> = stages.iter().map(|s| format!("'{s}'")).collect();
+    let list = list.join(", ");
+    let expression = format!(
+        "variables.isOperator || object.spec.stage == oldObject.spec.stage || !(object.spec.stage in [{list}])"
+    );
+    let names: Vec<String> = stages.iter().map(ToString::to_string).collect();
+    let message = format!("stage {} is set by the operator alone; cancel the order instead", names.join(" or "));
+    policy(
+        operators,
+        &format!("fooddelivery-{resource}-stages"),
+        &resources(&["UPDATE"], &[resource]),
+        &[check(&expression, &message)],
+    )
+}
+
+fn unchanged(field: &str) -> String {
+    format!(
+        "variables.isOperator || variables.isCluster || \
+         (has(object.metadata.{field}) ? object.metadata.{field} : []) == \
+         (has(oldObject.metadata.{field}) ? oldObject.metadata.{field} : [])"
+    )
+}
+
+fn check(expression: &str, message: &str) -> Value {
+    json!({ "expression": expression, "message": message, "reason": "Forbidden" })
+}
+
+fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[Value]) -> Vec<Value> {
+    let list = |users: &mut dyn Iterator<Item = &str>| {
+        let quoted: Vec<String> = users.map(|user| format!("'{user}'")).collect();
+        format!("request.userInfo.username in [{}]", quoted.join(", "))
+    };
+    vec![
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": name },
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": constraints,
+                "variables": [
+                    {
+                        "name": "isOperator",
+                        "expression": list(&mut operators.iter().map(String::as_str)),
+                    },
+                    { "name": "isCluster", "expression": list(&mut CLUSTER_USERS.into_iter()) },
+                ],
+                "validations": validations,
+            },
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": { "name": name },
+            "spec": { "policyName": name, "validationActions": ["Deny"] },
+        }),
+    ]
+}

@@ -1,0 +1,49 @@
+//! Rider: who brings food in a region.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a rider says of themselves.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "fooddelivery.dev",
+    version = "v1alpha1",
+    kind = "Rider",
+    namespaced,
+    derive = "PartialEq",
+    shortname = "rid",
+    category = "food",
+    doc = "A rider, who takes deliveries of a region.",
+    selectable = ".spec.region",
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
+    printcolumn(name = "Available", type_ = "boolean", json_path = ".spec.available"),
+    printcolumn(name = "Capacity", type_ = "integer", json_path = ".spec.capacity"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RiderSpec {
+    /// Where they ride.
+    #[schemars(length(min = 1, max = 63))]
+    pub region: String,
+    /// Whether they take deliveries now.
+    #[serde(default = "yes")]
+    #[schemars(default = "yes")]
+    pub available: bool,
+    /// How many deliveries they carry at once.
+    #[serde(default = "one")]
+    #[schemars(default = "one", range(min = 1, max = 20))]
+    pub capacity: i64,
+    /// The users who act for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub subjects: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> i64 {
+    1
+}

@@ -1,0 +1,183 @@
+//! What is to be done for an order: [`decide`] looks at a snapshot and names one next step.
+//!
+//! The order's controller carries a command out, looks again and asks again, until the answer is [`Decision::Rest`];
+//! only then the status is written, once, as a compare-and-set. So the status never runs ahead of the facts, and a
+//! crash at any point leaves something from which the same decision follows.
+
+mod ended;
+mod progress;
+mod state;
+mod undo;
+
+pub use state::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
+pub use undo::Cause;
+
+use crate::quote::{Obstacle, Quote};
+use crate::time::{Deadlines, Timestamp};
+use crate::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use crate::words::{
+    CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+};
+
+/// All that a decision about an order depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderView {
+    /// When the order was created.
+    pub created_at: Timestamp,
+    /// Whether the operator's finalizer is on it.
+    pub has_finalizer: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether its namespace is being deleted: nothing can be created there any more.
+    pub namespace_terminating: bool,
+    /// Whether a person stopped it where it is.
+    pub paused: bool,
+    /// The customer's reason, when `spec.cancellation` is set.
+    pub cancellation: Option<String>,
+    /// `spec.receiptConfirmed`.
+    pub receipt_confirmed: bool,
+    /// What to do when the provider is out of reach.
+    pub when_unavailable: WhenUnavailable,
+    /// The status as it stands.
+    pub state: OrderState,
+    /// Its payment.
+    pub payment: Child<PaymentSeen>,
+    /// Its ticket.
+    pub ticket: Child<TicketSeen>,
+    /// Its delivery.
+    pub delivery: Child<DeliverySeen>,
+    /// What came of resolving its references; `None` until [`Command::ResolveReferences`] was carried out.
+    pub quote: Option<Result<Quote, Obstacle>>,
+    /// Whether its store takes part now: `false` while it is closed or gone, so that nobody could act.
+    pub store_open: bool,
+    /// How long each phase may wait.
+    pub deadlines: Deadlines,
+    /// Since when this operator has been watching.
+    pub watching_since: Timestamp,
+}
+
+/// The answer of [`decide`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing may be done: paused, or something from a newer version.
+    HandsOff,
+    /// Do this, then look and ask again.
+    Act(Command),
+    /// All is as it should be, given this status.
+    Rest(Rest),
+}
+
+/// What remains when there is nothing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    /// The status that follows; written only when it differs.
+    pub state: OrderState,
+    /// What to tell people, once, if the status is written.
+    pub notes: Vec<Note>,
+    /// When to look again, if nothing else happens before.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One step on the order or its children.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Put the operator's finalizer on the order; before anything else.
+    AddFinalizer,
+    /// Read store, menu and provider live, and price the order.
+    ResolveReferences,
+    /// Create the payment, which is the recorded intent to charge.
+    CreatePayment(Quote),
+    /// Create the payment as a tombstone: it can never be charged, and no late create can get past it.
+    CreatePaymentTombstone,
+    /// Ask for the money back, or that it never be taken.
+    ReturnMoney,
+    /// Create the ticket as a tombstone, born Cancelled.
+    CreateTicketTombstone(String),
+    /// Move the ticket to an operator-only stage; the API server arbitrates against the store.
+    EndTicket {
+        /// `Cancelled` or `Abandoned`.
+        stage: TicketStage,
+        /// Why, for the store to read.
+        reason: String,
+    },
+    /// Create the delivery as a tombstone, born Cancelled.
+    CreateDeliveryTombstone,
+    /// Move the delivery to `Cancelled` or `Failed`.
+    EndDelivery {
+        /// `Cancelled` (unclaimed) or `Failed` (picked up, never delivered).
+        stage: DeliveryStage,
+        /// Why, for the rider to read.
+        reason: String,
+    },
+    /// Take the claim from a rider who did not pick up.
+    ReleaseClaim,
+    /// Delete a child; the order has ended and its money is where it belongs.
+    DeleteChild(ChildKind),
+    /// Let the order go; only when no child is left (checked live).
+    RemoveFinalizer,
+}
+
+/// The kinds of children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChildKind {
+    /// The delivery.
+    Delivery,
+    /// The ticket.
+    Ticket,
+    /// The payment.
+    Payment,
+}
+
+/// Names the next step for an order, or what its status should be when there is none.
+pub fn decide(view: &OrderView, now: Timestamp) -> Decision {
+    if view.paused || view.speaks_of_another_version() {
+        return Decision::HandsOff;
+    }
+    if !view.has_finalizer {
+        return if view.deleting { Decision::HandsOff } else { Decision::Act(Command::AddFinalizer) };
+    }
+    if view.has_foreign_child() {
+        return progress::wait_for_namesake(view);
+    }
+    if view.state.phase.is_terminal() {
+        return ended::decide(view, now);
+    }
+    match undo::cause(view, now) {
+        Some(cause) => undo::decide(view, &cause, now),
+        None => progress::decide(view, now),
+    }
+}
+
+impl OrderView {
+    fn speaks_of_another_version(&self) -> bool {
+        let payment = self.payment.present();
+        matches!(self.payment, Child::Unreadable)
+            || matches!(self.ticket, Child::Unreadable)
+            || matches!(self.delivery, Child::Unreadable)
+            || self.state.phase == OrderPhase::Unknown
+            || self.state.cancellation == Some(CancellationVerdict::Unknown)
+            || payment.is_some_and(|p| p.phase == PaymentPhase::Unknown || p.desired == PaymentDesired::Unknown)
+            || self.ticket.present().is_some_and(|t| t.stage == TicketStage::Unknown)
+            || self.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Unknown)
+    }
+
+    fn has_foreign_child(&self) -> bool {
+        matches!(self.payment, Child::Foreign)
+            || matches!(self.ticket, Child::Foreign)
+            || matches!(self.delivery, Child::Foreign)
+    }
+
+    /// Whether somebody wants the order undone and has had no answer yet.
+    fn cancel_is_open(&self) -> bool {
+        (self.cancellation.is_some() || self.deleting) && self.state.cancellation.is_none()
+    }
+
+    /// Whether the money is where it belongs, given that the order is being undone.
+    fn money_is_back(&self) -> bool {
+        match &self.payment {
+            Child::Absent => true,
+            Child::Present(payment) => payment.phase.is_over(),
+            Child::Foreign | Child::Unreadable => false,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! An order on its way: from its children's stages to its phase, and when it will have waited long enough.
+
+use super::state::{ConditionKind, Note, OrderState};
+use super::{Command, Decision, OrderView, Rest};
+use crate::quote::Obstacle;
+use crate::time::{Millis, RESTART_GRACE, Timestamp};
+use crate::view::Child;
+use crate::words::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
+
+pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
+    if view.payment.is_absent() && view.state.phase == OrderPhase::AwaitingPayment {
+        return match &view.quote {
+            None => Decision::Act(Command::ResolveReferences),
+            Some(Ok(quote)) => Decision::Act(Command::CreatePayment(quote.clone())),
+            Some(Err(obstacle)) => Decision::Rest(held_up(view, obstacle, now)),
+        };
+    }
+    if view.state.phase == OrderPhase::RiderAssigned
+        && due_at(view).is_some_and(|due| now >= due)
+        && view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Waiting && d.rider.is_some())
+    {
+        return Decision::Act(Command::ReleaseClaim);
+    }
+    Decision::Rest(on_its_way(view, now))
+}
+
+/// A namesake's child is still there: it is cleaned up by its own controller, and this order waits.
+pub(super) fn wait_for_namesake(view: &OrderView) -> Decision {
+    let mut state = view.state.clone();
+    let message = "an earlier order of this name is still being cleaned up; this one waits";
+    let mut notes = Vec::new();
+    if !state.phase.is_terminal() && state.reason != "NamesakeLingers" {
+        state.explain("NamesakeLingers", message);
+        notes.push(Note::warning("NamesakeLingers", message));
+    }
+    Decision::Rest(Rest { state, notes, wake_at: None })
+}
+
+/// The phase that the children's stages amount to.
+fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
+    if let Some(delivery) = view.delivery.present() {
+        match delivery.stage {
+            DeliveryStage::Delivered => {
+                let waited = view.state.phase == OrderPhase::Delivered && due_at(view).is_some_and(|due| now >= due);
+                let complete = view.receipt_confirmed || waited || view.namespace_terminating;
+                return if complete { OrderPhase::Completed } else { OrderPhase::Delivered };
+            }
+            DeliveryStage::PickedUp => return OrderPhase::PickedUp,
+            DeliveryStage::Waiting if delivery.rider.is_some() => return OrderPhase::RiderAssigned,
+            DeliveryStage::Waiting => return OrderPhase::AwaitingRider,
+            _ => {}
+        }
+    }
+    if let Some(ticket) = view.ticket.present() {
+        match ticket.stage {
+            TicketStage::Cooked => return OrderPhase::AwaitingRider,
+            TicketStage::Cooking => return OrderPhase::Cooking,
+            TicketStage::Accepted => return OrderPhase::Accepted,
+            TicketStage::Rejected => return OrderPhase::Rejected,
+            TicketStage::Pending => return OrderPhase::AwaitingStore,
+            _ => {}
+        }
+    }
+    match &view.payment {
+        Child::Present(payment) if payment.is_captured() => OrderPhase::AwaitingStore,
+        Child::Present(payment) if payment.phase == PaymentPhase::Deferred => OrderPhase::PaymentDeferred,
+        _ => view.state.phase,
+    }
+}
+
+fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
+    let mut state = view.state.clone();
+    let mut notes = Vec::new();
+    state.move_to(target(view, now), now);
+    if let Some(payment) = view.payment.present() {
+        state.total = Some(payment.total);
+        if payment.is_captured() {
+            state.set(ConditionKind::Paid, true, "Captured", "", now);
+        } else {
+            explain_payment(view, &mut state, &mut notes, now);
+        }
+    }
+    if view.cancel_is_open() {
+        refuse(view, &mut state, &mut notes);
+    }
+    match state.phase {
+        OrderPhase::Rejected => reject(view, &mut state, &mut notes, now),
+        OrderPhase::Completed => complete(&mut state, now),
+        _ => {}
+    }
+    let due = due_at(&OrderView { state: state.clone(), ..view.clone() });
+    if state.phase != view.state.phase {
+        state.deadline = due;
+    }
+    let wake_at = due.filter(|_| !state.phase.is_terminal());
+    Rest { state, notes, wake_at }
+}
+
+/// Why the money is not in yet, said where the customer looks.
+fn explain_payment(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: Timestamp) {
+    let Some(payment) = view.payment.present() else { return };
+    if state.phase != OrderPhase::AwaitingPayment && state.phase != OrderPhase::PaymentDeferred {
+        return;
+    }
+    if payment.reason.is_empty() {
+        // What the payment is doing now is known in a moment: not worth a write of its own.
+        state.total = view.state.total;
+        return;
+    }
+    if view.state.reason != payment.reason {
+        notes.push(Note::warning(&payment.reason, payment.message.clone()));
+    }
+    state.explain(&payment.reason, &payment.message);
+    state.set(ConditionKind::Paid, false, &payment.reason, &payment.message, now);
+}
+
+fn refuse(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>) {
+    let rejected = view.ticket.present().is_some_and(|t| t.stage == TicketStage::Rejected);
+    if rejected {
+        state.cancellation = Some(CancellationVerdict::Accepted);
+        return;
+    }
+    state.cancellation = Some(CancellationVerdict::Refused);
+    let message = "cooking has started: the order can no longer be cancelled and goes on";
+    state.explain("CancelRefused", message);
+    notes.push(Note::warning("CancelRefused", message));
+}
+
+fn reject(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: Timestamp) {
+    let why = view.ticket.present().map(|t| t.reason.clone()).filter(|r| !r.is_empty());
+    let message = why.unwrap_or_else(|| "the store gave no reason".into());
+    state.explain("RejectedByStore", &message);
+    notes.push(Note::warning("RejectedByStore", message));
+    super::undo::close(state, view, false, now);
+}
+
+fn complete(state: &mut OrderState, now: Timestamp) {
+    state.set(ConditionKind::Completed, true, "Completed", "", now);
+    state.set(ConditionKind::Settled, true, "MoneyCaptured", "", now);
+    state.set(ConditionKind::Ended, true, "Completed", "", now);
+}
+
+/// Something is missing that may still be applied: say what, and wait for it until the deadline.
+fn held_up(view: &OrderView, obstacle: &Obstacle, now: Timestamp) -> Rest {
+    let mut state = view.state.clone();
+    let mut notes = Vec::new();
+    if state.reason != obstacle.reason || state.message != obstacle.message {
+        state.explain(obstacle.reason, &obstacle.message);
+        notes.push(Note::warning(obstacle.reason, obstacle.message.clone()));
+    }
+    state.set(ConditionKind::Paid, false, obstacle.reason, &obstacle.message, now);
+    let wake_at = due_at(view);
+    state.deadline = wake_at;
+    Rest { state, notes, wake_at }
+}
+
+/// When the present phase has lasted too long. `None` while it may last for ever, or nobody could act.
+pub(super) fn due_at(view: &OrderView) -> Option<Timestamp> {
+    let deadlines = &view.deadlines;
+    let since = view.state.phase_since(view.created_at);
+    let (since, span): (Timestamp, Millis) = match view.state.phase {
+        OrderPhase::AwaitingPayment => {
+            let waits_for_store = view.state.reason == "StoreClosed";
+            if waits_for_store {
+                return None;
+            }
+            (since, deadlines.payment)
+        }
+        OrderPhase::PaymentDeferred => (since, deadlines.deferral),
+        OrderPhase::AwaitingStore => {
+            let ticket = view.ticket.present().filter(|_| view.store_open)?;
+            (since.max(ticket.created_at), deadlines.acceptance)
+        }
+        OrderPhase::Accepted | OrderPhase::Cooking => (since, deadlines.cooking),
+        OrderPhase::AwaitingRider => {
+            view.delivery.present()?;
+            (since, deadlines.rider)
+        }
+        OrderPhase::RiderAssigned => (since, deadlines.pickup),
+        OrderPhase::PickedUp => (since, deadlines.delivery),
+        OrderPhase::Delivered => (since, deadlines.confirmation),
+        _ => return None,
+    };
+    Some((since + span).max(view.watching_since + RESTART_GRACE))
+}
+
+impl OrderState {
+    /// Whether the status says anything that the object's schema default does not.
+    pub fn is_untouched(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,156 @@
+//! What the store's side of the operator does: put paid orders into the store's queue, accept on the store's behalf
+//! where it wants that, mirror the stage into status, and clear away tickets whose order is gone.
+
+use crate::view::{Child, PaymentSeen};
+use crate::words::{Acceptance, OrderPhase, TicketStage};
+
+/// The order behind a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderSeen {
+    /// It is there.
+    Present {
+        /// Where it stands.
+        phase: OrderPhase,
+        /// Whether somebody wants it undone and has not been refused.
+        cancel_wanted: bool,
+    },
+    /// It is not in the cache; whether it is really gone has not been read.
+    Missing,
+    /// It is gone (read live), and no payment of it is left.
+    Gone,
+}
+
+/// All that a decision about a ticket depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketView {
+    /// Its order.
+    pub order: OrderSeen,
+    /// The order's payment.
+    pub payment: Child<PaymentSeen>,
+    /// The ticket's stage and the stage that its status shows, when there is one.
+    pub ticket: Child<(TicketStage, TicketStage)>,
+    /// How the store takes tickets; `None` when there is no such store.
+    pub acceptance: Option<Acceptance>,
+    /// Whether a person stopped the order.
+    pub paused: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+/// What to do for a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing.
+    Rest,
+    /// Put the order into the store's queue.
+    Create,
+    /// Accept on the store's behalf.
+    Accept,
+    /// Show this stage in status. It may lag, so that steps that pass quickly need one write.
+    Mirror(TicketStage),
+    /// Find out whether the order is really gone.
+    CheckOrder,
+    /// Clear the ticket away.
+    Delete,
+}
+
+/// Names the next step for a ticket.
+pub fn decide(view: &TicketView) -> Decision {
+    if view.paused || view.deleting {
+        return Decision::Rest;
+    }
+    let (stage, shown) = match &view.ticket {
+        Child::Absent => return if may_create(view) { Decision::Create } else { Decision::Rest },
+        Child::Foreign | Child::Unreadable => return Decision::Rest,
+        Child::Present(stages) => *stages,
+    };
+    match view.order {
+        OrderSeen::Missing => return Decision::CheckOrder,
+        OrderSeen::Gone => return Decision::Delete,
+        OrderSeen::Present { cancel_wanted, .. } => {
+            let automatic = view.acceptance == Some(Acceptance::Automatic);
+            if automatic && stage == TicketStage::Pending && !cancel_wanted {
+                return Decision::Accept;
+            }
+        }
+    }
+    if stage != shown && stage != TicketStage::Unknown {
+        return Decision::Mirror(stage);
+    }
+    Decision::Rest
+}
+
+/// No ticket before the money is in; none for an order that somebody wants undone.
+fn may_create(view: &TicketView) -> bool {
+    let wanted = matches!(
+        view.order,
+        OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: false }
+    );
+    wanted && view.payment.present().is_some_and(PaymentSeen::is_captured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{PaymentDesired, PaymentPhase};
+
+    fn paid() -> PaymentSeen {
+        PaymentSeen {
+            desired: PaymentDesired::Captured,
+            phase: PaymentPhase::Captured,
+            total: 1,
+            reason: String::new(),
+            message: String::new(),
+            deleting: false,
+        }
+    }
+
+    fn view() -> TicketView {
+        TicketView {
+            order: OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: false },
+            payment: Child::Present(paid()),
+            ticket: Child::Absent,
+            acceptance: Some(Acceptance::Manual),
+            paused: false,
+            deleting: false,
+        }
+    }
+
+    #[test]
+    fn a_paid_order_gets_a_ticket_and_no_other_does() {
+        assert_eq!(decide(&view()), Decision::Create);
+        for phase in OrderPhase::ALL.iter().filter(|p| **p != OrderPhase::AwaitingStore) {
+            let order = OrderSeen::Present { phase: *phase, cancel_wanted: false };
+            assert_eq!(decide(&TicketView { order, ..view() }), Decision::Rest, "{phase}");
+        }
+        for phase in PaymentPhase::ALL.iter().filter(|p| **p != PaymentPhase::Captured) {
+            let payment = Child::Present(PaymentSeen { phase: *phase, ..paid() });
+            assert_eq!(decide(&TicketView { payment, ..view() }), Decision::Rest, "{phase}");
+        }
+        let going_back = Child::Present(PaymentSeen { desired: PaymentDesired::Refunded, ..paid() });
+        assert_eq!(decide(&TicketView { payment: going_back, ..view() }), Decision::Rest);
+    }
+
+    #[test]
+    fn an_order_that_is_to_be_cancelled_gets_none() {
+        let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
+        assert_eq!(decide(&TicketView { order, ..view() }), Decision::Rest);
+    }
+
+    #[test]
+    fn a_store_that_accepts_by_itself_has_it_done_unless_the_customer_wants_out() {
+        let ticket = Child::Present((TicketStage::Pending, TicketStage::Pending));
+        let automatic = TicketView { ticket, acceptance: Some(Acceptance::Automatic), ..view() };
+        assert_eq!(decide(&automatic), Decision::Accept);
+        let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
+        assert_eq!(decide(&TicketView { order, ..automatic }), Decision::Rest);
+    }
+
+    #[test]
+    fn an_orphan_goes_only_after_a_live_look() {
+        let ticket = Child::Present((TicketStage::Cooking, TicketStage::Cooking));
+        let missing = TicketView { ticket, order: OrderSeen::Missing, ..view() };
+        assert_eq!(decide(&missing), Decision::CheckOrder);
+        assert_eq!(decide(&TicketView { order: OrderSeen::Gone, ..missing }), Decision::Delete);
+    }
+}

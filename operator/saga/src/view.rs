@@ -1,0 +1,90 @@
+//! What one controller sees of another's object: as little as its decisions need.
+
+use crate::time::Timestamp;
+use crate::words::{DeliveryStage, PaymentDesired, PaymentPhase, TicketStage};
+
+/// A child of an order, found under the order's name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Child<T> {
+    /// There is none.
+    #[default]
+    Absent,
+    /// One exists under this name, but belongs to an earlier order: it is waited for, never adopted.
+    Foreign,
+    /// It cannot be read (a malformed object, or a word from a newer version): hands off.
+    Unreadable,
+    /// It is this order's own.
+    Present(T),
+}
+
+impl<T> Child<T> {
+    /// The child, if it is there and this order's own.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(child) => Some(child),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing at all stands under the name.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// A payment, as the order sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentSeen {
+    /// What the order asked for.
+    pub desired: PaymentDesired,
+    /// Where the money stands.
+    pub phase: PaymentPhase,
+    /// The frozen total, in the currency's smallest unit.
+    pub total: i64,
+    /// Why it stands there, in one word; empty when all is well.
+    pub reason: String,
+    /// The same as a sentence.
+    pub message: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl PaymentSeen {
+    /// Whether the money is in and meant to stay.
+    pub fn is_captured(&self) -> bool {
+        self.phase == PaymentPhase::Captured && self.desired == PaymentDesired::Captured
+    }
+}
+
+/// A ticket, as the order sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketSeen {
+    /// How far the store is.
+    pub stage: TicketStage,
+    /// The store's or the operator's reason for ending it; empty when there is none.
+    pub reason: String,
+    /// When it came into the store's queue.
+    pub created_at: Timestamp,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl TicketSeen {
+    /// Whether the store has begun to cook: from here on a cancel is refused.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.stage, TicketStage::Cooking | TicketStage::Cooked)
+    }
+}
+
+/// A delivery, as the order sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliverySeen {
+    /// How far it is.
+    pub stage: DeliveryStage,
+    /// The rider who took it.
+    pub rider: Option<String>,
+    /// The rider's or the operator's reason for its failing; empty when there is none.
+    pub reason: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}

@@ -1,0 +1,553 @@
+//! The world of `world.rs`: what the API server, the provider and the actors would do, in memory.
+#![allow(missing_docs, unreachable_pub)]
+
+use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
+use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, Refusal, RefundOutcome,
+};
+use fooddelivery_saga::quote::Quote;
+use fooddelivery_saga::table;
+use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
+use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
+use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use fooddelivery_saga::words::{
+    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+};
+use fooddelivery_saga::{delivery, words::CancellationVerdict};
+
+const TOTAL: i64 = 10_000;
+
+/// Something that happens to the world.
+#[derive(Debug, Clone, Copy)]
+pub enum Event {
+    ReconcileOrder,
+    /// With how the provider behaves this time.
+    ReconcilePayment(u8),
+    ReconcileTicket,
+    ReconcileDelivery,
+    Cancel,
+    Delete,
+    StoreMoves(usize),
+    RiderMoves(usize),
+    RiderClaims,
+    RiderGivesBack,
+    Confirm,
+    TimePasses(i64),
+    NamespaceGoes,
+    OperatorRestarts,
+}
+
+struct Payment {
+    desired: PaymentDesired,
+    total: i64,
+    state: PaymentState,
+    deleting: bool,
+}
+
+/// The world.
+pub struct World {
+    now: Timestamp,
+    watching_since: Timestamp,
+    order: Option<OrderState>,
+    finalizer: bool,
+    deleting: bool,
+    terminating: bool,
+    cancel: bool,
+    confirmed: bool,
+    when_unavailable: WhenUnavailable,
+    payment: Option<Payment>,
+    ticket: Option<TicketSeen>,
+    delivery: Option<DeliverySeen>,
+    /// The answer that is kept under the idempotency key of the charge.
+    first_answer: Option<ChargeOutcome>,
+    paid_before_ticket: bool,
+    ended_as: Option<OrderPhase>,
+    pub captures: u32,
+    pub captured: i64,
+    pub refunded: i64,
+    pub order_status_writes: u32,
+    pub payment_status_writes: u32,
+}
+
+impl World {
+    pub fn new(defers: bool) -> Self {
+        Self {
+            now: Timestamp(1_000_000),
+            watching_since: Timestamp(0),
+            order: Some(OrderState::default()),
+            finalizer: true,
+            deleting: false,
+            terminating: false,
+            cancel: false,
+            confirmed: false,
+            when_unavailable: if defers { WhenUnavailable::Defer } else { WhenUnavailable::Fail },
+            payment: None,
+            ticket: None,
+            delivery: None,
+            first_answer: None,
+            paid_before_ticket: true,
+            ended_as: None,
+            captures: 0,
+            captured: 0,
+            refunded: 0,
+            order_status_writes: 0,
+            payment_status_writes: 0,
+        }
+    }
+
+    pub fn phase(&self) -> OrderPhase {
+        self.order.as_ref().map_or(OrderPhase::Unknown, |o| o.phase)
+    }
+
+    pub fn reason(&self) -> String {
+        self.order.as_ref().map(|o| o.reason.clone()).unwrap_or_default()
+    }
+
+    pub fn verdict(&self) -> Option<&'static str> {
+        self.order.as_ref()?.cancellation.map(CancellationVerdict::as_str)
+    }
+
+    pub fn ticket_stage(&self) -> Option<TicketStage> {
+        self.ticket.as_ref().map(|t| t.stage)
+    }
+
+    pub fn payment_desired(&self) -> Option<PaymentDesired> {
+        self.payment.as_ref().map(|p| p.desired)
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.order.is_none() && self.payment.is_none() && self.ticket.is_none() && self.delivery.is_none()
+    }
+
+    pub fn happen(&mut self, event: Event) {
+        match event {
+            Event::ReconcileOrder => self.reconcile_order(),
+            Event::ReconcilePayment(weather) => self.reconcile_payment(weather),
+            Event::ReconcileTicket => self.reconcile_ticket(),
+            Event::ReconcileDelivery => self.reconcile_delivery(),
+            Event::Cancel => self.cancel = true,
+            Event::Delete => self.deleting = true,
+            Event::StoreMoves(n) => {
+                if let Some(stage) = TicketStage::ALL.get(n).copied() {
+                    self.store_moves_to(stage);
+                }
+            }
+            Event::RiderMoves(n) => self.rider_moves(n),
+            Event::RiderClaims => self.claim(Some("r1".into())),
+            Event::RiderGivesBack => self.claim(None),
+            Event::Confirm => self.confirmed |= self.phase() == OrderPhase::Delivered,
+            Event::TimePasses(ms) => self.now = self.now + Millis(ms),
+            Event::NamespaceGoes => {
+                self.terminating = true;
+                self.deleting = true;
+                self.ticket = None;
+                self.delivery = None;
+            }
+            Event::OperatorRestarts => self.watching_since = self.now,
+        }
+    }
+
+    pub fn store_moves_to(&mut self, stage: TicketStage) {
+        let operator_only = table::operator_only(table::TICKET).contains(&stage);
+        if let Some(ticket) = &mut self.ticket
+            && table::allows(table::TICKET, ticket.stage, stage)
+            && !operator_only
+        {
+            ticket.stage = stage;
+        }
+    }
+
+    fn rider_moves(&mut self, n: usize) {
+        let Some(delivery) = &mut self.delivery else { return };
+        let steps: Vec<DeliveryStage> = table::next(table::DELIVERY, delivery.stage)
+            .into_iter()
+            .filter(|s| !table::operator_only(table::DELIVERY).contains(s))
+            .collect();
+        if let Some(stage) = steps.get(n % steps.len().max(1))
+            && delivery.rider.is_some()
+        {
+            delivery.stage = *stage;
+        }
+    }
+
+    fn claim(&mut self, rider: Option<String>) {
+        if let Some(delivery) = &mut self.delivery
+            && delivery.stage == DeliveryStage::Waiting
+            && (delivery.rider.is_none() || rider.is_none())
+        {
+            delivery.rider = rider;
+        }
+    }
+
+    fn payment_seen(&self) -> Child<PaymentSeen> {
+        self.payment.as_ref().map_or(Child::Absent, |p| {
+            Child::Present(PaymentSeen {
+                desired: p.desired,
+                phase: p.state.phase,
+                total: p.total,
+                reason: p.state.reason.clone(),
+                message: p.state.message.clone(),
+                deleting: p.deleting,
+            })
+        })
+    }
+
+    fn order_view(&self, state: OrderState) -> OrderView {
+        OrderView {
+            created_at: Timestamp(1_000_000),
+            has_finalizer: self.finalizer,
+            deleting: self.deleting,
+            namespace_terminating: self.terminating,
+            paused: false,
+            cancellation: self.cancel.then(|| "changed my mind".into()),
+            receipt_confirmed: self.confirmed,
+            when_unavailable: self.when_unavailable,
+            state,
+            payment: self.payment_seen(),
+            ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
+            delivery: self.delivery.clone().map_or(Child::Absent, Child::Present),
+            quote: None,
+            store_open: true,
+            deadlines: Deadlines::default(),
+            watching_since: self.watching_since,
+        }
+    }
+
+    /// One decision and its effect: the operator may stop after any of them.
+    fn reconcile_order(&mut self) {
+        let Some(state) = self.order.clone() else { return };
+        let mut view = self.order_view(state.clone());
+        let mut decision = order::decide(&view, self.now);
+        if decision == order::Decision::Act(Command::ResolveReferences) {
+            view.quote = Some(Ok(Quote { total: TOTAL, ..Quote::nothing() }));
+            decision = order::decide(&view, self.now);
+        }
+        match decision {
+            order::Decision::HandsOff => {}
+            order::Decision::Act(command) => self.act(command),
+            order::Decision::Rest(rest) => {
+                if rest.state != state {
+                    self.order_status_writes += 1;
+                    self.order = Some(rest.state);
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, command: Command) {
+        match command {
+            Command::AddFinalizer => self.finalizer = true,
+            Command::ResolveReferences => unreachable!("answered above"),
+            Command::CreatePayment(quote) => self.create_payment(quote.total, PaymentDesired::Captured),
+            Command::CreatePaymentTombstone => self.create_payment(0, PaymentDesired::Refunded),
+            Command::ReturnMoney => {
+                if let Some(p) = &mut self.payment {
+                    p.desired = PaymentDesired::Refunded;
+                }
+            }
+            Command::CreateTicketTombstone(reason) => {
+                assert!(self.ticket.is_none() && !self.terminating);
+                self.ticket = Some(TicketSeen {
+                    stage: TicketStage::Cancelled,
+                    reason,
+                    created_at: self.now,
+                    deleting: false,
+                });
+            }
+            Command::EndTicket { stage, reason } => {
+                if let Some(t) = &mut self.ticket {
+                    assert!(table::allows(table::TICKET, t.stage, stage), "{} to {stage}", t.stage);
+                    t.stage = stage;
+                    t.reason = reason;
+                }
+            }
+            Command::CreateDeliveryTombstone => self.create_delivery(DeliveryStage::Cancelled),
+            Command::EndDelivery { stage, .. } => {
+                if let Some(d) = &mut self.delivery {
+                    assert!(table::allows(table::DELIVERY, d.stage, stage), "{} to {stage}", d.stage);
+                    d.stage = stage;
+                }
+            }
+            Command::ReleaseClaim => self.claim(None),
+            Command::DeleteChild(order::ChildKind::Delivery) => self.delivery = None,
+            Command::DeleteChild(order::ChildKind::Ticket) => self.ticket = None,
+            Command::DeleteChild(order::ChildKind::Payment) => {
+                if let Some(p) = &mut self.payment {
+                    p.deleting = true;
+                }
+            }
+            Command::RemoveFinalizer => {
+                assert!(self.payment.is_none(), "an order never leaves its payment behind");
+                self.order = None;
+            }
+        }
+    }
+
+    fn create_payment(&mut self, total: i64, desired: PaymentDesired) {
+        assert!(self.payment.is_none() && !self.terminating);
+        self.payment = Some(Payment { desired, total, state: PaymentState::default(), deleting: false });
+    }
+
+    fn create_delivery(&mut self, stage: DeliveryStage) {
+        assert!(self.delivery.is_none());
+        self.delivery = Some(DeliverySeen { stage, rider: None, reason: String::new(), deleting: false });
+    }
+
+    fn order_seen(&self) -> OrderSeen {
+        match &self.order {
+            None => OrderSeen::Gone,
+            Some(state) => OrderSeen::Present {
+                phase: state.phase,
+                cancel_wanted: (self.cancel || self.deleting) && state.cancellation.is_none(),
+            },
+        }
+    }
+
+    fn reconcile_ticket(&mut self) {
+        let view = TicketView {
+            order: self.order_seen(),
+            payment: self.payment_seen(),
+            ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
+            acceptance: Some(Acceptance::Manual),
+            paused: false,
+            deleting: false,
+        };
+        match ticket::decide(&view) {
+            ticket::Decision::Create if !self.terminating => {
+                self.paid_before_ticket &= self.captures == 1 && self.refunded == 0;
+                self.ticket = Some(TicketSeen {
+                    stage: TicketStage::Pending,
+                    reason: String::new(),
+                    created_at: self.now,
+                    deleting: false,
+                });
+            }
+            ticket::Decision::Delete => self.ticket = None,
+            _ => {}
+        }
+    }
+
+    fn reconcile_delivery(&mut self) {
+        let view = delivery::DeliveryView {
+            order: self.order_seen(),
+            payment: self.payment_seen(),
+            ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
+            delivery: self.delivery.as_ref().map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
+            paused: false,
+            deleting: false,
+        };
+        match delivery::decide(&view) {
+            delivery::Decision::Create if !self.terminating => self.create_delivery(DeliveryStage::Waiting),
+            delivery::Decision::Delete => self.delivery = None,
+            _ => {}
+        }
+    }
+
+    /// A whole reconcile of the payment, in which the provider behaves as `weather` says; it may be cut short.
+    fn reconcile_payment(&mut self, weather: u8) {
+        let Some(payment) = &self.payment else { return };
+        let mut view = PaymentView {
+            has_finalizer: true,
+            deleting: payment.deleting,
+            paused: false,
+            desired: payment.desired,
+            total: payment.total,
+            currency: "KRW".into(),
+            order_id: "o1".into(),
+            when_unavailable: self.when_unavailable,
+            state: payment.state.clone(),
+            order_in_cache: self.order.is_some(),
+            answers: payment::Answers::default(),
+        };
+        for _ in 0..12 {
+            match payment::decide(&view, self.now) {
+                payment::Decision::Write(state) => {
+                    self.write_payment(&mut view, *state);
+                    if weather == 9 {
+                        return; // crashed right after the write
+                    }
+                }
+                payment::Decision::Act(command) => {
+                    if self.answer(&mut view, command, weather).is_none() {
+                        return;
+                    }
+                    if weather == 8 {
+                        return; // crashed right after the call
+                    }
+                }
+                _ => return,
+            }
+        }
+        panic!("the payment's decisions do not come to rest: {view:?}");
+    }
+
+    fn write_payment(&mut self, view: &mut PaymentView, state: PaymentState) {
+        let from = view.state.phase;
+        assert!(from == state.phase || table::allows(table::PAYMENT, from, state.phase), "{from} to {}", state.phase);
+        self.payment_status_writes += 1;
+        let fresh = view.state.attempt == 0 && state.attempt == 1;
+        if let Some(p) = &mut self.payment {
+            p.state = state.clone();
+        }
+        view.state = state;
+        view.answers =
+            payment::Answers { order: view.answers.order, intent_is_fresh: fresh, ..Default::default() };
+    }
+
+    fn answer(&mut self, view: &mut PaymentView, command: payment::Command, weather: u8) -> Option<()> {
+        match command {
+            payment::Command::AddFinalizer => return None,
+            payment::Command::CheckOrder => view.answers.order = Some(self.standing()),
+            payment::Command::CheckAccess => {
+                view.answers.access =
+                    Some(Access::Ready { provider_uid: "p".into(), credential: "c".into() });
+            }
+            payment::Command::LookUp => view.answers.look_up = Some(self.look_up(weather)),
+            payment::Command::Charge => view.answers.charge = Some(self.charge(weather)),
+            payment::Command::Refund(amount) => view.answers.refund = Some(self.refund(amount, weather)),
+            payment::Command::WantMoneyBack => {
+                self.payment.as_mut()?.desired = PaymentDesired::Refunded;
+                return None;
+            }
+            payment::Command::Delete => {
+                self.payment.as_mut()?.deleting = true;
+                return None;
+            }
+            payment::Command::RemoveFinalizer => {
+                self.payment = None;
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn standing(&self) -> OrderStanding {
+        match &self.order {
+            None => {
+                OrderStanding::Gone { store_has_begun: self.ticket.as_ref().is_some_and(TicketSeen::has_begun) }
+            }
+            Some(o) if o.phase.is_terminal() => OrderStanding::Ended,
+            Some(o) if o.phase == OrderPhase::Cancelling => OrderStanding::Undoing,
+            Some(o) if (self.cancel || self.deleting) && o.cancellation.is_none() => OrderStanding::Undoing,
+            Some(_) => OrderStanding::Wants,
+        }
+    }
+
+    fn provider_payment(&self) -> ProviderPayment {
+        ProviderPayment {
+            payment_id: "pk".into(),
+            order_id: "o1".into(),
+            amount: TOTAL,
+            refunded: self.refunded,
+            currency: "KRW".into(),
+            status: if self.captures > 0 { ProviderStatus::Captured } else { ProviderStatus::Open },
+        }
+    }
+
+    fn look_up(&self, weather: u8) -> LookUpOutcome {
+        match weather {
+            1 | 4 => LookUpOutcome::Failed("time-out".into()),
+            _ if self.captures == 0 => LookUpOutcome::NotFound,
+            _ => LookUpOutcome::Found(self.provider_payment()),
+        }
+    }
+
+    /// The provider keeps its first final answer under the key, as providers do.
+    fn charge(&mut self, weather: u8) -> ChargeOutcome {
+        if weather == 1 {
+            return ChargeOutcome::NotSent("connection refused".into());
+        }
+        if weather == 2 {
+            return ChargeOutcome::Unknown("time-out before the money moved".into());
+        }
+        if self.first_answer.is_none() {
+            self.first_answer = Some(if weather == 3 {
+                ChargeOutcome::Refused(Refusal { code: "REJECT".into(), message: "no".into() })
+            } else {
+                self.captures += 1;
+                self.captured += TOTAL;
+                ChargeOutcome::Captured(self.provider_payment())
+            });
+        }
+        match (weather, self.first_answer.clone()) {
+            (4 | 5, _) => ChargeOutcome::Unknown("connection dropped after the money moved".into()),
+            (6, _) => ChargeOutcome::InProgress,
+            (_, Some(answer)) => answer,
+            (_, None) => ChargeOutcome::InProgress,
+        }
+    }
+
+    fn refund(&mut self, amount: i64, weather: u8) -> RefundOutcome {
+        match weather {
+            1 => return RefundOutcome::NotSent("connection refused".into()),
+            2 => return RefundOutcome::Unknown("time-out".into()),
+            _ => {}
+        }
+        if self.refunded == 0 {
+            self.refunded += amount;
+        } else if weather == 7 {
+            return RefundOutcome::AlreadyRefunded;
+        }
+        if weather == 4 {
+            return RefundOutcome::Unknown("connection dropped after the money moved".into());
+        }
+        RefundOutcome::Refunded(self.provider_payment())
+    }
+
+    /// The operator works in fair weather until nothing changes any more.
+    pub fn operate(&mut self) {
+        for _ in 0..40 {
+            self.operate_once();
+        }
+    }
+
+    pub fn operate_once(&mut self) {
+        self.reconcile_order();
+        self.reconcile_payment(0);
+        self.reconcile_ticket();
+        self.reconcile_delivery();
+    }
+
+    /// Fair weather and enough time for every deadline.
+    pub fn settle(&mut self) {
+        for _ in 0..16 {
+            self.operate();
+            self.now = self.now + Millis(25 * 3_600_000);
+        }
+        self.operate();
+    }
+
+    /// What must hold at every moment.
+    pub fn check(&mut self) {
+        assert!(self.captures <= 1, "at most one capture");
+        assert!(self.refunded <= self.captured, "refunds never above captures");
+        assert!(self.paid_before_ticket, "no ticket before the money is in");
+        if self.phase() == OrderPhase::Cancelled {
+            assert_eq!(self.refunded, self.captured, "cancelled means that the money is back");
+        }
+        if let Some(ended) = self.ended_as.filter(|_| self.order.is_some()) {
+            assert_eq!(self.phase(), ended, "terminal means terminal");
+        }
+        if self.phase().is_terminal() {
+            self.ended_as = Some(self.phase());
+        }
+        if self.phase() == OrderPhase::Completed {
+            assert_eq!((self.captures, self.refunded), (1, 0), "a completed order is paid");
+        }
+    }
+
+    /// What must hold when everything has come to rest.
+    pub fn check_end(&self) {
+        let Some(order) = &self.order else {
+            assert!(self.is_gone(), "an order that is gone leaves nothing behind");
+            return;
+        };
+        assert!(order.phase.is_terminal(), "everything comes to an end: {order:?}");
+        assert!(!self.deleting, "a deleted order goes in the end: {order:?}");
+        assert!(order.holds(order::ConditionKind::Ended) && order.holds(order::ConditionKind::Settled));
+        let due_back = order.phase != OrderPhase::Completed;
+        assert_eq!(self.refunded, if due_back { self.captured } else { 0 });
+        assert!(self.payment.as_ref().is_none_or(|p| p.state.phase != PaymentPhase::NeedsReview));
+    }
+}

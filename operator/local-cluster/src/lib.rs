@@ -1,1 +1,38 @@
-//! Placeholder.
+//! A real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager 1.36) on this
+//! machine, without root and without containers, for the demo and the tests.
+//!
+//! - [`Binaries`] finds the programs (`KUBEBUILDER_ASSETS`, else a cache) or builds them once from
+//!   pinned Go modules;
+//! - [`LocalCluster`] starts, restarts and stops them, every file under one directory;
+//! - [`Cluster`] is either that or a cluster which is there already, reached through a kubeconfig;
+//! - [`spawn_with_parent`] starts any other process so that it dies together with this one.
+//!
+//! Everything works from blocking code (`…_blocking`) and from async code under tokio.
+//!
+//! This crate knows nothing of the operator and its resources, and has no Kubernetes client: it
+//! hands out a kubeconfig and a kubectl.
+
+mod binaries;
+mod build;
+mod cluster;
+mod dir;
+mod flags;
+mod go;
+mod kubeconfig;
+mod local;
+mod pki;
+mod ports;
+mod probe;
+mod process;
+mod progress;
+
+pub use binaries::{Binaries, BinariesError, BinarySource};
+pub use build::BuildError;
+pub use cluster::{Cluster, ExistingCluster};
+pub use dir::DirError;
+pub use go::GoError;
+pub use local::{ClusterError, LocalCluster, Options, Shutdown};
+pub use pki::PkiError;
+pub use probe::ProbeError;
+pub use process::{ManagedProcess, ProcessError, ProcessSpec, find_in_path, spawn_with_parent};
+pub use progress::Progress;

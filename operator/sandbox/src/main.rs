@@ -1,2 +1,30 @@
-//! Placeholder.
-fn main() {}
+//! The sandbox as a process of its own: reads the options, serves until SIGTERM or SIGINT.
+
+use std::io::Write;
+
+use anyhow::Context;
+use clap::Parser;
+use fooddelivery_sandbox::{Config, serve};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Standard output carries the address line alone, so that a script can read it.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let handle = serve(config).await?;
+    writeln!(std::io::stdout(), "sandbox: listening on {}", handle.url())
+        .context("cannot print the address")?;
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    handle.shutdown().await;
+    Ok(())
+}

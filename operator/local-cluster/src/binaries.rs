@@ -1,0 +1,411 @@
+//! Finds the programs of the control plane: in `KUBEBUILDER_ASSETS`, else in a cache, else builds
+//! them into that cache, once, however many processes ask at the same time.
+//!
+//! A cache entry is complete or absent: it is built next to its place and renamed into it.
+
+use std::env;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::build::{BuildError, Part, build, cache_key};
+use crate::go::Go;
+use crate::process::find_in_path;
+use crate::progress::Progress;
+
+/// How often another process's lock is tried.
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// Why the programs are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum BinariesError {
+    /// `KUBEBUILDER_ASSETS` names a directory that lacks a program.
+    #[error("KUBEBUILDER_ASSETS is {}, but there is no executable {missing} in it", assets.display())]
+    Assets {
+        /// The directory.
+        assets: PathBuf,
+        /// The program.
+        missing: &'static str,
+    },
+    /// None of the variables that say where a cache may be is set.
+    #[error("there is no place for a cache: none of FOODDELIVERY_CACHE, XDG_CACHE_HOME and HOME is set")]
+    NoCacheDir,
+    /// The cache cannot be written or locked.
+    #[error("the cache cannot be used: {}: {source}", path.display())]
+    Cache {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The programs had to be built and could not be.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// The programs of a control plane, as absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binaries {
+    /// The etcd server.
+    pub etcd: PathBuf,
+    /// The API server.
+    pub kube_apiserver: PathBuf,
+    /// The controller manager; `KUBEBUILDER_ASSETS` rarely has one.
+    pub kube_controller_manager: Option<PathBuf>,
+    /// The command-line client.
+    pub kubectl: PathBuf,
+}
+
+impl Binaries {
+    /// As the environment says ([`BinarySource::from_env`]). Blocks for minutes when it has to build.
+    ///
+    /// # Errors
+    /// When a program is missing and cannot be built.
+    pub fn find_or_build(progress: &Progress) -> Result<Self, BinariesError> {
+        BinarySource::from_env()?.find_or_build(progress)
+    }
+
+    /// Whether a controller manager is there, so that dependents of deleted objects and contents of
+    /// deleted namespaces are removed.
+    pub fn has_garbage_collection(&self) -> bool {
+        self.kube_controller_manager.is_some()
+    }
+
+    fn in_assets(assets: &Path) -> Result<Self, BinariesError> {
+        let executable = |part: Part| {
+            find_in_path(assets.join(part.name()))
+                .ok_or_else(|| BinariesError::Assets { assets: assets.to_owned(), missing: part.name() })
+        };
+        Ok(Self {
+            etcd: executable(Part::Etcd)?,
+            kube_apiserver: executable(Part::KubeApiserver)?,
+            kube_controller_manager: executable(Part::KubeControllerManager).ok(),
+            kubectl: executable(Part::Kubectl)?,
+        })
+    }
+}
+
+/// Where programs are looked for and built.
+#[derive(Clone, Debug)]
+pub struct BinarySource {
+    assets: Option<PathBuf>,
+    cache: PathBuf,
+    go: Option<PathBuf>,
+}
+
+impl BinarySource {
+    /// `KUBEBUILDER_ASSETS` where it is set; a cache in `FOODDELIVERY_CACHE`, else in
+    /// `$XDG_CACHE_HOME/fooddelivery`, else in `~/.cache/fooddelivery`; `go` from PATH.
+    ///
+    /// # Errors
+    /// When none of the variables for the cache is set.
+    pub fn from_env() -> Result<Self, BinariesError> {
+        Self::from_variables(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+    }
+
+    fn from_variables(get: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, BinariesError> {
+        let cache = get("FOODDELIVERY_CACHE")
+            .or_else(|| get("XDG_CACHE_HOME").map(|dir| dir.join("fooddelivery")))
+            .or_else(|| get("HOME").map(|dir| dir.join(".cache/fooddelivery")))
+            .ok_or(BinariesError::NoCacheDir)?;
+        // Absolute, because programs are run and kept for later with other working directories.
+        let absolute = |dir: PathBuf| {
+            std::path::absolute(&dir).map_err(|source| BinariesError::Cache { path: dir, source })
+        };
+        let assets = get("KUBEBUILDER_ASSETS").map(absolute).transpose()?;
+        Ok(Self { assets, cache: absolute(cache)?, go: None })
+    }
+
+    /// All programs. Blocks for minutes when it has to build.
+    ///
+    /// # Errors
+    /// When a program is missing and cannot be built.
+    pub fn find_or_build(&self, progress: &Progress) -> Result<Binaries, BinariesError> {
+        if let Some(assets) = &self.assets {
+            return Binaries::in_assets(assets);
+        }
+        let dir = self.ensure(&self.control_plane_dir(), &Part::ALL, progress)?;
+        Ok(Binaries {
+            etcd: dir.join(Part::Etcd.name()),
+            kube_apiserver: dir.join(Part::KubeApiserver.name()),
+            kube_controller_manager: Some(dir.join(Part::KubeControllerManager.name())),
+            kubectl: dir.join(Part::Kubectl.name()),
+        })
+    }
+
+    /// Only kubectl. Blocks for a minute or two when it has to build it.
+    ///
+    /// # Errors
+    /// When it is missing and cannot be built.
+    pub fn kubectl(&self, progress: &Progress) -> Result<PathBuf, BinariesError> {
+        let kubectl = Part::Kubectl.name();
+        let known = [self.assets.clone(), Some(self.control_plane_dir())];
+        let known = known.into_iter().flatten().find_map(|dir| find_in_path(dir.join(kubectl)));
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let dir = self.cache.join(format!("kubectl-{}", cache_key()));
+        Ok(self.ensure(&dir, &[Part::Kubectl], progress)?.join(kubectl))
+    }
+
+    fn control_plane_dir(&self) -> PathBuf {
+        self.cache.join(format!("control-plane-{}", cache_key()))
+    }
+
+    /// Makes sure that `dir`, an entry of the cache, holds all `parts`.
+    fn ensure(&self, dir: &Path, parts: &[Part], progress: &Progress) -> Result<PathBuf, BinariesError> {
+        if is_complete(dir, parts) {
+            return Ok(dir.to_owned());
+        }
+        let work_dir = dir.with_extension("building");
+        let cache_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BinariesError::Cache { path, source }
+        };
+        fs::create_dir_all(&self.cache).map_err(cache_error(&self.cache))?;
+        let lock_path = dir.with_extension("lock");
+        let lock = lock(&lock_path, progress).map_err(cache_error(&lock_path))?;
+        // Another process may have built it while this one waited.
+        if is_complete(dir, parts) {
+            return Ok(dir.to_owned());
+        }
+        let go = Go::find(self.go.as_deref()).map_err(BuildError::from)?;
+        // Under the lock nobody uses these: one is of an interrupted build, the other lacks a file.
+        remove_dir(&work_dir).map_err(cache_error(&work_dir))?;
+        remove_dir(dir).map_err(cache_error(dir))?;
+        fs::create_dir(&work_dir).map_err(cache_error(&work_dir))?;
+        let built = build(&go, parts, &work_dir, progress)
+            .map_err(BinariesError::from)
+            .and_then(|bin| fs::rename(bin, dir).map_err(cache_error(dir)));
+        let removed = remove_dir(&work_dir).map_err(cache_error(&work_dir));
+        drop(lock);
+        built.and(removed).map(|()| dir.to_owned())
+    }
+}
+
+fn is_complete(dir: &Path, parts: &[Part]) -> bool {
+    parts.iter().all(|part| find_in_path(dir.join(part.name())).is_some())
+}
+
+/// Waits for the lock, and says so. It is released with the file or with the process.
+fn lock(path: &Path, progress: &Progress) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut waiting = None;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => waiting
+                .get_or_insert_with(|| {
+                    progress.step("waiting for another process that builds the same programs")
+                })
+                .tick(),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        thread::sleep(LOCK_POLL);
+    }
+    if let Some(waiting) = waiting {
+        waiting.finish("done");
+    }
+    Ok(file)
+}
+
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    /// A `go` that "builds" by writing scripts, and notes every call in a file next to itself.
+    const FAKE_GO: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+case "$1" in
+version) echo "go version go1.26.8 linux/amd64" ;;
+env) echo "$here/build-cache"; echo "$here/module-cache" ;;
+list) if [ -e "$here/offline" ]; then echo "dial tcp: no such host" >&2; exit 1; fi ;;
+install)
+  for package; do :; done
+  echo "$package in $(basename "$PWD") with $GOFLAGS $CGO_ENABLED" >> "$here/calls"
+  if [ -e "$here/broken" ]; then echo "undefined: x" >&2; exit 1; fi
+  name=$(basename "$package"); [ "$name" = v3 ] && name=server
+  sleep 0.05
+  printf '#!/bin/sh\n' > "$GOBIN/$name"; chmod +x "$GOBIN/$name" ;;
+esac
+"#;
+
+    /// Another process writes the script: if this one did, a child that another test forks in that
+    /// moment would hold it open for writing, and running it would fail with "text file busy".
+    fn install_go(dir: &Path, script: &str) {
+        fs::write(dir.join("go.sh"), script).unwrap();
+        let mut install = std::process::Command::new("install");
+        install.arg("-m755").arg(dir.join("go.sh")).arg(dir.join("go"));
+        assert!(install.status().unwrap().success());
+    }
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            install_go(dir.path(), FAKE_GO);
+            // With the module there, no room for a build from nothing is asked for.
+            fs::create_dir_all(dir.path().join("module-cache/k8s.io/kubernetes@v1.36.3")).unwrap();
+            Self { dir }
+        }
+
+        fn source(&self) -> BinarySource {
+            let go = Some(self.dir.path().join("go"));
+            BinarySource { assets: None, cache: self.dir.path().join("cache"), go }
+        }
+
+        fn calls(&self) -> Vec<String> {
+            let calls = fs::read_to_string(self.dir.path().join("calls")).unwrap_or_default();
+            calls.lines().map(str::to_owned).collect()
+        }
+
+        fn touch(&self, name: &str) {
+            fs::write(self.dir.path().join(name), "").unwrap();
+        }
+
+        fn cache_entries(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.dir.path().join("cache")).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| Path::new(name).extension().is_none_or(|it| it != "lock")).collect()
+        }
+    }
+
+    #[test]
+    fn processes_that_ask_at_the_same_time_build_once() {
+        let fixture = Arc::new(Fixture::new());
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let source = fixture.source();
+                thread::spawn(move || source.find_or_build(&Progress::Quiet).unwrap())
+            })
+            .collect();
+        let found: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
+        assert!(found[0].etcd.ends_with("etcd") && found[0].has_garbage_collection());
+        assert_eq!(
+            fixture.calls(),
+            [
+                "go.etcd.io/etcd/server/v3 in etcd with -mod=readonly 0",
+                "k8s.io/kubernetes/cmd/kube-apiserver in kubernetes with -mod=readonly 0",
+                "k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",
+                "k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
+            ]
+        );
+        assert_eq!(fixture.cache_entries(), [format!("control-plane-{}", cache_key())]);
+    }
+
+    #[test]
+    fn a_failed_build_leaves_nothing_and_the_next_one_succeeds() {
+        let fixture = Fixture::new();
+        fixture.touch("broken");
+        let error = fixture.source().find_or_build(&Progress::Quiet).unwrap_err();
+        assert_eq!(error.to_string(), "go could not build etcd; it said:\nundefined: x");
+        assert!(fixture.cache_entries().is_empty());
+        fs::remove_file(fixture.dir.path().join("broken")).unwrap();
+        fixture.source().find_or_build(&Progress::Quiet).unwrap();
+    }
+
+    #[test]
+    fn what_an_interrupted_build_left_is_removed_and_not_used() {
+        let fixture = Fixture::new();
+        let half = fixture.source().control_plane_dir().with_extension("building");
+        fs::create_dir_all(half.join("bin")).unwrap();
+        fs::write(half.join("bin/etcd"), "half").unwrap();
+        let found = fixture.source().find_or_build(&Progress::Quiet).unwrap();
+        assert_ne!(fs::read_to_string(found.etcd).unwrap(), "half");
+        assert!(!half.exists());
+    }
+
+    #[test]
+    fn a_failed_download_is_said_with_the_last_words_of_go() {
+        let fixture = Fixture::new();
+        fixture.touch("offline");
+        let said = fixture.source().find_or_build(&Progress::Quiet).unwrap_err().to_string();
+        assert!(said.starts_with("the Go modules of the control plane could not be downloaded"), "{said}");
+        assert!(said.ends_with("dial tcp: no such host"), "{said}");
+    }
+
+    #[test]
+    fn a_go_that_is_too_old_is_said_before_anything_is_built() {
+        let fixture = Fixture::new();
+        install_go(fixture.dir.path(), &FAKE_GO.replace("go1.26.8", "go1.24.1"));
+        let said = fixture.source().find_or_build(&Progress::Quiet).unwrap_err().to_string();
+        assert!(
+            said.ends_with("is Go 1.24: Go 1.26 or later is needed to build the control plane from source")
+        );
+        assert!(fixture.calls().is_empty());
+    }
+
+    #[test]
+    fn kubectl_alone_builds_only_kubectl_and_is_taken_from_a_whole_build() {
+        let fixture = Fixture::new();
+        fixture.source().kubectl(&Progress::Quiet).unwrap();
+        assert_eq!(fixture.calls(), ["k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0"]);
+        let whole = fixture.source().find_or_build(&Progress::Quiet).unwrap();
+        assert_eq!(fixture.source().kubectl(&Progress::Quiet).unwrap(), whole.kubectl);
+    }
+
+    #[test]
+    fn waiting_for_the_lock_of_another_process_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path, &Progress::Quiet).unwrap();
+        let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = Arc::clone(&said);
+        let progress = Progress::Sink(Arc::new(move |line| sink.lock().unwrap().push(line.to_owned())));
+        let waiter = thread::spawn(move || lock(&path, &progress).unwrap());
+        while said.lock().unwrap().is_empty() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(held);
+        waiter.join().unwrap();
+        assert_eq!(said.lock().unwrap()[0], "waiting for another process that builds the same programs");
+    }
+
+    #[test]
+    fn assets_without_a_controller_manager_have_no_garbage_collection() {
+        let dir = tempfile::tempdir().unwrap();
+        let add = |name: &str| {
+            fs::write(dir.path().join(name), "").unwrap();
+            fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        let assets = Some(dir.path().to_owned());
+        let source = BinarySource { assets, cache: "/nonexistent".into(), go: None };
+        add("etcd");
+        add("kubectl");
+        let said = source.find_or_build(&Progress::Quiet).unwrap_err().to_string();
+        assert!(said.ends_with("but there is no executable kube-apiserver in it"), "{said}");
+        add("kube-apiserver");
+        assert!(!source.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
+        add("kube-controller-manager");
+        assert!(source.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
+    }
+
+    #[test]
+    fn the_cache_is_where_the_first_variable_that_is_set_says() {
+        let cache = |set: &[(&str, &str)]| {
+            let get = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+            BinarySource::from_variables(get).map(|source| source.cache)
+        };
+        let home = ("HOME", "/home/ada");
+        let xdg = ("XDG_CACHE_HOME", "/xdg");
+        assert_eq!(cache(&[home]).unwrap(), Path::new("/home/ada/.cache/fooddelivery"));
+        assert_eq!(cache(&[home, xdg]).unwrap(), Path::new("/xdg/fooddelivery"));
+        assert_eq!(cache(&[home, xdg, ("FOODDELIVERY_CACHE", "/own")]).unwrap(), Path::new("/own"));
+        assert!(matches!(cache(&[]), Err(BinariesError::NoCacheDir)));
+    }
+}

@@ -1,0 +1,137 @@
+//! The HTTP client that all adapters share: TLS by rustls with ring, pooled connections, everything bounded.
+//!
+//! It sends a request once and tells apart "never sent" from "sent, and who knows". It does not retry, follow
+//! redirects, or read proxies from the environment unless asked. No error carries a URL, as URLs name payments.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, RequestBuilder};
+
+/// How long it may take to connect (TCP and TLS), unless configured otherwise. It is less than
+/// [`crate::DEFAULT_TIMEOUT`], so that a provider that is not there is known to have got nothing.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
+/// The longest answer that is read.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const POOL_IDLE_PER_HOST: usize = 32;
+
+/// What can be chosen of the client.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpOptions {
+    /// How long it may take to connect.
+    pub connect_timeout: Duration,
+    /// Whether to use the proxies of the environment (`HTTPS_PROXY` and the like).
+    pub proxies_from_environment: bool,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { connect_timeout: DEFAULT_CONNECT_TIMEOUT, proxies_from_environment: false }
+    }
+}
+
+/// Why there is no client: no root certificates on this machine, for one.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct HttpClientError(String);
+
+/// The client. Clones share one pool of connections.
+#[derive(Debug, Clone)]
+pub struct HttpClient(Client);
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct HttpAnswer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A request that got no answer. The reasons are fit for a person and name no URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// It provably never left.
+    NotSent(String),
+    /// It may have arrived.
+    Unknown(String),
+}
+
+impl HttpClient {
+    /// A client with [`HttpOptions::default`].
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new() -> Result<Self, HttpClientError> {
+        Self::with(HttpOptions::default())
+    }
+
+    /// A client with these options.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn with(options: HttpOptions) -> Result<Self, HttpClientError> {
+        // reqwest takes the process's default. An error means that one is installed; only ring is compiled in.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .tls_backend_rustls()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
+            .tcp_nodelay(true);
+        let builder = if options.proxies_from_environment { builder } else { builder.no_proxy() };
+        builder.build().map(Self).map_err(|error| HttpClientError(root_cause(&error)))
+    }
+
+    pub(crate) fn reqwest(&self) -> &Client {
+        &self.0
+    }
+}
+
+/// Sends a request and reads its answer, within `timeout` in all.
+pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<HttpAnswer, NoAnswer> {
+    let mut response = request.timeout(timeout).send().await.map_err(no_answer)?;
+    let status = response.status().as_u16();
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(NoAnswer::Unknown(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpAnswer { status, retry_after, body })
+}
+
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    let error = error.without_url();
+    let timed_out = error.is_timeout();
+    // A connect error comes before the request is written. A time-out of the whole call is not one, even if it
+    // struck while connecting; that is reported as unknown, which errs on the safe side.
+    if error.is_connect() {
+        let what = if timed_out { "connecting timed out" } else { "could not connect" };
+        return NoAnswer::NotSent(format!("{what}: {}", root_cause(&error)));
+    }
+    if error.is_builder() {
+        return NoAnswer::NotSent(format!("the request could not be made: {}", root_cause(&error)));
+    }
+    if timed_out {
+        return NoAnswer::Unknown("timed out".to_owned());
+    }
+    NoAnswer::Unknown(format!("no answer: {}", root_cause(&error)))
+}
+
+/// The innermost cause, which is the one that says something ("connection refused").
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,116 @@
+//! Makes a payment port from its configuration, or says in a sentence what is wrong with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::http::HttpClient;
+use crate::port::PaymentPort;
+use crate::secret::Credential;
+use crate::toss::Toss;
+
+/// How long a call may take in all, unless configured otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(610);
+
+/// Which protocol a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Toss Payments, and the sandbox.
+    Toss,
+}
+
+/// Why a provider's configuration cannot be used. The messages name no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The endpoint is not a URL.
+    #[error("the endpoint is not a URL: {0}")]
+    NotAUrl(url::ParseError),
+    /// The endpoint is a URL of another kind.
+    #[error("the endpoint must be an https or http URL with a host, not {0}:")]
+    Scheme(String),
+    /// The endpoint says more than where the provider is.
+    #[error("the endpoint must have no user, password, query or fragment")]
+    Excess,
+    /// The credential is missing or cannot be sent.
+    #[error("the credential is empty, or has a colon or a character that is not visible ASCII")]
+    Credential,
+    /// No time at all.
+    #[error("the time-out must be more than zero")]
+    Timeout,
+}
+
+/// The payment port of a provider at `endpoint` (`https://api.tosspayments.com`; a path is kept as a prefix).
+/// `timeout` is for a whole call, from connecting to the last byte of the answer.
+///
+/// Whether plain http is allowed is the caller's policy.
+///
+/// # Errors
+/// When the endpoint, the credential or the time-out cannot be used.
+pub fn provider(
+    dialect: Dialect,
+    endpoint: &str,
+    credential: Credential,
+    timeout: Duration,
+    http: HttpClient,
+) -> Result<Arc<dyn PaymentPort>, ConfigError> {
+    let endpoint = endpoint_url(endpoint)?;
+    let sendable = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    if credential.expose().is_empty() || !credential.expose().bytes().all(sendable) {
+        return Err(ConfigError::Credential);
+    }
+    if timeout.is_zero() {
+        return Err(ConfigError::Timeout);
+    }
+    match dialect {
+        Dialect::Toss => Ok(Arc::new(Toss::new(endpoint, credential, timeout, http))),
+    }
+}
+
+fn endpoint_url(endpoint: &str) -> Result<Url, ConfigError> {
+    let url = Url::parse(endpoint).map_err(ConfigError::NotAUrl)?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
+        return Err(ConfigError::Scheme(url.scheme().to_owned()));
+    }
+    let user = !url.username().is_empty() || url.password().is_some();
+    if user || url.query().is_some() || url.fragment().is_some() {
+        return Err(ConfigError::Excess);
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(endpoint: &str, credential: &str, timeout: Duration) -> Result<(), ConfigError> {
+        let http = HttpClient::new().unwrap();
+        provider(Dialect::Toss, endpoint, Credential::new(credential), timeout, http).map(|_| ())
+    }
+
+    #[test]
+    fn an_endpoint_is_an_http_url_that_says_where_and_nothing_else() {
+        for good in ["https://api.tosspayments.com", "http://127.0.0.1:8787/", "http://sandbox.svc/prefix"] {
+            assert_eq!(configured(good, "sk", DEFAULT_TIMEOUT), Ok(()), "{good}");
+        }
+        let scheme = |scheme: &str| Err(ConfigError::Scheme(scheme.to_owned()));
+        assert_eq!(configured("ftp://host", "sk", DEFAULT_TIMEOUT), scheme("ftp"));
+        assert_eq!(configured("unix:/run/sock", "sk", DEFAULT_TIMEOUT), scheme("unix"));
+        for excess in ["https://user:pw@host", "https://host?x=1", "https://host#f"] {
+            assert_eq!(configured(excess, "sk", DEFAULT_TIMEOUT), Err(ConfigError::Excess), "{excess}");
+        }
+        for nonsense in ["", "api.tosspayments.com", "https://"] {
+            let result = configured(nonsense, "sk", DEFAULT_TIMEOUT);
+            assert!(matches!(result, Err(ConfigError::NotAUrl(_))), "{nonsense}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_cannot_be_a_user_name_and_a_timeout_of_zero_are_refused() {
+        for credential in ["", "a:b", "line\nbreak", "비밀"] {
+            let result = configured("https://host", credential, DEFAULT_TIMEOUT);
+            assert_eq!(result, Err(ConfigError::Credential));
+        }
+        assert_eq!(configured("https://host", "sk", Duration::ZERO), Err(ConfigError::Timeout));
+    }
+}

@@ -19,7 +19,7 @@ pub mod rules;
 pub mod store;
 pub mod ticket;
 
-pub use common::{Condition, NameRef, OrderRef, StoreRef, Time};
+pub use common::{Condition, NameRef, OrderRef, StoreRef, Time, TokenText};
 pub use customer::{Customer, CustomerSpec};
 pub use delivery::{Delivery, DeliverySpec, DeliveryStatus};
 pub use order::{Order, OrderSpec, OrderStatus};

@@ -45,7 +45,7 @@ use crate::common::{Condition, Item, NameRef, Time, TokenText};
 pub struct OrderSpec {
     /// Who orders.
     pub customer_ref: NameRef,
-    /// Where to order. Without it the customer's preferred store.
+    /// Where to order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_ref: Option<NameRef>,
     /// What to order; the price comes from the store's menu.

@@ -100,7 +100,10 @@ fn validating(operators: &[String]) -> Vec<Value> {
         "fooddelivery-metadata",
         &resources(&["UPDATE"], &all),
         &[
-            check(&unchanged("finalizers"), "finalizers of orders and their children are the operator's alone"),
+            check(
+                &unchanged("finalizers"),
+                "finalizers of orders and their children are the operator's alone",
+            ),
             check(
                 &unchanged("ownerReferences"),
                 "ownerReferences of orders and their children are the operator's alone",
@@ -120,7 +123,10 @@ fn validating(operators: &[String]) -> Vec<Value> {
         operators,
         "fooddelivery-payments",
         &resources(&["UPDATE"], &["payments"]),
-        &[check("variables.isOperator || object.spec == oldObject.spec", "a payment is the operator's alone")],
+        &[check(
+            "variables.isOperator || object.spec == oldObject.spec",
+            "a payment is the operator's alone",
+        )],
     ));
     documents.extend(stages(operators, "tickets", &table::operator_only(table::TICKET)));
     documents.extend(stages(operators, "deliveries", &table::operator_only(table::DELIVERY)));
@@ -143,7 +149,8 @@ fn stages<T: std::fmt::Display>(operators: &[String], resource: &str, stages: &[
         "variables.isOperator || object.spec.stage == oldObject.spec.stage || !(object.spec.stage in [{list}])"
     );
     let names: Vec<String> = stages.iter().map(ToString::to_string).collect();
-    let message = format!("stage {} is set by the operator alone; cancel the order instead", names.join(" or "));
+    let message =
+        format!("stage {} is set by the operator alone; cancel the order instead", names.join(" or "));
     policy(
         operators,
         &format!("fooddelivery-{resource}-stages"),

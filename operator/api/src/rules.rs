@@ -49,19 +49,28 @@ fn immutable_optional(path: &'static str, field: &str, sentence: &str) -> Rule {
 
 /// An optional field that may be set, once, and then stays.
 fn set_once(path: &'static str, field: &str, sentence: &str) -> Rule {
-    let text =
-        format!("!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})");
+    let text = format!("!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})");
     rule(path, text, sentence)
 }
 
 /// Only the table's own steps, one at a time.
-fn steps<T: Copy + PartialEq + Display>(path: &'static str, what: &str, table: &[Step<T>], all: &[T]) -> Rule {
+fn steps<T: Copy + PartialEq + Display>(
+    path: &'static str,
+    what: &str,
+    table: &[Step<T>],
+    all: &[T],
+) -> Rule {
     let next = |from: T| table::next(table, from);
     transitions(path, what, all, next)
 }
 
 /// Whatever the table reaches by one step or several, as in a status whose writer may skip phases.
-fn journeys<T: Copy + PartialEq + Display>(path: &'static str, what: &str, table: &[Step<T>], all: &[T]) -> Rule {
+fn journeys<T: Copy + PartialEq + Display>(
+    path: &'static str,
+    what: &str,
+    table: &[Step<T>],
+    all: &[T],
+) -> Rule {
     let next = |from: T| table::reachable(table, all, from);
     transitions(path, what, all, next)
 }
@@ -219,7 +228,11 @@ mod tests {
     #[test]
     fn the_rule_for_a_stage_says_what_the_table_says() {
         let rule = steps("spec.stage", "a ticket", table::TICKET, TicketStage::ALL);
-        assert!(rule.rule.contains("(oldSelf == 'Cooking' && self in ['Cooked', 'Abandoned'])"), "{}", rule.rule);
+        assert!(
+            rule.rule.contains("(oldSelf == 'Cooking' && self in ['Cooked', 'Abandoned'])"),
+            "{}",
+            rule.rule
+        );
         assert!(!rule.rule.contains("oldSelf == 'Cooked'"), "{}", rule.rule);
     }
 

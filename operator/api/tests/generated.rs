@@ -1,5 +1,6 @@
 //! The committed manifests are what the code generates. `UPDATE_MANIFESTS=1 cargo test -p fooddelivery-api` renews
 //! them.
+#![allow(clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,8 @@ fn the_committed_policies_are_what_the_tables_say() {
 #[test]
 fn every_string_and_list_of_a_spec_is_bounded() {
     for crd in crds::all().expect("they can be generated") {
-        let schema = crd.spec.versions[0].schema.clone().and_then(|s| s.open_api_v3_schema).expect("a schema");
+        let schema =
+            crd.spec.versions[0].schema.clone().and_then(|s| s.open_api_v3_schema).expect("a schema");
         let json = serde_json::to_value(&schema).expect("it can be written");
         unbounded(&json["properties"]["spec"], &crd.spec.names.kind);
     }
@@ -69,7 +71,8 @@ fn unbounded(schema: &serde_json::Value, place: &str) {
 #[test]
 fn every_field_explains_itself() {
     for crd in crds::all().expect("they can be generated") {
-        let schema = crd.spec.versions[0].schema.clone().and_then(|s| s.open_api_v3_schema).expect("a schema");
+        let schema =
+            crd.spec.versions[0].schema.clone().and_then(|s| s.open_api_v3_schema).expect("a schema");
         let json = serde_json::to_value(&schema).expect("it can be written");
         for part in ["spec", "status"] {
             explained(&json["properties"][part], &format!("{}.{part}", crd.spec.names.kind));

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The food-delivery operator: one reconcile engine, and a controller per kind on top of it.
+//!
+//! Each controller observes (caches and live reads), lets `saga` decide, and acts. What is decided where, and which
+//! check watches it, is told in ARCHITECTURE.md.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod context;
+pub mod delivery;
+pub mod engine;
+pub mod events;
+pub mod gateway;
+pub mod health;
+pub mod metrics;
+pub mod mirror;
+pub mod order;
+pub mod payment;
+pub mod provider;
+pub mod routes;
+pub mod run;
+pub mod settings;
+pub mod telemetry;
+pub mod ticket;

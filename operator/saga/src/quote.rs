@@ -107,7 +107,10 @@ impl Obstacle {
 /// `BadQuantity` and `TotalTooLarge` do not.
 pub fn price(items: &[OrderedItem], menu: &Menu, expected_total: Option<i64>) -> Result<Quote, Obstacle> {
     if !menu.open {
-        return Err(Obstacle::passing("StoreClosed", "the store is closed; the order waits for it to open".into()));
+        return Err(Obstacle::passing(
+            "StoreClosed",
+            "the store is closed; the order waits for it to open".into(),
+        ));
     }
     let mut lines = Vec::with_capacity(items.len());
     let mut total = 0_i64;
@@ -119,7 +122,10 @@ pub fn price(items: &[OrderedItem], menu: &Menu, expected_total: Option<i64>) ->
     if total < menu.minimum_order {
         return Err(Obstacle::lasting(
             "BelowMinimum",
-            format!("the order comes to {total} {CURRENCY}; the store delivers from {} {CURRENCY}", menu.minimum_order),
+            format!(
+                "the order comes to {total} {CURRENCY}; the store delivers from {} {CURRENCY}",
+                menu.minimum_order
+            ),
         ));
     }
     if let Some(expected) = expected_total.filter(|expected| *expected != total) {
@@ -137,10 +143,16 @@ fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Obstacle> {
         Obstacle::passing("UnknownMenuItem", format!("the store has no {name:?} on its menu"))
     })?;
     if !dish.available {
-        return Err(Obstacle::lasting("MenuItemUnavailable", format!("{name:?} is not available at the moment")));
+        return Err(Obstacle::lasting(
+            "MenuItemUnavailable",
+            format!("{name:?} is not available at the moment"),
+        ));
     }
     if item.quantity < 1 {
-        return Err(Obstacle::lasting("BadQuantity", format!("{} of {name:?} cannot be ordered", item.quantity)));
+        return Err(Obstacle::lasting(
+            "BadQuantity",
+            format!("{} of {name:?} cannot be ordered", item.quantity),
+        ));
     }
     let mut unit_price = dish.price;
     for option in &item.options {

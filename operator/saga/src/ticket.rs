@@ -82,10 +82,8 @@ pub fn decide(view: &TicketView) -> Decision {
 
 /// No ticket before the money is in; none for an order that somebody wants undone.
 fn may_create(view: &TicketView) -> bool {
-    let wanted = matches!(
-        view.order,
-        OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: false }
-    );
+    let wanted =
+        matches!(view.order, OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: false });
     wanted && view.payment.present().is_some_and(PaymentSeen::is_captured)
 }
 

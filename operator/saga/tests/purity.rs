@@ -20,7 +20,9 @@ fn no_source_file_reads_a_clock() {
     let mut seen = 0;
     while let Some(path) = left.pop() {
         if path.is_dir() {
-            left.extend(std::fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            left.extend(
+                std::fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path()),
+            );
             continue;
         }
         seen += 1;

@@ -16,7 +16,8 @@ use crate::quote::{Obstacle, Quote};
 use crate::time::{Deadlines, Timestamp};
 use crate::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
 use crate::words::{
-    CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+    CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
+    WhenUnavailable,
 };
 
 /// All that a decision about an order depends on.
@@ -38,6 +39,8 @@ pub struct OrderView {
     pub receipt_confirmed: bool,
     /// What to do when the provider is out of reach.
     pub when_unavailable: WhenUnavailable,
+    /// Whether the customer has put another token in than its payment carries.
+    pub token_replaced: bool,
     /// The status as it stands.
     pub state: OrderState,
     /// Its payment.
@@ -89,6 +92,8 @@ pub enum Command {
     CreatePayment(Quote),
     /// Create the payment as a tombstone: it can never be charged, and no late create can get past it.
     CreatePaymentTombstone,
+    /// Hand the customer's new token to a payment that is deferred.
+    ReplaceToken,
     /// Ask for the money back, or that it never be taken.
     ReturnMoney,
     /// Create the ticket as a tombstone, born Cancelled.
@@ -156,7 +161,8 @@ impl OrderView {
             || matches!(self.delivery, Child::Unreadable)
             || self.state.phase == OrderPhase::Unknown
             || self.state.cancellation == Some(CancellationVerdict::Unknown)
-            || payment.is_some_and(|p| p.phase == PaymentPhase::Unknown || p.desired == PaymentDesired::Unknown)
+            || payment
+                .is_some_and(|p| p.phase == PaymentPhase::Unknown || p.desired == PaymentDesired::Unknown)
             || self.ticket.present().is_some_and(|t| t.stage == TicketStage::Unknown)
             || self.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Unknown)
     }

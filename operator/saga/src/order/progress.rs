@@ -15,6 +15,10 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
             Some(Err(obstacle)) => Decision::Rest(held_up(view, obstacle, now)),
         };
     }
+    let deferred = view.payment.present().is_some_and(|p| p.phase == PaymentPhase::Deferred);
+    if view.token_replaced && deferred {
+        return Decision::Act(Command::ReplaceToken);
+    }
     if view.state.phase == OrderPhase::RiderAssigned
         && due_at(view).is_some_and(|due| now >= due)
         && view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Waiting && d.rider.is_some())
@@ -41,7 +45,8 @@ fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
     if let Some(delivery) = view.delivery.present() {
         match delivery.stage {
             DeliveryStage::Delivered => {
-                let waited = view.state.phase == OrderPhase::Delivered && due_at(view).is_some_and(|due| now >= due);
+                let waited =
+                    view.state.phase == OrderPhase::Delivered && due_at(view).is_some_and(|due| now >= due);
                 let complete = view.receipt_confirmed || waited || view.namespace_terminating;
                 return if complete { OrderPhase::Completed } else { OrderPhase::Delivered };
             }

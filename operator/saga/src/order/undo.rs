@@ -9,7 +9,8 @@ use crate::payment::PROVIDER_UNAVAILABLE;
 use crate::time::Timestamp;
 use crate::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
 use crate::words::{
-    CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+    CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
+    WhenUnavailable,
 };
 
 const NEEDS_REVIEW: &str = "PaymentNeedsReview";
@@ -57,7 +58,8 @@ pub(super) fn cause(view: &OrderView, now: Timestamp) -> Option<Cause> {
 
 fn asked(view: &OrderView) -> Option<Cause> {
     if view.namespace_terminating && view.state.phase != OrderPhase::Delivered {
-        let cause = Cause::new("NamespaceTerminating", "the namespace is being deleted; all that is open is undone");
+        let cause =
+            Cause::new("NamespaceTerminating", "the namespace is being deleted; all that is open is undone");
         return Some(cause.asked());
     }
     if !view.cancel_is_open() {
@@ -87,9 +89,10 @@ fn asked(view: &OrderView) -> Option<Cause> {
 fn of_ticket(view: &OrderView) -> Option<Cause> {
     let lost = matches!(view.state.phase, OrderPhase::Accepted | OrderPhase::Cooking);
     match &view.ticket {
-        Child::Present(TicketSeen { stage: TicketStage::Cancelled, reason, .. }) => {
-            Some(Cause::new(non_empty(reason, "TicketCancelled"), "the ticket was taken from the store's queue"))
-        }
+        Child::Present(TicketSeen { stage: TicketStage::Cancelled, reason, .. }) => Some(Cause::new(
+            non_empty(reason, "TicketCancelled"),
+            "the ticket was taken from the store's queue",
+        )),
         Child::Present(TicketSeen { stage: TicketStage::Abandoned, reason, .. }) => {
             Some(Cause::new(non_empty(reason, "CookingTimedOut"), "cooking did not end in time"))
         }
@@ -151,7 +154,9 @@ fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
         OrderPhase::PaymentDeferred => {
             Some(Cause::new("PaymentTimedOut", "the payment provider stayed out of reach"))
         }
-        OrderPhase::AwaitingStore => Some(Cause::new("StoreDidNotAnswer", "the store did not answer in time")),
+        OrderPhase::AwaitingStore => {
+            Some(Cause::new("StoreDidNotAnswer", "the store did not answer in time"))
+        }
         OrderPhase::Accepted => Some(Cause::new("CookingTimedOut", "cooking did not begin in time")),
         OrderPhase::Cooking => Some(Cause::new("CookingTimedOut", "cooking did not end in time")),
         OrderPhase::AwaitingRider => Some(Cause::new("NoRider", "no rider took the delivery in time")),
@@ -186,7 +191,8 @@ fn fence_ticket(view: &OrderView, cause: &Cause) -> Option<Command> {
         // A ticket is made only for captured money. While a payment that is not captured is taken back by
         // compare-and-set, none can have been made; with captured money a stalled replica may be making one.
         Child::Absent
-            if !view.namespace_terminating && view.payment.present().is_some_and(PaymentSeen::is_captured) =>
+            if !view.namespace_terminating
+                && view.payment.present().is_some_and(PaymentSeen::is_captured) =>
         {
             Some(Command::CreateTicketTombstone(cause.reason.clone()))
         }
@@ -279,7 +285,8 @@ pub(super) fn review_note(view: &OrderView, state: &OrderState) -> Option<Note> 
         s.conditions.iter().any(|c| c.kind == ConditionKind::Settled.as_str() && c.reason == NEEDS_REVIEW)
     };
     let payment = view.payment.present()?;
-    (reviewing(state) && !reviewing(&view.state)).then(|| Note::warning(NEEDS_REVIEW, payment.message.clone()))
+    (reviewing(state) && !reviewing(&view.state))
+        .then(|| Note::warning(NEEDS_REVIEW, payment.message.clone()))
 }
 
 fn non_empty<'a>(word: &'a str, otherwise: &'a str) -> &'a str {

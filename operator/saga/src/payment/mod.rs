@@ -199,7 +199,9 @@ pub fn decide(view: &PaymentView, now: Timestamp) -> Decision {
         (_, PaymentPhase::Declined | PaymentPhase::Refunded | PaymentPhase::Voided) => over(view),
         (_, PaymentPhase::NeedsReview) => Decision::Wait(None),
         (PaymentDesired::Captured, PaymentPhase::Captured) => captured(view),
-        (PaymentDesired::Captured, PaymentPhase::Pending | PaymentPhase::Deferred) => settle::charge(view, now),
+        (PaymentDesired::Captured, PaymentPhase::Pending | PaymentPhase::Deferred) => {
+            settle::charge(view, now)
+        }
         (_, PaymentPhase::Pending | PaymentPhase::Deferred) => Decision::Write(Box::new(withdraw(state))),
         (_, PaymentPhase::Voiding) => settle::void(view),
         (_, PaymentPhase::Captured) => Decision::Write(Box::new(PaymentState {
@@ -224,7 +226,9 @@ fn over(view: &PaymentView) -> Decision {
     if view.deleting {
         return match view.answers.order {
             None => Decision::Act(Command::CheckOrder),
-            Some(OrderStanding::Ended | OrderStanding::Gone { .. }) => Decision::Act(Command::RemoveFinalizer),
+            Some(OrderStanding::Ended | OrderStanding::Gone { .. }) => {
+                Decision::Act(Command::RemoveFinalizer)
+            }
             Some(OrderStanding::Wants | OrderStanding::Undoing) => Decision::Wait(None),
         };
     }

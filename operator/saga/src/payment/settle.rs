@@ -1,7 +1,11 @@
 //! Charging, voiding and refunding: from the provider's answers to the next status.
 
-use super::{Access, Answers, Command, Decision, OrderStanding, PROVIDER_UNAVAILABLE, PaymentState, PaymentView};
-use crate::provider::{ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, Refusal, RefundOutcome};
+use super::{
+    Access, Answers, Command, Decision, OrderStanding, PROVIDER_UNAVAILABLE, PaymentState, PaymentView,
+};
+use crate::provider::{
+    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+};
 use crate::time::{Millis, Timestamp};
 use crate::words::PaymentPhase;
 
@@ -65,8 +69,7 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
             message: said(&refusal),
             ..state.clone()
         })),
-        Asked::Unreachable(why) if view.answers.intent_is_fresh => defer(view, &why, now),
-        Asked::Unreachable(why) => unresolved(view, OUTCOME_UNKNOWN, &why, Pace::Soon),
+        Asked::Unreachable(why) => defer(view, &why, now),
         Asked::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
     }
 }
@@ -81,7 +84,11 @@ pub(super) fn void(view: &PaymentView) -> Decision {
         Asked::Captured(payment) => captured(view, &payment, PaymentPhase::Refunding),
         Asked::Never(refusal) => {
             let message = said(&refusal);
-            Decision::Write(Box::new(PaymentState { phase: PaymentPhase::Voided, message, ..view.state.clone() }))
+            Decision::Write(Box::new(PaymentState {
+                phase: PaymentPhase::Voided,
+                message,
+                ..view.state.clone()
+            }))
         }
         Asked::Unreachable(why) => unresolved(view, OUTCOME_UNKNOWN, &why, Pace::Soon),
         Asked::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
@@ -101,7 +108,9 @@ pub(super) fn refund(view: &PaymentView) -> Decision {
     match (&view.answers.refund, &view.answers.look_up) {
         (None, _) => Decision::Act(Command::Refund(rest)),
         (Some(RefundOutcome::Refunded(payment)), _) => refunded(view, payment),
-        (Some(RefundOutcome::AlreadyRefunded | RefundOutcome::Refused(_)), None) => Decision::Act(Command::LookUp),
+        (Some(RefundOutcome::AlreadyRefunded | RefundOutcome::Refused(_)), None) => {
+            Decision::Act(Command::LookUp)
+        }
         (Some(_), Some(LookUpOutcome::Found(payment))) if payment.refunded > 0 => refunded(view, payment),
         (Some(RefundOutcome::Refused(refusal)), Some(LookUpOutcome::Found(_) | LookUpOutcome::NotFound)) => {
             review(view, "RefundRefused", &said(refusal))
@@ -120,7 +129,9 @@ fn unresolved_refund(outcome: &RefundOutcome) -> (&'static str, String, Pace) {
     match outcome {
         RefundOutcome::Throttled { retry_after_ms } => throttled(*retry_after_ms),
         RefundOutcome::Unauthorized(why) => ("ProviderRefusesCredentials", why.clone(), Pace::Soon),
-        RefundOutcome::NotSent(why) | RefundOutcome::Unknown(why) => (OUTCOME_UNKNOWN, why.clone(), Pace::Soon),
+        RefundOutcome::NotSent(why) | RefundOutcome::Unknown(why) => {
+            (OUTCOME_UNKNOWN, why.clone(), Pace::Soon)
+        }
         _ => (OUTCOME_UNKNOWN, String::new(), Pace::Soon),
     }
 }
@@ -149,7 +160,10 @@ fn asked(view: &PaymentView) -> Asked {
                 ProviderStatus::Captured => return Asked::Captured(payment.clone()),
                 ProviderStatus::Failed | ProviderStatus::Expired => {
                     let code = if payment.status == ProviderStatus::Failed { "ABORTED" } else { "EXPIRED" };
-                    return Asked::Never(Refusal { code: code.into(), message: "it can never be captured".into() });
+                    return Asked::Never(Refusal {
+                        code: code.into(),
+                        message: "it can never be captured".into(),
+                    });
                 }
                 ProviderStatus::Open | ProviderStatus::Unrecognised => {}
             },
@@ -206,7 +220,11 @@ fn captured(view: &PaymentView, payment: &ProviderPayment, phase: PaymentPhase) 
     }
     let refunded = payment.refunded.clamp(0, payment.amount);
     if refunded > 0 && phase == PaymentPhase::Captured {
-        return review(view, "RefundedElsewhere", "the payment was refunded at the provider, not by an order");
+        return review(
+            view,
+            "RefundedElsewhere",
+            "the payment was refunded at the provider, not by an order",
+        );
     }
     Decision::Write(Box::new(PaymentState {
         phase,
@@ -224,7 +242,8 @@ fn refunded(view: &PaymentView, payment: &ProviderPayment) -> Decision {
     if payment.refunded > state.captured {
         return review(view, "RefundMismatch", "the provider gave back more than was captured");
     }
-    let phase = if payment.refunded == state.captured { PaymentPhase::Refunded } else { PaymentPhase::Refunding };
+    let phase =
+        if payment.refunded == state.captured { PaymentPhase::Refunded } else { PaymentPhase::Refunding };
     let next = PaymentState { phase, refunded: payment.refunded, ..quiet(state) };
     if next == *state {
         return review(view, "RefundIncomplete", "the provider gave back less than was captured");
@@ -232,7 +251,8 @@ fn refunded(view: &PaymentView, payment: &ProviderPayment) -> Decision {
     Decision::Write(Box::new(next))
 }
 
-/// The provider provably was not reached by the only call made: put off, with growing pauses.
+/// The provider is out of reach: put off, with growing pauses. An earlier call may still have reached it, so the next
+/// try, like a void, asks first.
 fn defer(view: &PaymentView, why: &str, now: Timestamp) -> Decision {
     let state = &view.state;
     let doublings = u32::try_from(state.deferrals.clamp(0, 10)).unwrap_or(10);

@@ -4,7 +4,7 @@
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
 use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, Refusal, RefundOutcome,
+    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
@@ -203,6 +203,7 @@ impl World {
             cancellation: self.cancel.then(|| "changed my mind".into()),
             receipt_confirmed: self.confirmed,
             when_unavailable: self.when_unavailable,
+            token_replaced: false,
             state,
             payment: self.payment_seen(),
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
@@ -238,6 +239,7 @@ impl World {
     fn act(&mut self, command: Command) {
         match command {
             Command::AddFinalizer => self.finalizer = true,
+            Command::ReplaceToken => unreachable!("no token is replaced here"),
             Command::ResolveReferences => unreachable!("answered above"),
             Command::CreatePayment(quote) => self.create_payment(quote.total, PaymentDesired::Captured),
             Command::CreatePaymentTombstone => self.create_payment(0, PaymentDesired::Refunded),
@@ -384,7 +386,11 @@ impl World {
 
     fn write_payment(&mut self, view: &mut PaymentView, state: PaymentState) {
         let from = view.state.phase;
-        assert!(from == state.phase || table::allows(table::PAYMENT, from, state.phase), "{from} to {}", state.phase);
+        assert!(
+            from == state.phase || table::allows(table::PAYMENT, from, state.phase),
+            "{from} to {}",
+            state.phase
+        );
         self.payment_status_writes += 1;
         let fresh = view.state.attempt == 0 && state.attempt == 1;
         if let Some(p) = &mut self.payment {
@@ -424,9 +430,9 @@ impl World {
 
     fn standing(&self) -> OrderStanding {
         match &self.order {
-            None => {
-                OrderStanding::Gone { store_has_begun: self.ticket.as_ref().is_some_and(TicketSeen::has_begun) }
-            }
+            None => OrderStanding::Gone {
+                store_has_begun: self.ticket.as_ref().is_some_and(TicketSeen::has_begun),
+            },
             Some(o) if o.phase.is_terminal() => OrderStanding::Ended,
             Some(o) if o.phase == OrderPhase::Cancelling => OrderStanding::Undoing,
             Some(o) if (self.cancel || self.deleting) && o.cancellation.is_none() => OrderStanding::Undoing,
@@ -472,9 +478,8 @@ impl World {
         }
         match (weather, self.first_answer.clone()) {
             (4 | 5, _) => ChargeOutcome::Unknown("connection dropped after the money moved".into()),
-            (6, _) => ChargeOutcome::InProgress,
+            (6, _) | (_, None) => ChargeOutcome::InProgress,
             (_, Some(answer)) => answer,
-            (_, None) => ChargeOutcome::InProgress,
         }
     }
 

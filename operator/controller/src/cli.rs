@@ -1,0 +1,69 @@
+//! The command line of `fooddelivery-operator`.
+
+use clap::{Parser, Subcommand};
+use fooddelivery_api::{crds, policies};
+
+use crate::settings::Settings;
+use crate::{run, telemetry};
+
+/// Runs a food-delivery marketplace's orders as custom resources.
+#[derive(Debug, Parser)]
+#[command(name = "fooddelivery-operator", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controllers.
+    Run(Box<Settings>),
+    /// Print the CRDs as YAML.
+    Crds,
+    /// Print the admission policies as YAML.
+    Policies {
+        /// Users that the operator runs as; the shipped service account when none is named.
+        #[arg(long = "operator-user", env = "FOODDELIVERY_OPERATOR_USERS", value_delimiter = ',')]
+        operator_users: Vec<String>,
+        /// Leave out the mutating policy, for servers without MutatingAdmissionPolicy.
+        #[arg(long)]
+        validating_only: bool,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// A sentence for the person at the terminal.
+pub async fn main(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Run(settings) => {
+            telemetry::start(settings.log_format, &settings.log)
+                .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))?;
+            run::run(*settings).await
+        }
+        Command::Crds => {
+            let texts: Vec<String> = crds::files()?.into_iter().map(|(_, text)| text).collect();
+            print(&texts.join("---\n"))
+        }
+        Command::Policies { operator_users, validating_only } => {
+            let users =
+                if operator_users.is_empty() { vec![policies::operator_user()] } else { operator_users };
+            let texts: Vec<String> = policies::files(&users)?
+                .into_iter()
+                .filter(|(name, _)| !validating_only || *name != "mutating.yaml")
+                .map(|(_, text)| text)
+                .collect();
+            print(&texts.join("---\n"))
+        }
+        Command::Version => print(&format!("fooddelivery-operator {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}

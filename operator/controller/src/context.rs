@@ -1,0 +1,104 @@
+//! What all controllers share: the API server, the caches, the clock's start and the settings.
+
+use std::sync::Arc;
+
+use fooddelivery_api::{Delivery, Order, OrderRef, Payment, PaymentProvider, Store, Ticket};
+use fooddelivery_saga::time::{Deadlines, Timestamp};
+use fooddelivery_saga::view::Child;
+use kube::ResourceExt;
+
+use crate::api::{ApiError, ApiServer, Namespaced};
+use crate::engine::{Cache, Cached, Key};
+use crate::events::Events;
+use crate::gateway::Gateways;
+use crate::metrics::Metrics;
+
+/// Shared by all controllers.
+pub struct Context {
+    /// The API server.
+    pub api: ApiServer,
+    /// For people.
+    pub events: Events,
+    /// For machines.
+    pub metrics: Arc<Metrics>,
+    /// Orders.
+    pub orders: Arc<Cache<Order>>,
+    /// Payments.
+    pub payments: Arc<Cache<Payment>>,
+    /// Tickets.
+    pub tickets: Arc<Cache<Ticket>>,
+    /// Deliveries.
+    pub deliveries: Arc<Cache<Delivery>>,
+    /// Stores.
+    pub stores: Arc<Cache<Store>>,
+    /// Payment providers.
+    pub providers: Arc<Cache<PaymentProvider>>,
+    /// Ways to the payment providers.
+    pub gateways: Gateways,
+    /// Deadlines where a Store names none.
+    pub deadlines: Deadlines,
+    /// How far mirrored status may lag.
+    pub mirror_lag: std::time::Duration,
+    /// Since when this process has been watching.
+    pub watching_since: Timestamp,
+}
+
+/// A child of an order.
+pub trait OfOrder {
+    /// Whose it is.
+    fn order_ref(&self) -> &OrderRef;
+}
+
+impl OfOrder for Payment {
+    fn order_ref(&self) -> &OrderRef {
+        &self.spec.order_ref
+    }
+}
+
+impl OfOrder for Ticket {
+    fn order_ref(&self) -> &OrderRef {
+        &self.spec.order_ref
+    }
+}
+
+impl OfOrder for Delivery {
+    fn order_ref(&self) -> &OrderRef {
+        &self.spec.order_ref
+    }
+}
+
+/// The child of the order with `order_uid` under `key`.
+pub fn child<K: OfOrder + ResourceExt>(cache: &Cache<K>, key: &Key, order_uid: &str) -> Child<Arc<K>> {
+    match cache.get(key) {
+        None => Child::Absent,
+        Some(Cached::Malformed(_)) => Child::Unreadable,
+        Some(Cached::Object(object)) if object.order_ref().uid != order_uid => Child::Foreign,
+        Some(Cached::Object(object)) => Child::Present(object),
+    }
+}
+
+/// Turns a child object into what a decision sees of it.
+pub fn seen<K, S>(child: &Child<Arc<K>>, view: impl Fn(&K) -> S) -> Child<S> {
+    match child {
+        Child::Absent => Child::Absent,
+        Child::Foreign => Child::Foreign,
+        Child::Unreadable => Child::Unreadable,
+        Child::Present(object) => Child::Present(view(object)),
+    }
+}
+
+impl Context {
+    /// Reads an object live and puts what was found into the cache.
+    ///
+    /// # Errors
+    /// As [`ApiServer::read`].
+    pub async fn refresh<K: Namespaced>(&self, cache: &Cache<K>, key: &Key) -> Result<Option<K>, ApiError> {
+        let before = cache.object(key);
+        let found = self.api.read::<K>(key).await?;
+        match &found {
+            Some(object) => cache.remember(object.clone()),
+            None => cache.forget(key, before.as_deref()),
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,174 @@
+//! Deliveries: the riders' side. Offers cooked orders, mirrors the stage into status, and clears away deliveries whose
+//! order is gone.
+
+use std::sync::Arc;
+
+use fooddelivery_api::common::{StoreRef, Time};
+use fooddelivery_api::delivery::{DeliveryDeadlines, DeliveryStatus};
+use fooddelivery_api::{Delivery, DeliverySpec, Order, Payment, Store, Ticket};
+use fooddelivery_saga::delivery::{Decision, DeliveryView, decide};
+use fooddelivery_saga::ticket::OrderSeen;
+use fooddelivery_saga::view::Child;
+use fooddelivery_saga::words::DeliveryStage;
+use tracing::info;
+
+use crate::api::ApiError;
+use crate::clock;
+use crate::context::{Context, child, seen};
+use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
+use crate::events::{correlate, uid_of};
+use crate::mirror::Lag;
+use crate::order::{is_paused, order_ref, store_name};
+use crate::ticket::{is_orphan, order_seen};
+
+/// More steps than any delivery needs in one go.
+const ROUNDS: usize = 8;
+
+/// The delivery controller.
+pub struct Deliveries {
+    context: Arc<Context>,
+    lag: Lag,
+}
+
+impl Deliveries {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        let lag = Lag::new(context.mirror_lag);
+        Self { context, lag }
+    }
+
+    async fn create(&self, key: &Key, order: &Order) -> Result<(), ApiError> {
+        let store = self.context.stores.object(&Key::new(&key.namespace, &store_name(order)));
+        let store_uid = store.as_deref().map(uid_of).unwrap_or_default();
+        let spec = delivery_spec(order, store_uid, store.as_deref().and_then(deadlines));
+        match self.context.api.create(&key.namespace, &Delivery::new(&key.name, spec)).await {
+            Ok(created) => {
+                info!("the food is offered to riders");
+                self.context.deliveries.remember(created);
+                Ok(())
+            }
+            Err(ApiError::AlreadyExists) => {
+                self.context.refresh(&self.context.deliveries, key).await.map(|_| ())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mirror(
+        &self,
+        key: &Key,
+        delivery: &Delivery,
+        stage: DeliveryStage,
+    ) -> Result<Outcome, ReconcileError> {
+        if let Some(left) = self.lag.left(key) {
+            return Ok(Outcome::After(left));
+        }
+        let old = delivery.status.clone().unwrap_or_default();
+        let new = mirrored(delivery, &old, stage, Time(clock::now()));
+        let written = self.context.api.write_status(delivery, &old, &new, true).await?;
+        self.context.deliveries.remember(written);
+        self.lag.settled(key);
+        info!(%stage, "delivery moved");
+        Ok(Outcome::Done)
+    }
+}
+
+/// A delivery for an order, waiting for its rider.
+pub(crate) fn delivery_spec(
+    order: &Order,
+    store_uid: String,
+    deadlines: Option<DeliveryDeadlines>,
+) -> DeliverySpec {
+    DeliverySpec {
+        order_ref: order_ref(order),
+        pickup: StoreRef { name: store_name(order), uid: store_uid },
+        dropoff: order.spec.delivery.clone(),
+        rider_ref: None,
+        stage: DeliveryStage::Waiting,
+        reason: None,
+        deadlines,
+    }
+}
+
+/// The status that shows `stage`; times of stages that passed unseen are those of the one seen.
+fn mirrored(delivery: &Delivery, old: &DeliveryStatus, stage: DeliveryStage, now: Time) -> DeliveryStatus {
+    let mut new =
+        DeliveryStatus { phase: stage, observed_generation: delivery.metadata.generation, ..old.clone() };
+    match stage {
+        DeliveryStage::PickedUp => new.picked_up_at = new.picked_up_at.or(Some(now)),
+        DeliveryStage::Delivered => {
+            new.picked_up_at = new.picked_up_at.or(Some(now));
+            new.delivered_at = new.delivered_at.or(Some(now));
+        }
+        DeliveryStage::Failed | DeliveryStage::Cancelled => new.ended_at = new.ended_at.or(Some(now)),
+        DeliveryStage::Waiting | DeliveryStage::Unknown => {}
+    }
+    new
+}
+
+fn deadlines(store: &Store) -> Option<DeliveryDeadlines> {
+    let of_store = store.spec.deadlines.as_ref()?;
+    Some(DeliveryDeadlines {
+        rider_seconds: of_store.rider_seconds,
+        pickup_seconds: of_store.pickup_seconds,
+        delivery_seconds: of_store.delivery_seconds,
+    })
+}
+
+impl Reconciler for Deliveries {
+    fn name(&self) -> &'static str {
+        "delivery"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let mut orphan = false;
+        for _ in 0..ROUNDS {
+            let order = context.orders.object(&key);
+            let delivery = context.deliveries.object(&key);
+            let uid = order.as_deref().map(uid_of).unwrap_or_default();
+            let whose = delivery.as_ref().map(|d| d.spec.order_ref.clone());
+            correlate(whose.as_ref().map(|w| w.uid.as_str()).or(Some(&uid)));
+            let view = DeliveryView {
+                order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
+                payment: seen(&child(&context.payments, &key, &uid), Payment::seen),
+                ticket: seen(&child(&context.tickets, &key, &uid), Ticket::seen),
+                delivery: match (&delivery, context.deliveries.get(&key)) {
+                    (Some(delivery), _) => Child::Present((delivery.spec.stage, shown(delivery))),
+                    (None, Some(_)) => Child::Unreadable,
+                    (None, None) => Child::Absent,
+                },
+                paused: order.as_deref().is_some_and(is_paused),
+                deleting: delivery.as_ref().is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
+            };
+            match (decide(&view), &delivery, &order) {
+                (Decision::Create, _, Some(order)) => self.create(&key, order).await?,
+                (Decision::Mirror(stage), Some(delivery), _) => {
+                    return self.mirror(&key, delivery, stage).await;
+                }
+                (Decision::CheckOrder, Some(delivery), _) => {
+                    orphan = is_orphan(context, &key, &delivery.spec.order_ref).await?;
+                    if !orphan {
+                        return Ok(Outcome::Done);
+                    }
+                }
+                (Decision::Delete, Some(delivery), _) => {
+                    context.api.delete(&**delivery).await?;
+                    context.deliveries.forget(&key, Some(delivery));
+                    info!("cleared away: its order is gone");
+                    return Ok(Outcome::Done);
+                }
+                _ => {
+                    self.lag.settled(&key);
+                    return Ok(Outcome::Done);
+                }
+            }
+        }
+        let message = format!("delivery {} does not come to rest", key.name);
+        Err(ReconcileError { category: Category::Transient, message })
+    }
+}
+
+fn shown(delivery: &Delivery) -> DeliveryStage {
+    delivery.status.as_ref().map_or(DeliveryStage::Waiting, |s| s.phase)
+}

@@ -1,0 +1,222 @@
+//! Runs one reconciler: bounded concurrency, per-object back-off with jitter, and one log line per new kind of
+//! failure rather than one per try.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{Instrument, info_span, warn};
+
+use super::queue::Popped;
+use super::{Key, Queue};
+use crate::metrics::Metrics;
+
+/// What a reconcile came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing more to do until something changes.
+    Done,
+    /// Look again after this time.
+    After(Duration),
+    /// Not resolved yet, and nobody's fault: ask again with back-off, or after the time that was asked for.
+    AskAgain(Option<Duration>),
+}
+
+/// What kind of failure it is, and so what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// Somebody else wrote first: read again at once.
+    Conflict,
+    /// It will pass: retry with back-off.
+    Transient,
+}
+
+/// Why a reconcile did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ReconcileError {
+    /// What follows.
+    pub category: Category,
+    /// For the log.
+    pub message: String,
+}
+
+/// One controller.
+pub trait Reconciler: Send + Sync + 'static {
+    /// Its name, as in `--controllers`.
+    fn name(&self) -> &'static str;
+
+    /// Brings what belongs to `key` one step nearer to what it should be. `tries` counts the unresolved runs in a row
+    /// before this one.
+    fn reconcile(&self, key: Key, tries: u32)
+    -> impl Future<Output = Result<Outcome, ReconcileError>> + Send;
+}
+
+/// Bounds of a runner.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Reconciles at a time.
+    pub concurrency: usize,
+    /// First pause after a failure; doubles.
+    pub backoff_min: Duration,
+    /// Longest pause between tries.
+    pub backoff_max: Duration,
+    /// A reconcile that takes longer is given up and tried again.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            patience: Duration::from_mins(1),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Trouble {
+    tries: u32,
+    said: String,
+}
+
+/// Runs until `stop` turns true, then lets what runs come to its end.
+pub async fn run<R: Reconciler>(
+    reconciler: Arc<R>,
+    queue: Arc<Queue>,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut running = JoinSet::new();
+    let mut troubles: HashMap<Key, Trouble> = HashMap::new();
+    while !*stop.borrow() {
+        let wait_until = start_due(&reconciler, &queue, limits, &troubles, &mut running);
+        metrics.queue_length(reconciler.name(), queue.len());
+        let full = running.len() >= limits.concurrency;
+        tokio::select! {
+            Some(ended) = running.join_next(), if !running.is_empty() => {
+                settle(ended.ok(), &reconciler, &queue, limits, &metrics, &mut troubles);
+            }
+            () = queue.changed(), if !full => {}
+            () = sleep_until(wait_until), if !full => {}
+            _ = stop.changed() => {}
+        }
+    }
+    while let Some(ended) = running.join_next().await {
+        settle(ended.ok(), &reconciler, &queue, limits, &metrics, &mut troubles);
+    }
+}
+
+type Ended = (Key, Result<Outcome, ReconcileError>, Duration);
+
+/// Starts what is due, as far as the bound allows. Returns when the next key is due.
+fn start_due<R: Reconciler>(
+    reconciler: &Arc<R>,
+    queue: &Queue,
+    limits: Limits,
+    troubles: &HashMap<Key, Trouble>,
+    running: &mut JoinSet<Ended>,
+) -> Option<Instant> {
+    while running.len() < limits.concurrency {
+        match queue.pop(Instant::now()) {
+            Popped::Key(key) => {
+                let tries = troubles.get(&key).map_or(0, |t| t.tries);
+                let span = info_span!(
+                    "reconcile",
+                    kind = reconciler.name(),
+                    order = %key,
+                    correlation = tracing::field::Empty
+                );
+                running.spawn(one(reconciler.clone(), key, tries, limits.patience).instrument(span));
+            }
+            Popped::NotBefore(at) => return Some(at),
+            Popped::Empty => return None,
+        }
+    }
+    None
+}
+
+async fn one<R: Reconciler>(reconciler: Arc<R>, key: Key, tries: u32, patience: Duration) -> Ended {
+    let begun = Instant::now();
+    let work = AssertUnwindSafe(reconciler.reconcile(key.clone(), tries)).catch_unwind();
+    let transient = |message: String| ReconcileError { category: Category::Transient, message };
+    let result = match tokio::time::timeout(patience, work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(transient("the reconcile panicked; see the message above".into())),
+        Err(_) => Err(transient(format!("the reconcile took longer than {} s", patience.as_secs()))),
+    };
+    (key, result, begun.elapsed())
+}
+
+fn settle<R: Reconciler>(
+    ended: Option<Ended>,
+    reconciler: &Arc<R>,
+    queue: &Queue,
+    limits: Limits,
+    metrics: &Metrics,
+    troubles: &mut HashMap<Key, Trouble>,
+) {
+    let Some((key, result, took)) = ended else { return };
+    let kind = reconciler.name();
+    let next = match result {
+        Ok(Outcome::Done) => {
+            troubles.remove(&key);
+            metrics.reconciled(kind, "done", took);
+            None
+        }
+        Ok(Outcome::After(pause)) => {
+            troubles.remove(&key);
+            metrics.reconciled(kind, "waiting", took);
+            Some(pause)
+        }
+        Ok(Outcome::AskAgain(pause)) => {
+            let trouble = troubles.entry(key.clone()).or_default();
+            trouble.tries = trouble.tries.saturating_add(1);
+            metrics.reconciled(kind, "unresolved", took);
+            Some(pause.unwrap_or_else(|| backoff(limits, trouble.tries)))
+        }
+        Err(error) if error.category == Category::Conflict => {
+            metrics.reconciled(kind, "conflict", took);
+            Some(jittered(Duration::from_millis(20)))
+        }
+        Err(error) => {
+            let trouble = troubles.entry(key.clone()).or_default();
+            trouble.tries = trouble.tries.saturating_add(1);
+            if trouble.said != error.message {
+                warn!(kind, order = %key, error = %error.message, "cannot go on; will retry");
+                trouble.said.clone_from(&error.message);
+            }
+            metrics.reconciled(kind, "error", took);
+            Some(backoff(limits, trouble.tries))
+        }
+    };
+    queue.done(&key, next.map(|pause| Instant::now() + pause));
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Doubles from `backoff_min` to `backoff_max`, with jitter.
+fn backoff(limits: Limits, tries: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(tries.saturating_sub(1).min(16));
+    jittered(limits.backoff_min.saturating_mul(factor).min(limits.backoff_max))
+}
+
+/// Between half and all of it, so that many do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}

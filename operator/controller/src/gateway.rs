@@ -1,0 +1,157 @@
+//! Ways to the payment providers: from a PaymentProvider and its Secret to an adapter that can be called.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fooddelivery_api::{Dialect, PaymentProvider};
+use fooddelivery_providers::{self as providers, Credential, HttpClient, PaymentPort};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::api::{ApiError, ApiServer};
+use crate::engine::{Cache, Key};
+use crate::events::uid_of;
+
+/// A changed Secret takes effect within this time.
+const SECRET_LIFETIME: Duration = Duration::from_secs(5);
+
+/// A provider that can be called.
+#[derive(Clone)]
+pub struct Gateway {
+    /// Uid of the PaymentProvider.
+    pub provider_uid: String,
+    /// Fingerprint of the credential.
+    pub credential: String,
+    /// The adapter.
+    pub port: Arc<dyn PaymentPort>,
+    /// The bulkhead: so many calls at once.
+    pub permits: Arc<Semaphore>,
+}
+
+/// Why a provider cannot be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Barred {
+    /// One word.
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+struct Built {
+    gateway: Gateway,
+    generation: Option<i64>,
+    read_at: Instant,
+}
+
+/// All gateways of the process.
+pub struct Gateways {
+    http: HttpClient,
+    secrets_namespace: String,
+    built: Mutex<HashMap<String, Built>>,
+}
+
+impl Gateways {
+    /// None built yet.
+    pub fn new(http: HttpClient, secrets_namespace: &str) -> Self {
+        Self { http, secrets_namespace: secrets_namespace.to_owned(), built: Mutex::new(HashMap::new()) }
+    }
+
+    /// The way to the provider called `name`, or why there is none.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn open(
+        &self,
+        api: &ApiServer,
+        cache: &Cache<PaymentProvider>,
+        name: &str,
+    ) -> Result<Result<Gateway, Barred>, ApiError> {
+        let provider = match cache.object(&Key::new("", name)) {
+            Some(provider) => provider,
+            None => match api.read_cluster::<PaymentProvider>(name).await? {
+                Some(provider) => Arc::new(provider),
+                None => return Ok(Err(not_found(name))),
+            },
+        };
+        if let Some(gateway) = self.fresh(&provider) {
+            return Ok(Ok(gateway));
+        }
+        let secret = self.credential(api, &provider).await?;
+        Ok(secret.and_then(|credential| self.build(&provider, credential)))
+    }
+
+    fn fresh(&self, provider: &PaymentProvider) -> Option<Gateway> {
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = built.get(&provider.name_any())?;
+        let same = known.generation == provider.metadata.generation
+            && known.gateway.provider_uid == uid_of(provider)
+            && known.read_at.elapsed() < SECRET_LIFETIME;
+        same.then(|| known.gateway.clone())
+    }
+
+    async fn credential(
+        &self,
+        api: &ApiServer,
+        provider: &PaymentProvider,
+    ) -> Result<Result<Credential, Barred>, ApiError> {
+        let reference = &provider.spec.secret_ref;
+        let key = Key::new(&self.secrets_namespace, &reference.name);
+        let missing = |message| Barred { reason: "ProviderSecretMissing", message };
+        let Some(secret) = api.read::<Secret>(&key).await? else {
+            return Ok(Err(missing(format!(
+                "Secret {key} of payment provider {} is missing",
+                provider.name_any()
+            ))));
+        };
+        Ok(text_of(&secret, &reference.key)
+            .map(Credential::new)
+            .ok_or_else(|| missing(format!("Secret {key} has no key {:?} with a text in it", reference.key))))
+    }
+
+    fn build(&self, provider: &PaymentProvider, credential: Credential) -> Result<Gateway, Barred> {
+        let barred = |reason, message| Barred { reason, message };
+        let name = provider.name_any();
+        let dialect = match provider.spec.dialect {
+            Dialect::Toss => providers::Dialect::Toss,
+            Dialect::Unknown => {
+                let message =
+                    format!("payment provider {name} speaks a dialect that this version does not know");
+                return Err(barred("ProviderUnsupported", message));
+            }
+        };
+        let fingerprint = credential.fingerprint();
+        let timeout = Duration::from_millis(provider.spec.timeout_ms());
+        let port =
+            providers::provider(dialect, &provider.spec.endpoint, credential, timeout, self.http.clone())
+                .map_err(|e| barred("ProviderMisconfigured", format!("payment provider {name}: {e}")))?;
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = usize::try_from(provider.spec.concurrency).unwrap_or(1).max(1);
+        let same_limit = |known: &Built| known.generation == provider.metadata.generation;
+        let permits = match built.get(&name).filter(|known| same_limit(known)) {
+            Some(known) => known.gateway.permits.clone(),
+            None => Arc::new(Semaphore::new(limit)),
+        };
+        let gateway = Gateway { provider_uid: uid_of(provider), credential: fingerprint, port, permits };
+        let fresh = Built {
+            gateway: gateway.clone(),
+            generation: provider.metadata.generation,
+            read_at: Instant::now(),
+        };
+        built.insert(name, fresh);
+        Ok(gateway)
+    }
+}
+
+/// A text of a Secret, without surrounding white space; `None` when it is missing, empty or no text.
+pub fn text_of(secret: &Secret, key: &str) -> Option<String> {
+    let bytes = secret.data.as_ref()?.get(key)?;
+    let text = std::str::from_utf8(&bytes.0).ok()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn not_found(name: &str) -> Barred {
+    Barred { reason: "ProviderNotFound", message: format!("there is no PaymentProvider {name}") }
+}

@@ -1,0 +1,123 @@
+//! What the operator counts. Labels come from fixed vocabularies, so that their number is bounded.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reconciled {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByController {
+    controller: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    kind: String,
+    verb: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderCall {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Phase {
+    kind: &'static str,
+    phase: &'static str,
+}
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<Reconciled, Counter>,
+    durations: Family<ByController, Histogram>,
+    queues: Family<ByController, Gauge>,
+    requests: Family<Request, Counter>,
+    provider_calls: Family<ProviderCall, Counter>,
+    provider_seconds: Histogram,
+    phases: Family<Phase, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("fooddelivery");
+        let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        let made = Self {
+            reconciles: Family::default(),
+            durations: Family::new_with_constructor(seconds),
+            queues: Family::default(),
+            requests: Family::default(),
+            provider_calls: Family::default(),
+            provider_seconds: seconds(),
+            phases: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register("reconciles", "Reconciles by controller and result", made.reconciles.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long reconciles take",
+            Unit::Seconds,
+            made.durations.clone(),
+        );
+        registry.register("queue_length", "Keys that wait or run", made.queues.clone());
+        registry.register("api_requests", "Requests to the API server", made.requests.clone());
+        registry.register("provider_calls", "Calls to payment providers", made.provider_calls.clone());
+        registry.register_with_unit(
+            "provider_call_duration",
+            "How long calls to payment providers take",
+            Unit::Seconds,
+            made.provider_seconds.clone(),
+        );
+        registry.register("phases_entered", "Phases that orders and payments entered", made.phases.clone());
+        Self { registry, ..made }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn reconciled(&self, controller: &'static str, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Reconciled { controller, result }).inc();
+        self.durations.get_or_create(&ByController { controller }).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn queue_length(&self, controller: &'static str, length: usize) {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        self.queues.get_or_create(&ByController { controller }).set(length);
+    }
+
+    pub(crate) fn request(&self, kind: &str, verb: &'static str, result: &'static str) {
+        self.requests.get_or_create(&Request { kind: kind.to_owned(), verb, result }).inc();
+    }
+
+    pub(crate) fn provider_call(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.provider_calls.get_or_create(&ProviderCall { operation, outcome }).inc();
+        self.provider_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn phase(&self, kind: &'static str, phase: &'static str) {
+        self.phases.get_or_create(&Phase { kind, phase }).inc();
+    }
+
+    /// The metrics in the `OpenMetrics` text format.
+    ///
+    /// # Errors
+    /// When formatting fails, which it does not for these types.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,180 @@
+//! Carries out one command for an order. A step that somebody else's came before is no error: the child is read
+//! again, and the next decision is made on what is there.
+
+use fooddelivery_api::common::{NameRef, OrderRef, StoreRef};
+use fooddelivery_api::payment::{PaymentQuote, PaymentSpec};
+use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
+use fooddelivery_saga::order::{ChildKind, Command};
+use fooddelivery_saga::quote::Quote;
+use fooddelivery_saga::words::{DeliveryStage, PaymentDesired, TicketStage};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::store_name;
+use crate::api::{ApiError, Namespaced};
+use crate::context::Context;
+use crate::delivery::delivery_spec;
+use crate::engine::{Cache, Key};
+use crate::events::uid_of;
+
+pub(super) async fn act(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    command: Command,
+) -> Result<(), ApiError> {
+    match command {
+        // Asked for in the reconciler, whose answer is part of the next view.
+        Command::ResolveReferences => Ok(()),
+        Command::AddFinalizer => add_finalizer(context, order).await,
+        Command::CreatePayment(quote) => {
+            let payment = payment(order, &quote, PaymentDesired::Captured);
+            create(context, &context.payments, key, &payment).await
+        }
+        Command::CreatePaymentTombstone => {
+            let payment = payment(order, &Quote::nothing(), PaymentDesired::Refunded);
+            create(context, &context.payments, key, &payment).await
+        }
+        Command::ReplaceToken => {
+            let method = &order.spec.payment;
+            let change =
+                json!({ "spec": { "token": method.token, "tokenSecretRef": method.token_secret_ref } });
+            patch(context, &context.payments, key, change).await
+        }
+        Command::ReturnMoney => {
+            info!("the money is to go back");
+            patch(context, &context.payments, key, json!({ "spec": { "desired": PaymentDesired::Refunded } }))
+                .await
+        }
+        Command::CreateTicketTombstone(reason) => {
+            create(context, &context.tickets, key, &ticket_tombstone(order, reason)).await
+        }
+        Command::EndTicket { stage, reason } => {
+            patch(context, &context.tickets, key, json!({ "spec": { "stage": stage, "reason": reason } }))
+                .await
+        }
+        Command::CreateDeliveryTombstone => {
+            let mut delivery = Delivery::new(&key.name, delivery_spec(order, String::new(), None));
+            delivery.spec.stage = DeliveryStage::Cancelled;
+            create(context, &context.deliveries, key, &delivery).await
+        }
+        Command::EndDelivery { stage, reason } => {
+            patch(context, &context.deliveries, key, json!({ "spec": { "stage": stage, "reason": reason } }))
+                .await
+        }
+        Command::ReleaseClaim => {
+            info!("the rider did not pick up in time, or the order is undone: the claim is released");
+            patch(context, &context.deliveries, key, json!({ "spec": { "riderRef": null } })).await
+        }
+        Command::DeleteChild(ChildKind::Delivery) => delete(context, &context.deliveries, key).await,
+        Command::DeleteChild(ChildKind::Ticket) => delete(context, &context.tickets, key).await,
+        Command::DeleteChild(ChildKind::Payment) => delete(context, &context.payments, key).await,
+        Command::RemoveFinalizer => let_go(context, key, order).await,
+    }
+}
+
+async fn add_finalizer(context: &Context, order: &Order) -> Result<(), ApiError> {
+    let mut finalizers = order.finalizers().to_vec();
+    finalizers.push(FINALIZER.into());
+    let written = context.api.patch(order, json!({ "metadata": { "finalizers": finalizers } })).await?;
+    context.orders.remember(written);
+    Ok(())
+}
+
+/// Lets the order go when a live look finds no child; else that child is dealt with first.
+async fn let_go(context: &Context, key: &Key, order: &Order) -> Result<(), ApiError> {
+    let payment = context.refresh(&context.payments, key).await?.is_some();
+    let ticket = context.refresh(&context.tickets, key).await?.is_some();
+    let delivery = context.refresh(&context.deliveries, key).await?.is_some();
+    if payment || ticket || delivery {
+        return Ok(());
+    }
+    let finalizers: Vec<&String> = order.finalizers().iter().filter(|f| *f != FINALIZER).collect();
+    let change = json!({ "metadata": { "finalizers": finalizers } });
+    match context.api.patch(order, change).await {
+        Ok(_) | Err(ApiError::NotFound) => {
+            info!("order settled and gone");
+            context.orders.forget(key, Some(order));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn create<K: Namespaced>(
+    context: &Context,
+    cache: &Cache<K>,
+    key: &Key,
+    object: &K,
+) -> Result<(), ApiError> {
+    match context.api.create(&key.namespace, object).await {
+        Ok(created) => {
+            info!(child = %K::kind(&()), "created");
+            cache.remember(created);
+            Ok(())
+        }
+        Err(ApiError::AlreadyExists) => context.refresh(cache, key).await.map(|_| ()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn patch<K: Namespaced>(
+    context: &Context,
+    cache: &Cache<K>,
+    key: &Key,
+    change: Value,
+) -> Result<(), ApiError> {
+    let Some(object) = cache.object(key) else { return Err(ApiError::NotFound) };
+    match context.api.patch(&*object, change).await {
+        Ok(written) => {
+            cache.remember(written);
+            Ok(())
+        }
+        // An actor was quicker, or the copy was old: what is there now decides.
+        Err(ApiError::Conflict | ApiError::Invalid(_) | ApiError::NotFound) => {
+            context.refresh(cache, key).await.map(|_| ())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn delete<K: Namespaced>(context: &Context, cache: &Cache<K>, key: &Key) -> Result<(), ApiError> {
+    if let Some(object) = cache.object(key) {
+        context.api.delete(&*object).await?;
+    }
+    context.refresh(cache, key).await.map(|_| ())
+}
+
+pub(crate) fn order_ref(order: &Order) -> OrderRef {
+    OrderRef { name: order.name_any(), uid: uid_of(order) }
+}
+
+fn payment(order: &Order, quote: &Quote, desired: PaymentDesired) -> Payment {
+    let method = &order.spec.payment;
+    let spec = PaymentSpec {
+        order_ref: order_ref(order),
+        quote: PaymentQuote::from(quote),
+        provider_ref: NameRef { name: method.provider_ref.name.clone() },
+        provider_order_id: method.provider_order_id.clone().unwrap_or_else(|| uid_of(order)),
+        token: method.token.clone(),
+        token_secret_ref: method.token_secret_ref.clone(),
+        when_unavailable: method.when_unavailable,
+        desired,
+    };
+    let mut payment = Payment::new(&order.name_any(), spec);
+    payment.metadata.finalizers = Some(vec![FINALIZER.into()]);
+    payment
+}
+
+fn ticket_tombstone(order: &Order, reason: String) -> Ticket {
+    let spec = TicketSpec {
+        order_ref: order_ref(order),
+        store_ref: StoreRef { name: store_name(order), uid: String::new() },
+        items: order.spec.items.clone(),
+        stage: TicketStage::Cancelled,
+        reason: Some(reason),
+        deadlines: None,
+    };
+    Ticket::new(&order.name_any(), spec)
+}

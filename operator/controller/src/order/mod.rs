@@ -1,0 +1,99 @@
+//! Orders: the reconciler. Observe, decide (in `saga`), act, and again, until there is nothing to do but to write the
+//! status, once.
+
+mod act;
+mod observe;
+
+pub(crate) use act::order_ref;
+
+use std::sync::Arc;
+
+use fooddelivery_api::Order;
+use fooddelivery_api::order::OrderStatus;
+use fooddelivery_saga::order::{Command, Decision, Rest, decide};
+use kube::ResourceExt;
+use tracing::{debug, info};
+
+use crate::clock;
+use crate::context::Context;
+use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
+use crate::events::correlate;
+
+/// More steps than any order needs in one go; beyond it something is wrong.
+const ROUNDS: usize = 16;
+
+/// The order controller.
+pub struct Orders {
+    context: Arc<Context>,
+}
+
+impl Orders {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    async fn rest(&self, order: &Order, rest: Rest) -> Result<Outcome, ReconcileError> {
+        let old = order.status.clone().unwrap_or_default();
+        let new = OrderStatus::from_state(&rest.state, order.metadata.generation);
+        if new != old {
+            let written = self.context.api.write_status(order, &old, &new, false).await?;
+            self.context.orders.remember(written);
+            if new.phase != old.phase {
+                self.context.metrics.phase("Order", new.phase.as_str());
+                let reason = new.reason.clone().unwrap_or_default();
+                info!(from = %old.phase, phase = %new.phase, reason, "order moved");
+            }
+            for note in &rest.notes {
+                info!(reason = %note.reason, message = %note.message, "told people");
+                self.context.events.tell(order, note).await;
+            }
+        }
+        Ok(rest.wake_at.map_or(Outcome::Done, |at| Outcome::After(clock::until(at))))
+    }
+}
+
+impl Reconciler for Orders {
+    fn name(&self) -> &'static str {
+        "order"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let mut quote = None;
+        for _ in 0..ROUNDS {
+            let Some(order) = context.orders.object(&key) else { return Ok(Outcome::Done) };
+            correlate(order.metadata.uid.as_deref());
+            let view = observe::observe(context, &key, &order, quote.clone()).await?;
+            match decide(&view, clock::now()) {
+                Decision::HandsOff => {
+                    debug!("hands off: paused, or from another version");
+                    return Ok(Outcome::Done);
+                }
+                Decision::Act(Command::ResolveReferences) => {
+                    quote = Some(observe::resolve(context, &key, &order).await?);
+                }
+                Decision::Act(command) => act::act(context, &key, &order, command).await?,
+                Decision::Rest(rest) => return self.rest(&order, rest).await,
+            }
+        }
+        let message = format!("order {} does not come to rest", key.name);
+        Err(ReconcileError { category: Category::Transient, message })
+    }
+}
+
+/// The name of the store that an order goes to.
+pub(crate) fn store_name(order: &Order) -> String {
+    order.spec.store_ref.as_ref().map(|s| s.name.clone()).unwrap_or_default()
+}
+
+/// Whether a person stopped an order where it is.
+pub(crate) fn is_paused(order: &Order) -> bool {
+    order.annotations().get(fooddelivery_api::PAUSED_ANNOTATION).is_some_and(|value| value == "true")
+}
+
+/// Whether somebody wants an order undone and has not been refused.
+pub(crate) fn cancel_wanted(order: &Order) -> bool {
+    let asked = order.spec.cancellation.is_some() || order.metadata.deletion_timestamp.is_some();
+    asked && order.status.as_ref().is_none_or(|s| s.cancellation.is_none())
+}

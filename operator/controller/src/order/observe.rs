@@ -1,0 +1,139 @@
+//! From caches and live reads to what a decision about an order depends on. Reads only.
+
+use std::sync::Arc;
+
+use fooddelivery_api::store::StoreDeadlines;
+use fooddelivery_api::{Order, PaymentProvider, Store, convert};
+use fooddelivery_saga::order::OrderView;
+use fooddelivery_saga::quote::{Obstacle, Quote, price};
+use fooddelivery_saga::time::{Deadlines, Millis};
+use fooddelivery_saga::view::Child;
+use fooddelivery_saga::words::OrderPhase;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+
+use super::{is_paused, store_name};
+use crate::api::ApiError;
+use crate::context::{Context, child, seen};
+use crate::engine::Key;
+use crate::events::uid_of;
+
+/// What the order's decision sees. A child that should be there but is not in the cache is looked for live: only then
+/// its absence is believed.
+pub(super) async fn observe(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    quote: Option<Result<Quote, Obstacle>>,
+) -> Result<OrderView, ApiError> {
+    let uid = uid_of(order);
+    let state = order.state();
+    let phase = state.phase;
+    let mut payment = child(&context.payments, key, &uid);
+    if payment.is_absent() && phase != OrderPhase::AwaitingPayment && !phase.is_terminal() {
+        context.refresh(&context.payments, key).await?;
+        payment = child(&context.payments, key, &uid);
+    }
+    let mut ticket = child(&context.tickets, key, &uid);
+    if ticket.is_absent() && matches!(phase, OrderPhase::Accepted | OrderPhase::Cooking) {
+        context.refresh(&context.tickets, key).await?;
+        ticket = child(&context.tickets, key, &uid);
+    }
+    let mut delivery = child(&context.deliveries, key, &uid);
+    if delivery.is_absent() && matches!(phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp) {
+        context.refresh(&context.deliveries, key).await?;
+        delivery = child(&context.deliveries, key, &uid);
+    }
+    let deleting = order.metadata.deletion_timestamp.is_some();
+    let store = context.stores.object(&Key::new(&key.namespace, &store_name(order)));
+    let method = &order.spec.payment;
+    let token_replaced = payment
+        .present()
+        .is_some_and(|p| p.spec.token != method.token || p.spec.token_secret_ref != method.token_secret_ref);
+    Ok(OrderView {
+        created_at: convert::created_at(&order.metadata),
+        has_finalizer: order.finalizers().iter().any(|f| f == fooddelivery_api::FINALIZER),
+        deleting,
+        namespace_terminating: deleting && terminating(context, &key.namespace).await?,
+        paused: is_paused(order),
+        cancellation: order.spec.cancellation.as_ref().map(|c| c.reason.clone()),
+        receipt_confirmed: order.spec.receipt_confirmed == Some(true),
+        when_unavailable: method.when_unavailable,
+        token_replaced,
+        state,
+        store_open: store.as_ref().is_some_and(|s| s.spec.open),
+        deadlines: deadlines(context, store.as_deref(), &ticket, &delivery),
+        payment: seen(&payment, fooddelivery_api::Payment::seen),
+        ticket: seen(&ticket, fooddelivery_api::Ticket::seen),
+        delivery: seen(&delivery, fooddelivery_api::Delivery::seen),
+        quote,
+        watching_since: context.watching_since,
+    })
+}
+
+/// In a namespace that is being deleted nothing can be created any more.
+async fn terminating(context: &Context, namespace: &str) -> Result<bool, ApiError> {
+    let found = context.api.read_cluster::<Namespace>(namespace).await?;
+    Ok(found.is_none_or(|n| n.metadata.deletion_timestamp.is_some()))
+}
+
+/// What the children carry comes before what the store says now, and that before the operator's configuration.
+fn deadlines(
+    context: &Context,
+    store: Option<&Store>,
+    ticket: &Child<Arc<fooddelivery_api::Ticket>>,
+    delivery: &Child<Arc<fooddelivery_api::Delivery>>,
+) -> Deadlines {
+    let configured = context.deadlines;
+    let of_store = store.and_then(|s| s.spec.deadlines.clone()).unwrap_or_default();
+    let StoreDeadlines {
+        acceptance_seconds,
+        cooking_seconds,
+        rider_seconds,
+        pickup_seconds,
+        delivery_seconds,
+        confirmation_seconds,
+    } = of_store;
+    let of_ticket = ticket.present().and_then(|t| t.spec.deadlines.clone()).unwrap_or_default();
+    let of_delivery = delivery.present().and_then(|d| d.spec.deadlines.clone()).unwrap_or_default();
+    let pick = |first: Option<i64>, second: Option<i64>, otherwise: Millis| {
+        first.or(second).map_or(otherwise, Millis::seconds)
+    };
+    Deadlines {
+        payment: configured.payment,
+        deferral: configured.deferral,
+        acceptance: pick(of_ticket.acceptance_seconds, acceptance_seconds, configured.acceptance),
+        cooking: pick(of_ticket.cooking_seconds, cooking_seconds, configured.cooking),
+        rider: pick(of_delivery.rider_seconds, rider_seconds, configured.rider),
+        pickup: pick(of_delivery.pickup_seconds, pickup_seconds, configured.pickup),
+        delivery: pick(of_delivery.delivery_seconds, delivery_seconds, configured.delivery),
+        confirmation: pick(confirmation_seconds, None, configured.confirmation),
+    }
+}
+
+/// Resolves the order's references by live reads, so that files can be applied in any order, and prices it.
+pub(super) async fn resolve(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+) -> Result<Result<Quote, Obstacle>, ApiError> {
+    let spec = &order.spec;
+    let Some(store_ref) = &spec.store_ref else {
+        let message = "the order names no store (spec.storeRef)";
+        return Ok(Err(Obstacle::lasting("StoreNotNamed", message.into())));
+    };
+    if let Some(code) = &spec.coupon_code {
+        return Ok(Err(Obstacle::lasting("CouponNotFound", format!("there is no coupon {code:?}"))));
+    }
+    let store_key = Key::new(&key.namespace, &store_ref.name);
+    let Some(store) = context.refresh(&context.stores, &store_key).await? else {
+        let message = format!("there is no Store {}; the order waits for it", store_ref.name);
+        return Ok(Err(Obstacle::passing("StoreNotFound", message)));
+    };
+    let provider = &spec.payment.provider_ref.name;
+    if context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
+        let message = format!("there is no PaymentProvider {provider}; the order waits for it");
+        return Ok(Err(Obstacle::passing("ProviderNotFound", message)));
+    }
+    Ok(price(&order.ordered_items(), &store.menu(), spec.expected_total))
+}

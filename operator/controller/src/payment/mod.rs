@@ -1,0 +1,241 @@
+//! Payments: the reconciler. It records the intent, calls the provider and writes down what came of it; what to do is
+//! decided in `saga::payment`.
+
+mod call;
+mod observe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fooddelivery_api::payment::PaymentStatus;
+use fooddelivery_api::{FINALIZER, Payment};
+use fooddelivery_saga::order::Note;
+use fooddelivery_saga::payment::{Answers, Command, Decision, Pace, PaymentState, decide};
+use fooddelivery_saga::words::{PaymentDesired, PaymentPhase};
+use kube::ResourceExt;
+use serde_json::json;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::api::ApiError;
+use crate::clock;
+use crate::context::Context;
+use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
+use crate::events::correlate;
+use crate::gateway::Gateway;
+
+/// More steps than any payment needs in one go.
+const ROUNDS: usize = 24;
+/// Between reading a payment and sending for it at most this may pass, on a monotonic clock.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+
+/// The payment controller.
+pub struct Payments {
+    context: Arc<Context>,
+}
+
+/// What one reconcile knows beside the object.
+struct Visit {
+    answers: Answers,
+    gateway: Option<(Gateway, fooddelivery_providers::Token)>,
+    /// When the object in hand was read live or written; `None` for a copy from the cache.
+    read_at: Option<Instant>,
+}
+
+/// What to do after a step.
+enum Next {
+    Again(Arc<Payment>),
+    End(Outcome),
+}
+
+impl Payments {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    async fn act(
+        &self,
+        key: &Key,
+        payment: Arc<Payment>,
+        visit: &mut Visit,
+        command: Command,
+    ) -> Result<Next, ApiError> {
+        let context = &self.context;
+        match command {
+            Command::AddFinalizer => {
+                let mut finalizers = payment.finalizers().to_vec();
+                finalizers.push(FINALIZER.into());
+                self.patch(&payment, json!({ "metadata": { "finalizers": finalizers } })).await
+            }
+            Command::CheckOrder => {
+                visit.answers.order = Some(observe::standing(context, key, &payment).await?);
+                Ok(Next::Again(payment))
+            }
+            Command::CheckAccess => {
+                let (access, gateway) = observe::access(context, key, &payment).await?;
+                visit.answers.access = Some(access);
+                visit.gateway = gateway;
+                Ok(Next::Again(payment))
+            }
+            Command::LookUp | Command::Charge | Command::Refund(_) => {
+                self.call(key, payment, visit, command).await
+            }
+            Command::WantMoneyBack => {
+                warn!("the order of this payment is gone: the money is to go back");
+                self.patch(&payment, json!({ "spec": { "desired": PaymentDesired::Refunded } })).await
+            }
+            Command::Delete => {
+                context.api.delete(&*payment).await?;
+                context.refresh(&context.payments, key).await?;
+                Ok(Next::End(Outcome::Done))
+            }
+            Command::RemoveFinalizer => {
+                let finalizers: Vec<&String> =
+                    payment.finalizers().iter().filter(|f| *f != FINALIZER).collect();
+                match context.api.patch(&*payment, json!({ "metadata": { "finalizers": finalizers } })).await
+                {
+                    Ok(_) | Err(ApiError::NotFound) => {
+                        info!(phase = %payment.state().phase, "payment settled and gone");
+                        context.payments.forget(key, Some(&payment));
+                        Ok(Next::End(Outcome::Done))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn patch(&self, payment: &Payment, change: serde_json::Value) -> Result<Next, ApiError> {
+        let written = self.context.api.patch(payment, change).await?;
+        self.context.payments.remember(written.clone());
+        Ok(Next::Again(Arc::new(written)))
+    }
+
+    /// Calls the provider, but only for an object that is known to be fresh.
+    async fn call(
+        &self,
+        key: &Key,
+        payment: Arc<Payment>,
+        visit: &mut Visit,
+        command: Command,
+    ) -> Result<Next, ApiError> {
+        let Some((gateway, token)) = visit.gateway.clone() else {
+            visit.answers.access = None;
+            return Ok(Next::Again(payment));
+        };
+        // The bulkhead first, so that waiting for a place does not age what was read.
+        let Ok(_place) = gateway.permits.acquire().await else { return Err(ApiError::Conflict) };
+        if visit.read_at.is_none_or(|at| at.elapsed() > FRESH_FOR) {
+            let before = Instant::now();
+            let Some(live) = self.context.refresh(&self.context.payments, key).await? else {
+                return Err(ApiError::NotFound);
+            };
+            if live.resource_version() != payment.resource_version() {
+                visit.answers = Answers::default();
+                visit.read_at = Some(before);
+                return Ok(Next::Again(Arc::new(live)));
+            }
+            visit.read_at = Some(before);
+        }
+        call::call(&self.context, &gateway, token, &payment, command, &mut visit.answers).await;
+        Ok(Next::Again(payment))
+    }
+
+    async fn write(
+        &self,
+        payment: &Payment,
+        visit: &mut Visit,
+        state: &PaymentState,
+    ) -> Result<Payment, ApiError> {
+        let old = payment.status.clone();
+        let new = PaymentStatus::from_state(state, payment.metadata.generation);
+        let before = Instant::now();
+        let written = self.context.api.write_status(payment, &old, &new, true).await?;
+        self.context.payments.remember(written.clone());
+        let was = payment.state();
+        let intent_is_fresh = state.phase == PaymentPhase::Pending && was.attempt == 0 && state.attempt > 0;
+        // What was learnt of the order and of the way to the provider is still young; answers about money are not
+        // carried over a write.
+        visit.answers = Answers {
+            order: visit.answers.order,
+            access: visit.answers.access.clone(),
+            asked_in_vain: visit.answers.asked_in_vain,
+            intent_is_fresh,
+            ..Answers::default()
+        };
+        visit.read_at = Some(before);
+        if was.phase != state.phase {
+            self.context.metrics.phase("Payment", state.phase.as_str());
+            info!(
+                from = %was.phase, phase = %state.phase, reason = %state.reason,
+                captured = state.captured, refunded = state.refunded, "payment moved"
+            );
+        } else if was.reason != state.reason && !state.reason.is_empty() {
+            warn!(reason = %state.reason, message = %state.message, "payment is held up");
+        }
+        if state.phase == PaymentPhase::NeedsReview {
+            let note = Note::warning(&state.reason, state.message.clone());
+            self.context.events.tell(payment, &note).await;
+        }
+        Ok(written)
+    }
+}
+
+impl Reconciler for Payments {
+    fn name(&self) -> &'static str {
+        "payment"
+    }
+
+    async fn reconcile(&self, key: Key, tries: u32) -> Result<Outcome, ReconcileError> {
+        let Some(mut payment) = self.context.payments.object(&key) else { return Ok(Outcome::Done) };
+        correlate(Some(&payment.spec.order_ref.uid));
+        let answers = Answers { asked_in_vain: tries, ..Answers::default() };
+        let mut visit = Visit { answers, gateway: None, read_at: None };
+        for _ in 0..ROUNDS {
+            let view = observe::view(&self.context, &key, &payment, visit.answers.clone());
+            match decide(&view, clock::now()) {
+                Decision::HandsOff => return Ok(Outcome::Done),
+                Decision::Wait(at) => {
+                    return Ok(at.map_or(Outcome::Done, |at| Outcome::After(clock::until(at))));
+                }
+                Decision::AskAgain(Pace::Soon) => return Ok(Outcome::AskAgain(None)),
+                Decision::AskAgain(Pace::After(ms)) => {
+                    return Ok(Outcome::AskAgain(Some(Duration::from_millis(ms))));
+                }
+                Decision::Write(state) => {
+                    payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
+                }
+                Decision::Act(command) => match self.act(&key, payment, &mut visit, command).await? {
+                    Next::Again(next) => payment = next,
+                    Next::End(outcome) => return Ok(outcome),
+                },
+            }
+        }
+        let message = format!("payment {} does not come to rest", key.name);
+        Err(ReconcileError { category: Category::Transient, message })
+    }
+}
+
+impl Payments {
+    /// Writes; when somebody else did first, what they wrote is read, and nothing that was learnt counts any more.
+    async fn write_or_refresh(
+        &self,
+        key: &Key,
+        payment: &Payment,
+        visit: &mut Visit,
+        state: &PaymentState,
+    ) -> Result<Payment, ApiError> {
+        match self.write(payment, visit, state).await {
+            Err(ApiError::Conflict) => {
+                let before = Instant::now();
+                let live =
+                    self.context.refresh(&self.context.payments, key).await?.ok_or(ApiError::NotFound)?;
+                visit.answers = Answers { asked_in_vain: visit.answers.asked_in_vain, ..Answers::default() };
+                visit.read_at = Some(before);
+                Ok(live)
+            }
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! From caches and live reads to what a decision about a payment depends on. Reads only.
+
+use fooddelivery_api::{Order, Payment, Ticket, TokenText};
+use fooddelivery_providers::Token;
+use fooddelivery_saga::payment::{Access, Answers, OrderStanding, PaymentView};
+use fooddelivery_saga::words::{CancellationVerdict, OrderPhase};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+
+use crate::api::ApiError;
+use crate::context::Context;
+use crate::engine::Key;
+use crate::events::uid_of;
+use crate::gateway::{Gateway, text_of};
+use crate::order::{cancel_wanted, is_paused};
+
+/// What the payment's decision sees.
+pub(super) fn view(context: &Context, key: &Key, payment: &Payment, answers: Answers) -> PaymentView {
+    let order_key = Key::new(&key.namespace, &payment.spec.order_ref.name);
+    let order = context.orders.object(&order_key).filter(|o| uid_of(&**o) == payment.spec.order_ref.uid);
+    PaymentView {
+        has_finalizer: payment.finalizers().iter().any(|f| f == fooddelivery_api::FINALIZER),
+        deleting: payment.metadata.deletion_timestamp.is_some(),
+        paused: order.as_ref().is_some_and(|o| is_paused(o)),
+        desired: payment.spec.desired,
+        total: payment.spec.quote.total,
+        currency: payment.spec.quote.currency.clone(),
+        order_id: payment.spec.provider_order_id.clone(),
+        when_unavailable: payment.spec.when_unavailable,
+        state: payment.state(),
+        order_in_cache: order.is_some(),
+        answers,
+    }
+}
+
+/// The order behind a payment, read live: money moves only for an order that is there and wants it.
+pub(super) async fn standing(
+    context: &Context,
+    key: &Key,
+    payment: &Payment,
+) -> Result<OrderStanding, ApiError> {
+    let reference = &payment.spec.order_ref;
+    let order_key = Key::new(&key.namespace, &reference.name);
+    let order = context.api.read::<Order>(&order_key).await?.filter(|o| uid_of(o) == reference.uid);
+    let Some(order) = order else {
+        let ticket = context.api.read::<Ticket>(key).await?.filter(|t| t.spec.order_ref.uid == reference.uid);
+        return Ok(OrderStanding::Gone { store_has_begun: ticket.is_some_and(|t| t.seen().has_begun()) });
+    };
+    let state = order.state();
+    if state.phase.is_terminal() {
+        return Ok(OrderStanding::Ended);
+    }
+    let undoing = state.phase == OrderPhase::Cancelling
+        || state.phase == OrderPhase::Unknown
+        || state.cancellation == Some(CancellationVerdict::Accepted)
+        || cancel_wanted(&order);
+    Ok(if undoing { OrderStanding::Undoing } else { OrderStanding::Wants })
+}
+
+/// The way to the provider, and the token to charge.
+pub(super) async fn access(
+    context: &Context,
+    key: &Key,
+    payment: &Payment,
+) -> Result<(Access, Option<(Gateway, Token)>), ApiError> {
+    let name = &payment.spec.provider_ref.name;
+    let gateway = match context.gateways.open(&context.api, &context.providers, name).await? {
+        Ok(gateway) => gateway,
+        Err(barred) => {
+            return Ok((Access::Barred { reason: barred.reason.into(), message: barred.message }, None));
+        }
+    };
+    let token = match token(context, key, payment).await? {
+        Ok(token) => token,
+        Err(message) => return Ok((Access::Barred { reason: "TokenSecretMissing".into(), message }, None)),
+    };
+    let access =
+        Access::Ready { provider_uid: gateway.provider_uid.clone(), credential: gateway.credential.clone() };
+    Ok((access, Some((gateway, token))))
+}
+
+async fn token(context: &Context, key: &Key, payment: &Payment) -> Result<Result<Token, String>, ApiError> {
+    if let Some(TokenText(text)) = &payment.spec.token {
+        return Ok(Ok(Token::new(text.clone())));
+    }
+    let Some(reference) = &payment.spec.token_secret_ref else {
+        return Ok(Err("the payment has neither token nor tokenSecretRef".into()));
+    };
+    let secret_key = Key::new(&key.namespace, &reference.name);
+    let Some(secret) = context.api.read::<Secret>(&secret_key).await? else {
+        return Ok(Err(format!("Secret {} with the payment token is missing", reference.name)));
+    };
+    Ok(text_of(&secret, &reference.key)
+        .map(Token::new)
+        .ok_or_else(|| format!("Secret {} has no key {:?} with a text in it", reference.name, reference.key)))
+}

@@ -1,0 +1,231 @@
+//! Which change of which object has which controller look again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket};
+use fooddelivery_saga::order::Note;
+use fooddelivery_saga::words::{OrderPhase, PaymentPhase};
+use kube::Resource;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::api::Namespaced;
+use crate::context::{Context, OfOrder};
+use crate::engine::cache::Malformed;
+use crate::engine::watch::{Change, run};
+use crate::engine::{Cache, Key, Queue};
+use crate::events::reference;
+use crate::health::Health;
+use crate::order::store_name;
+use crate::settings::{ControllerName, Settings};
+
+/// One queue per controller that runs here.
+#[derive(Clone)]
+pub struct Queues {
+    queues: Arc<HashMap<&'static str, Arc<Queue>>>,
+}
+
+fn word(name: ControllerName) -> &'static str {
+    match name {
+        ControllerName::Order => "order",
+        ControllerName::Payment => "payment",
+        ControllerName::Ticket => "ticket",
+        ControllerName::Delivery => "delivery",
+        ControllerName::Provider => "provider",
+    }
+}
+
+impl Queues {
+    /// Queues for the controllers that run here.
+    pub fn new(settings: &Settings) -> Self {
+        let queues = settings.controllers.iter().map(|name| (word(*name), Arc::default())).collect();
+        Self { queues: Arc::new(queues) }
+    }
+
+    /// The queue of a controller, if it runs here.
+    pub fn of(&self, name: ControllerName) -> Option<Arc<Queue>> {
+        self.queues.get(word(name)).cloned()
+    }
+
+    fn push(&self, names: &[ControllerName], key: &Key) {
+        for name in names {
+            if let Some(queue) = self.queues.get(word(*name)) {
+                queue.push(key.clone());
+            }
+        }
+    }
+}
+
+use ControllerName::Ticket as ToTicket;
+use ControllerName::{
+    Delivery as ToDelivery, Order as ToOrder, Payment as ToPayment, Provider as ToProvider,
+};
+
+/// The watches that feed the caches and the queues.
+pub struct Watches {
+    context: Arc<Context>,
+    queues: Queues,
+    /// `None` stands for all namespaces.
+    scopes: Vec<Option<String>>,
+}
+
+/// Kinds that are watched per namespace.
+const NAMESPACED_KINDS: usize = 5;
+
+impl Watches {
+    /// Over the namespaces of the settings, or all.
+    pub fn new(context: Arc<Context>, queues: Queues, settings: &Settings) -> Self {
+        let mut scopes: Vec<Option<String>> = settings.namespaces.iter().cloned().map(Some).collect();
+        if scopes.is_empty() {
+            scopes.push(None);
+        }
+        Self { context, queues, scopes }
+    }
+
+    /// How many first lists have to be complete before anything is decided.
+    pub fn count(&self) -> usize {
+        self.scopes.len() * NAMESPACED_KINDS + 1
+    }
+
+    /// Starts them all.
+    pub fn start(&self, tasks: &mut JoinSet<()>, health: &Arc<Health>, stop: &watch::Receiver<bool>) {
+        let context = &self.context;
+        for scope in self.scopes.iter().map(Option::as_deref) {
+            let queues = self.queues.clone();
+            self.spawn_in::<Order>(tasks, scope, &context.orders, health, stop, move |key, _| {
+                queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery], key);
+            });
+            let queues = self.queues.clone();
+            self.spawn_in::<Payment>(tasks, scope, &context.payments, health, stop, move |key, payment| {
+                queues.push(&[ToPayment], key);
+                queues.push(&[ToOrder, ToTicket, ToDelivery], &order_key(key, payment));
+            });
+            let queues = self.queues.clone();
+            self.spawn_in::<Ticket>(tasks, scope, &context.tickets, health, stop, move |key, ticket| {
+                queues.push(&[ToTicket], key);
+                queues.push(&[ToOrder, ToDelivery], &order_key(key, ticket));
+            });
+            let queues = self.queues.clone();
+            self.spawn_in::<Delivery>(
+                tasks,
+                scope,
+                &context.deliveries,
+                health,
+                stop,
+                move |key, delivery| {
+                    queues.push(&[ToDelivery], key);
+                    queues.push(&[ToOrder], &order_key(key, delivery));
+                },
+            );
+            let (queues, shared) = (self.queues.clone(), context.clone());
+            self.spawn_in::<Store>(tasks, scope, &context.stores, health, stop, move |key, _| {
+                for waiting in orders_of_store(&shared, key) {
+                    queues.push(&[ToOrder, ToTicket], &waiting);
+                }
+            });
+        }
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        let api = Api::all(context.api.client());
+        self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, move |key, _| {
+            queues.push(&[ToProvider], key);
+            for waiting in orders_of_provider(&shared, &key.name) {
+                queues.push(&[ToOrder, ToPayment], &waiting);
+            }
+        });
+    }
+
+    fn spawn_in<K: Namespaced + Send + Sync + 'static>(
+        &self,
+        tasks: &mut JoinSet<()>,
+        scope: Option<&str>,
+        cache: &Arc<Cache<K>>,
+        health: &Arc<Health>,
+        stop: &watch::Receiver<bool>,
+        route: impl Fn(&Key, Option<&K>) + Send + 'static,
+    ) {
+        let client = self.context.api.client();
+        let api: Api<DeserializeGuard<K>> = match scope {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        self.spawn(tasks, api, scope, cache, health, stop, route);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site per kind, each with its own route")]
+    fn spawn<K>(
+        &self,
+        tasks: &mut JoinSet<()>,
+        api: Api<DeserializeGuard<K>>,
+        scope: Option<&str>,
+        cache: &Arc<Cache<K>>,
+        health: &Arc<Health>,
+        stop: &watch::Receiver<bool>,
+        route: impl Fn(&Key, Option<&K>) + Send + 'static,
+    ) where
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (context, health) = (self.context.clone(), health.clone());
+        let told = move |change: Change<'_, K>| match change {
+            Change::Object(key, object) => route(key, object),
+            Change::Malformed(key, malformed) => {
+                say_malformed::<K>(&context, key, malformed);
+                route(key, None);
+            }
+        };
+        let done = std::sync::Once::new();
+        let synced = move || done.call_once(|| health.synced());
+        tasks.spawn(run(api, scope.map(str::to_owned), cache.clone(), told, synced, stop.clone()));
+    }
+}
+
+fn order_key<K: OfOrder>(key: &Key, child: Option<&K>) -> Key {
+    child.map_or_else(|| key.clone(), |child| Key::new(&key.namespace, &child.order_ref().name))
+}
+
+/// One malformed object harms nothing but itself, and says so where people look.
+fn say_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: &Key, malformed: &Malformed) {
+    warn!(kind = %K::kind(&()), order = %key, error = %malformed.error, "malformed: nothing is done with it");
+    let message =
+        format!("this version of the operator cannot read it, and leaves it alone: {}", malformed.error);
+    let (context, regarding) = (context.clone(), reference::<K>(&malformed.metadata));
+    tokio::spawn(async move {
+        context.events.tell_about(regarding, &Note::warning("Malformed", message)).await;
+    });
+}
+
+/// Orders that may be waiting for a store.
+fn orders_of_store(context: &Context, store: &Key) -> Vec<Key> {
+    let waits = |order: &Order| {
+        let phase = order.state().phase;
+        let early = matches!(phase, OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore);
+        early
+            && store_name(order) == *store.name
+            && order.metadata.namespace.as_deref() == Some(&store.namespace)
+    };
+    context.orders.keys_where(waits)
+}
+
+/// Orders and payments that may be waiting for a provider.
+fn orders_of_provider(context: &Context, provider: &str) -> Vec<Key> {
+    let mut keys = context.orders.keys_where(|order| {
+        order.spec.payment.provider_ref.name == provider && order.state().phase == OrderPhase::AwaitingPayment
+    });
+    keys.extend(context.payments.keys_where(|payment| {
+        payment.spec.provider_ref.name == provider
+            && matches!(
+                payment.state().phase,
+                PaymentPhase::Pending | PaymentPhase::Voiding | PaymentPhase::Refunding
+            )
+    }));
+    keys
+}

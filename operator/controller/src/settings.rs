@@ -1,0 +1,150 @@
+//! Every setting, by flag and by environment.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use fooddelivery_saga::time::{Deadlines, Millis};
+
+/// The controllers, each of which can run alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ControllerName {
+    /// Orders: pricing, phases, cancellation, deletion.
+    Order,
+    /// Payments: charging, voiding, refunding.
+    Payment,
+    /// Tickets: the store's side.
+    Ticket,
+    /// Deliveries: the riders' side.
+    Delivery,
+    /// Payment providers: whether they can be called.
+    Provider,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Settings of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Which controllers run here.
+    #[arg(
+        long,
+        env = "FOODDELIVERY_CONTROLLERS",
+        value_delimiter = ',',
+        default_value = "order,payment,ticket,delivery,provider"
+    )]
+    pub controllers: Vec<ControllerName>,
+
+    /// Namespaces to watch; all when none is named.
+    #[arg(long, env = "FOODDELIVERY_NAMESPACES", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+
+    /// Namespace in which the providers' Secrets live.
+    #[arg(long, env = "FOODDELIVERY_SECRETS_NAMESPACE", default_value = fooddelivery_api::OPERATOR_NAMESPACE)]
+    pub secrets_namespace: String,
+
+    /// Context of the kubeconfig to use; in a cluster the service account is used when there is no kubeconfig.
+    #[arg(long, env = "FOODDELIVERY_CONTEXT")]
+    pub context: Option<String>,
+
+    /// Where /metrics, /livez and /readyz are served. Port 0 takes a free one, which is logged.
+    #[arg(long, env = "FOODDELIVERY_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// How log lines look.
+    #[arg(long, env = "FOODDELIVERY_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// What is logged, as a filter such as `info` or `info,fooddelivery_controller=debug`.
+    #[arg(long, env = "FOODDELIVERY_LOG", default_value = "info")]
+    pub log: String,
+
+    /// Reconciles at a time, per controller.
+    #[arg(long, env = "FOODDELIVERY_CONCURRENCY", default_value_t = 64, value_parser = at_least_one)]
+    pub concurrency: usize,
+
+    /// How far the mirrored status of tickets and deliveries may lag, in milliseconds, so that steps that pass
+    /// quickly need one write.
+    #[arg(long, env = "FOODDELIVERY_MIRROR_LAG_MS", default_value_t = 800)]
+    pub mirror_lag_ms: u64,
+
+    /// Deadlines where a Store names none.
+    #[command(flatten)]
+    pub deadlines: DeadlineSettings,
+}
+
+/// How long each phase may wait, in seconds, where a Store does not say.
+#[derive(Debug, Clone, Args)]
+pub struct DeadlineSettings {
+    /// Until references exist and the payment is made.
+    #[arg(long = "deadline-payment", env = "FOODDELIVERY_DEADLINE_PAYMENT", default_value_t = 900)]
+    pub payment: u32,
+    /// Until a provider that was out of reach is paid after all.
+    #[arg(long = "deadline-deferral", env = "FOODDELIVERY_DEADLINE_DEFERRAL", default_value_t = 7200)]
+    pub deferral: u32,
+    /// Until the store accepts or rejects.
+    #[arg(long = "deadline-acceptance", env = "FOODDELIVERY_DEADLINE_ACCEPTANCE", default_value_t = 900)]
+    pub acceptance: u32,
+    /// From acceptance until cooked.
+    #[arg(long = "deadline-cooking", env = "FOODDELIVERY_DEADLINE_COOKING", default_value_t = 7200)]
+    pub cooking: u32,
+    /// Until a rider takes the delivery.
+    #[arg(long = "deadline-rider", env = "FOODDELIVERY_DEADLINE_RIDER", default_value_t = 3600)]
+    pub rider: u32,
+    /// From a rider's claim until pick-up.
+    #[arg(long = "deadline-pickup", env = "FOODDELIVERY_DEADLINE_PICKUP", default_value_t = 1800)]
+    pub pickup: u32,
+    /// From pick-up until delivered.
+    #[arg(long = "deadline-delivery", env = "FOODDELIVERY_DEADLINE_DELIVERY", default_value_t = 7200)]
+    pub delivery: u32,
+    /// From delivered until the order completes by itself.
+    #[arg(
+        long = "deadline-confirmation",
+        env = "FOODDELIVERY_DEADLINE_CONFIRMATION",
+        default_value_t = 86_400
+    )]
+    pub confirmation: u32,
+}
+
+impl DeadlineSettings {
+    /// As the domain takes them.
+    pub fn to_deadlines(&self) -> Deadlines {
+        let seconds = |n: u32| Millis::seconds(i64::from(n));
+        Deadlines {
+            payment: seconds(self.payment),
+            deferral: seconds(self.deferral),
+            acceptance: seconds(self.acceptance),
+            cooking: seconds(self.cooking),
+            rider: seconds(self.rider),
+            pickup: seconds(self.pickup),
+            delivery: seconds(self.delivery),
+            confirmation: seconds(self.confirmation),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether a controller runs here.
+    pub fn runs(&self, name: ControllerName) -> bool {
+        self.controllers.contains(&name)
+    }
+
+    /// The mirrors' lag.
+    pub fn mirror_lag(&self) -> Duration {
+        Duration::from_millis(self.mirror_lag_ms)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n >= 1 => Ok(n),
+        _ => Err("a whole number of at least 1 is needed (0 would not mean unbounded)".into()),
+    }
+}

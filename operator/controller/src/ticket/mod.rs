@@ -1,0 +1,209 @@
+//! Tickets: the store's side. Puts paid orders into the store's queue, accepts on the store's behalf where it wants
+//! that, mirrors the stage into status, and clears away tickets whose order is gone.
+
+use std::sync::Arc;
+
+use fooddelivery_api::common::{StoreRef, Time};
+use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
+use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket, TicketSpec};
+use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
+use fooddelivery_saga::view::Child;
+use fooddelivery_saga::words::TicketStage;
+use serde_json::json;
+use tracing::info;
+
+use crate::api::ApiError;
+use crate::clock;
+use crate::context::{Context, child, seen};
+use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
+use crate::events::{correlate, uid_of};
+use crate::mirror::Lag;
+use crate::order::{cancel_wanted, is_paused, order_ref, store_name};
+
+/// More steps than any ticket needs in one go.
+const ROUNDS: usize = 8;
+
+/// The ticket controller.
+pub struct Tickets {
+    context: Arc<Context>,
+    lag: Lag,
+}
+
+impl Tickets {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        let lag = Lag::new(context.mirror_lag);
+        Self { context, lag }
+    }
+
+    async fn create(&self, key: &Key, order: &Order) -> Result<(), ApiError> {
+        let payment = self.context.payments.object(key);
+        let ticket = Ticket::new(&key.name, self.spec(key, order, payment.as_deref()));
+        match self.context.api.create(&key.namespace, &ticket).await {
+            Ok(created) => {
+                info!("the order is in the store's queue");
+                self.context.tickets.remember(created);
+                Ok(())
+            }
+            // A cancel came first (its tombstone), or another replica.
+            Err(ApiError::AlreadyExists) => {
+                self.context.refresh(&self.context.tickets, key).await.map(|_| ())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn spec(&self, key: &Key, order: &Order, payment: Option<&Payment>) -> TicketSpec {
+        let name = store_name(order);
+        let store = self.context.stores.object(&Key::new(&key.namespace, &name));
+        let uid = payment.map(|p| p.spec.quote.store_uid.clone()).unwrap_or_default();
+        TicketSpec {
+            order_ref: order_ref(order),
+            store_ref: StoreRef { name, uid },
+            items: order.spec.items.clone(),
+            stage: TicketStage::Pending,
+            reason: None,
+            deadlines: store.and_then(|s| deadlines(&s)),
+        }
+    }
+
+    async fn mirror(
+        &self,
+        key: &Key,
+        ticket: &Ticket,
+        stage: TicketStage,
+    ) -> Result<Outcome, ReconcileError> {
+        if let Some(left) = self.lag.left(key) {
+            return Ok(Outcome::After(left));
+        }
+        let old = ticket.status.clone().unwrap_or_default();
+        let new = mirrored(ticket, &old, stage, Time(clock::now()));
+        let written = self.context.api.write_status(ticket, &old, &new, true).await?;
+        self.context.tickets.remember(written);
+        self.lag.settled(key);
+        info!(%stage, "ticket moved");
+        Ok(Outcome::Done)
+    }
+}
+
+/// The status that shows `stage`; times of stages that passed unseen are those of the one seen.
+fn mirrored(ticket: &Ticket, old: &TicketStatus, stage: TicketStage, now: Time) -> TicketStatus {
+    let mut new = TicketStatus {
+        phase: stage,
+        reason: ticket.spec.reason.clone(),
+        observed_generation: ticket.metadata.generation,
+        ..old.clone()
+    };
+    let reached = |at: &mut Option<Time>| {
+        at.get_or_insert(now);
+    };
+    match stage {
+        TicketStage::Accepted => reached(&mut new.accepted_at),
+        TicketStage::Cooking => {
+            reached(&mut new.accepted_at);
+            reached(&mut new.cooking_at);
+        }
+        TicketStage::Cooked => {
+            reached(&mut new.accepted_at);
+            reached(&mut new.cooking_at);
+            reached(&mut new.cooked_at);
+        }
+        TicketStage::Rejected | TicketStage::Cancelled | TicketStage::Abandoned => reached(&mut new.ended_at),
+        TicketStage::Pending | TicketStage::Unknown => {}
+    }
+    new
+}
+
+fn deadlines(store: &Store) -> Option<TicketDeadlines> {
+    let of_store = store.spec.deadlines.as_ref()?;
+    Some(TicketDeadlines {
+        acceptance_seconds: of_store.acceptance_seconds,
+        cooking_seconds: of_store.cooking_seconds,
+    })
+}
+
+/// The order behind a child, from the cache: `whose` is the child's reference, when there is a child.
+pub(crate) fn order_seen(order: Option<&Order>, whose: Option<&OrderRef>) -> OrderSeen {
+    match order {
+        Some(order) if whose.is_none_or(|reference| reference.uid == uid_of(order)) => {
+            OrderSeen::Present { phase: order.state().phase, cancel_wanted: cancel_wanted(order) }
+        }
+        _ => OrderSeen::Missing,
+    }
+}
+
+/// Whether the order behind a child is really gone, read live, and its payment too: the payment still needs to know
+/// whether the store had begun.
+pub(crate) async fn is_orphan(context: &Context, key: &Key, whose: &OrderRef) -> Result<bool, ApiError> {
+    let order = context.api.read::<Order>(&Key::new(&key.namespace, &whose.name)).await?;
+    if order.is_some_and(|o| uid_of(&o) == whose.uid) {
+        return Ok(false);
+    }
+    let payment = context.api.read::<Payment>(key).await?;
+    Ok(payment.is_none_or(|p| p.spec.order_ref.uid != whose.uid))
+}
+
+impl Reconciler for Tickets {
+    fn name(&self) -> &'static str {
+        "ticket"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let mut orphan = false;
+        for _ in 0..ROUNDS {
+            let order = context.orders.object(&key);
+            let ticket = context.tickets.object(&key);
+            let uid = order.as_deref().map(uid_of).unwrap_or_default();
+            let whose = ticket.as_ref().map(|t| t.spec.order_ref.clone());
+            correlate(whose.as_ref().map(|w| w.uid.as_str()).or(Some(&uid)));
+            let view = TicketView {
+                order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
+                payment: seen(&child(&context.payments, &key, &uid), Payment::seen),
+                ticket: match (&ticket, context.tickets.get(&key)) {
+                    (Some(ticket), _) => Child::Present((ticket.spec.stage, shown(ticket))),
+                    (None, Some(_)) => Child::Unreadable,
+                    (None, None) => Child::Absent,
+                },
+                acceptance: ticket.as_ref().and_then(|t| {
+                    let store = context.stores.object(&Key::new(&key.namespace, &t.spec.store_ref.name))?;
+                    Some(store.spec.acceptance)
+                }),
+                paused: order.as_deref().is_some_and(is_paused),
+                deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
+            };
+            match (decide(&view), &ticket, &order) {
+                (Decision::Create, _, Some(order)) => self.create(&key, order).await?,
+                (Decision::Accept, Some(ticket), _) => {
+                    let change = json!({ "spec": { "stage": TicketStage::Accepted } });
+                    let written = context.api.patch(&**ticket, change).await?;
+                    info!("accepted on the store's behalf");
+                    context.tickets.remember(written);
+                }
+                (Decision::Mirror(stage), Some(ticket), _) => return self.mirror(&key, ticket, stage).await,
+                (Decision::CheckOrder, Some(ticket), _) => {
+                    orphan = is_orphan(context, &key, &ticket.spec.order_ref).await?;
+                    if !orphan {
+                        return Ok(Outcome::Done);
+                    }
+                }
+                (Decision::Delete, Some(ticket), _) => {
+                    context.api.delete(&**ticket).await?;
+                    context.tickets.forget(&key, Some(ticket));
+                    info!("cleared away: its order is gone");
+                    return Ok(Outcome::Done);
+                }
+                _ => {
+                    self.lag.settled(&key);
+                    return Ok(Outcome::Done);
+                }
+            }
+        }
+        let message = format!("ticket {} does not come to rest", key.name);
+        Err(ReconcileError { category: Category::Transient, message })
+    }
+}
+
+fn shown(ticket: &Ticket) -> TicketStage {
+    ticket.status.as_ref().map_or(TicketStage::Pending, |s| s.phase)
+}

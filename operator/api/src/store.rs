@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Open", type_ = "boolean", json_path = ".spec.open"),
     printcolumn(name = "Acceptance", type_ = "string", json_path = ".spec.acceptance"),
     printcolumn(name = "Minimum", type_ = "integer", json_path = ".spec.minimumOrder"),
-    printcolumn(name = "Menu", type_ = "string", json_path = ".spec.menu[*].name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -23,12 +23,11 @@ use crate::common::{Item, OrderRef, StoreRef, Time};
     selectable = ".spec.stage",
     printcolumn(name = "Store", type_ = "string", json_path = ".spec.storeRef.name"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
-    printcolumn(name = "Items", type_ = "string", json_path = ".spec.items[*].menuItem"),
-    printcolumn(name = "Quantities", type_ = "string", json_path = ".spec.items[*].quantity"),
     printcolumn(name = "Cooking-Since", type_ = "date", json_path = ".status.cookingAt"),
     printcolumn(name = "Cooked", type_ = "date", json_path = ".status.cookedAt"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Items", type_ = "string", json_path = ".spec.items")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TicketSpec {

@@ -96,9 +96,11 @@ pub fn reference<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta) -> Object
     }
 }
 
-/// The correlation id of all that belongs to an order: its uid.
-pub fn correlate(uid: Option<&str>) {
-    tracing::Span::current().record("correlation", uid.unwrap_or_default());
+/// Puts the correlation id of all that belongs to an order, its uid, on every log line of this reconcile.
+pub fn correlate(uid: Option<String>) {
+    if let Some(uid) = uid {
+        tracing::Span::current().record("correlation", uid);
+    }
 }
 
 /// The uid of an object; empty when the API server has not given one.

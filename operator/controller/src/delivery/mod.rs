@@ -10,6 +10,7 @@ use fooddelivery_saga::delivery::{Decision, DeliveryView, decide};
 use fooddelivery_saga::ticket::OrderSeen;
 use fooddelivery_saga::view::Child;
 use fooddelivery_saga::words::DeliveryStage;
+use kube::ResourceExt;
 use tracing::info;
 
 use crate::api::ApiError;
@@ -123,12 +124,18 @@ impl Reconciler for Deliveries {
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
         let mut orphan = false;
+        correlate(
+            context
+                .deliveries
+                .object(&key)
+                .map(|c| c.spec.order_ref.uid.clone())
+                .or_else(|| context.orders.object(&key)?.uid()),
+        );
         for _ in 0..ROUNDS {
             let order = context.orders.object(&key);
             let delivery = context.deliveries.object(&key);
             let uid = order.as_deref().map(uid_of).unwrap_or_default();
             let whose = delivery.as_ref().map(|d| d.spec.order_ref.clone());
-            correlate(whose.as_ref().map(|w| w.uid.as_str()).or(Some(&uid)));
             let view = DeliveryView {
                 order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
                 payment: seen(&child(&context.payments, &key, &uid), Payment::seen),

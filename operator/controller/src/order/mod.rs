@@ -36,7 +36,10 @@ impl Orders {
     async fn rest(&self, order: &Order, rest: Rest) -> Result<Outcome, ReconcileError> {
         let old = order.status.clone().unwrap_or_default();
         let new = OrderStatus::from_state(&rest.state, order.metadata.generation);
-        if new != old {
+        // A fresh object is not written only to say that it has been seen.
+        let unseen = old.observed_generation.is_none();
+        let only_seen = unseen && OrderStatus { observed_generation: None, ..new.clone() } == old;
+        if new != old && !only_seen {
             let written = self.context.api.write_status(order, &old, &new, false).await?;
             self.context.orders.remember(written);
             if new.phase != old.phase {
@@ -61,9 +64,9 @@ impl Reconciler for Orders {
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
         let mut quote = None;
+        correlate(context.orders.object(&key).and_then(|order| order.uid()));
         for _ in 0..ROUNDS {
             let Some(order) = context.orders.object(&key) else { return Ok(Outcome::Done) };
-            correlate(order.metadata.uid.as_deref());
             let view = observe::observe(context, &key, &order, quote.clone()).await?;
             match decide(&view, clock::now()) {
                 Decision::HandsOff => {

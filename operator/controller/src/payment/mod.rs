@@ -189,7 +189,7 @@ impl Reconciler for Payments {
 
     async fn reconcile(&self, key: Key, tries: u32) -> Result<Outcome, ReconcileError> {
         let Some(mut payment) = self.context.payments.object(&key) else { return Ok(Outcome::Done) };
-        correlate(Some(&payment.spec.order_ref.uid));
+        correlate(Some(payment.spec.order_ref.uid.clone()));
         let answers = Answers { asked_in_vain: tries, ..Answers::default() };
         let mut visit = Visit { answers, gateway: None, read_at: None };
         for _ in 0..ROUNDS {

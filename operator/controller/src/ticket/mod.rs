@@ -9,6 +9,7 @@ use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
 use fooddelivery_saga::view::Child;
 use fooddelivery_saga::words::TicketStage;
+use kube::ResourceExt;
 use serde_json::json;
 use tracing::info;
 
@@ -151,12 +152,18 @@ impl Reconciler for Tickets {
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
         let mut orphan = false;
+        correlate(
+            context
+                .tickets
+                .object(&key)
+                .map(|c| c.spec.order_ref.uid.clone())
+                .or_else(|| context.orders.object(&key)?.uid()),
+        );
         for _ in 0..ROUNDS {
             let order = context.orders.object(&key);
             let ticket = context.tickets.object(&key);
             let uid = order.as_deref().map(uid_of).unwrap_or_default();
             let whose = ticket.as_ref().map(|t| t.spec.order_ref.clone());
-            correlate(whose.as_ref().map(|w| w.uid.as_str()).or(Some(&uid)));
             let view = TicketView {
                 order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
                 payment: seen(&child(&context.payments, &key, &uid), Payment::seen),

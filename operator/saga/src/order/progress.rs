@@ -76,7 +76,7 @@ fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
 fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
     let mut state = view.state.clone();
     let mut notes = Vec::new();
-    state.move_to(target(view, now), now);
+    state.move_to(target(view, now), now, view.created_at);
     if let Some(payment) = view.payment.present() {
         state.total = Some(payment.total);
         if payment.is_captured() {
@@ -93,10 +93,11 @@ fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
         OrderPhase::Completed => complete(&mut state, now),
         _ => {}
     }
-    let due = due_at(&OrderView { state: state.clone(), ..view.clone() });
+    let next = OrderView { state: state.clone(), ..view.clone() };
     if state.phase != view.state.phase {
-        state.deadline = due;
+        state.deadline = span_of(&next).map(|span| now + span);
     }
+    let due = due_at(&next);
     let wake_at = due.filter(|_| !state.phase.is_terminal());
     Rest { state, notes, wake_at }
 }
@@ -154,44 +155,36 @@ fn held_up(view: &OrderView, obstacle: &Obstacle, now: Timestamp) -> Rest {
         notes.push(Note::warning(obstacle.reason, obstacle.message.clone()));
     }
     state.set(ConditionKind::Paid, false, obstacle.reason, &obstacle.message, now);
-    let wake_at = due_at(view);
-    state.deadline = wake_at;
+    let wake_at = due_at(&OrderView { state: state.clone(), ..view.clone() });
+    state.deadline =
+        span_of(&OrderView { state: state.clone(), ..view.clone() }).map(|span| view.created_at + span);
     Rest { state, notes, wake_at }
 }
 
-/// When the present phase has lasted too long. `None` while it may last for ever, or nobody could act.
-pub(super) fn due_at(view: &OrderView) -> Option<Timestamp> {
+/// How long the present phase may last. `None` while it may last for ever, as when the store is closed.
+fn span_of(view: &OrderView) -> Option<Millis> {
     let deadlines = &view.deadlines;
-    let since = view.state.phase_since(view.created_at);
-    let (since, span): (Timestamp, Millis) = match view.state.phase {
-        OrderPhase::AwaitingPayment => {
-            let waits_for_store = view.state.reason == "StoreClosed";
-            if waits_for_store {
-                return None;
-            }
-            (since, deadlines.payment)
-        }
-        OrderPhase::PaymentDeferred => (since, deadlines.deferral),
-        OrderPhase::AwaitingStore => {
-            let ticket = view.ticket.present().filter(|_| view.store_open)?;
-            (since.max(ticket.created_at), deadlines.acceptance)
-        }
-        OrderPhase::Accepted | OrderPhase::Cooking => (since, deadlines.cooking),
-        OrderPhase::AwaitingRider => {
-            view.delivery.present()?;
-            (since, deadlines.rider)
-        }
-        OrderPhase::RiderAssigned => (since, deadlines.pickup),
-        OrderPhase::PickedUp => (since, deadlines.delivery),
-        OrderPhase::Delivered => (since, deadlines.confirmation),
+    Some(match view.state.phase {
+        OrderPhase::AwaitingPayment if view.state.reason != "StoreClosed" => deadlines.payment,
+        OrderPhase::PaymentDeferred => deadlines.deferral,
+        OrderPhase::AwaitingStore if view.store_open => deadlines.acceptance,
+        OrderPhase::Accepted | OrderPhase::Cooking => deadlines.cooking,
+        OrderPhase::AwaitingRider => deadlines.rider,
+        OrderPhase::RiderAssigned => deadlines.pickup,
+        OrderPhase::PickedUp => deadlines.delivery,
+        OrderPhase::Delivered => deadlines.confirmation,
         _ => return None,
-    };
-    Some((since + span).max(view.watching_since + RESTART_GRACE))
+    })
 }
 
-impl OrderState {
-    /// Whether the status says anything that the object's schema default does not.
-    pub fn is_untouched(&self) -> bool {
-        *self == Self::default()
-    }
+/// When the present phase has lasted too long. `None` also while there is nothing yet that anybody could act on.
+pub(super) fn due_at(view: &OrderView) -> Option<Timestamp> {
+    let span = span_of(view)?;
+    let entered = view.state.phase_since(view.created_at);
+    let since = match view.state.phase {
+        OrderPhase::AwaitingStore => entered.max(view.ticket.present()?.created_at),
+        OrderPhase::AwaitingRider => view.delivery.present().map(|_| entered)?,
+        _ => entered,
+    };
+    Some((since + span).max(view.watching_since + RESTART_GRACE))
 }

@@ -111,9 +111,9 @@ impl Default for OrderState {
 }
 
 impl OrderState {
-    /// Moves to `phase`, filling the phases that were skipped into the history. Without a way there, or when it
+    /// Moves to `phase` at `now`, filling the phases that were skipped into the history. Without a way there, or when it
     /// stands there already, nothing changes.
-    pub fn move_to(&mut self, phase: OrderPhase, now: Timestamp) {
+    pub fn move_to(&mut self, phase: OrderPhase, now: Timestamp, created_at: Timestamp) {
         let Some(way) = table::path(table::ORDER, self.phase, phase) else { return };
         if way.is_empty() {
             return;
@@ -122,7 +122,7 @@ impl OrderState {
         self.message.clear();
         self.deadline = None;
         if self.history.is_empty() {
-            self.history.push(PhaseEntry { phase: self.phase.as_str().into(), at: now });
+            self.history.push(PhaseEntry { phase: self.phase.as_str().into(), at: created_at });
         }
         self.history.extend(way.iter().map(|p| PhaseEntry { phase: p.as_str().into(), at: now }));
         if self.history.len() > HISTORY_LIMIT {
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn skipped_phases_are_filled_into_the_history() {
         let mut state = OrderState::default();
-        state.move_to(OrderPhase::AwaitingStore, Timestamp(1));
-        state.move_to(OrderPhase::AwaitingRider, Timestamp(2));
+        state.move_to(OrderPhase::AwaitingStore, Timestamp(1), Timestamp(0));
+        state.move_to(OrderPhase::AwaitingRider, Timestamp(2), Timestamp(0));
         let phases: Vec<&str> = state.history.iter().map(|e| e.phase.as_str()).collect();
         assert_eq!(phases, ["AwaitingPayment", "AwaitingStore", "Accepted", "Cooking", "AwaitingRider"]);
     }
@@ -184,7 +184,7 @@ mod tests {
     fn a_terminal_phase_never_changes() {
         let mut state = OrderState { phase: OrderPhase::Cancelled, ..OrderState::default() };
         for phase in OrderPhase::ALL {
-            state.move_to(*phase, Timestamp(1));
+            state.move_to(*phase, Timestamp(1), Timestamp(0));
         }
         assert_eq!(state.phase, OrderPhase::Cancelled);
     }
@@ -192,10 +192,10 @@ mod tests {
     #[test]
     fn the_history_is_bounded_and_keeps_its_beginning() {
         let mut state = OrderState::default();
-        state.move_to(OrderPhase::AwaitingRider, Timestamp(0));
+        state.move_to(OrderPhase::AwaitingRider, Timestamp(0), Timestamp(0));
         for n in 1..100 {
-            state.move_to(OrderPhase::RiderAssigned, Timestamp(n));
-            state.move_to(OrderPhase::AwaitingRider, Timestamp(n));
+            state.move_to(OrderPhase::RiderAssigned, Timestamp(n), Timestamp(0));
+            state.move_to(OrderPhase::AwaitingRider, Timestamp(n), Timestamp(0));
         }
         assert_eq!(state.history.len(), HISTORY_LIMIT);
         assert_eq!(state.history[0].phase, "AwaitingPayment");

@@ -246,7 +246,7 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
         (false, true) => OrderPhase::Cancelled,
         (false, false) => OrderPhase::Cancelling,
     };
-    state.move_to(end, now);
+    state.move_to(end, now, view.created_at);
     state.explain(&cause.reason, &cause.message);
     if view.cancel_is_open() {
         state.cancellation = Some(CancellationVerdict::Accepted);

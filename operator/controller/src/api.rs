@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Status;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,7 +35,10 @@ pub enum ApiError {
     /// A rule refuses the step: somebody else's step came first.
     #[error("refused by a rule: {0}")]
     Invalid(String),
-    /// The operator may not; in a terminating namespace nothing can be created.
+    /// The namespace is being deleted: nothing can be created in it any more.
+    #[error("the namespace is being deleted")]
+    NamespaceTerminating,
+    /// The operator may not.
     #[error("forbidden: {0}")]
     Forbidden(String),
     /// No answer in time, or none that helps.
@@ -50,6 +54,7 @@ impl From<kube::Error> for ApiError {
                 (409, _) => Self::Conflict,
                 (404, _) => Self::NotFound,
                 (422, _) => Self::Invalid(status.message.clone()),
+                (403, _) if is_terminating(&status) => Self::NamespaceTerminating,
                 (403, _) => Self::Forbidden(status.message.clone()),
                 (code, _) => Self::Unavailable(format!("the API server answered {code}: {}", status.message)),
             },
@@ -62,6 +67,7 @@ impl From<ApiError> for ReconcileError {
     fn from(error: ApiError) -> Self {
         let category = match error {
             ApiError::Conflict | ApiError::AlreadyExists | ApiError::NotFound => Category::Conflict,
+            ApiError::NamespaceTerminating => Category::Expected,
             _ => Category::Transient,
         };
         Self { category, message: error.to_string() }
@@ -119,7 +125,7 @@ impl ApiServer {
             Ok(_) => "ok",
             Err(ApiError::Conflict | ApiError::AlreadyExists) => "conflict",
             Err(ApiError::NotFound) => "not_found",
-            Err(ApiError::Invalid(_) | ApiError::Forbidden(_)) => "refused",
+            Err(ApiError::Invalid(_) | ApiError::Forbidden(_) | ApiError::NamespaceTerminating) => "refused",
             Err(ApiError::Unavailable(_)) => "error",
         };
         self.metrics.request(kind, verb, word);
@@ -153,8 +159,7 @@ impl ApiServer {
     /// Creates an object.
     ///
     /// # Errors
-    /// [`ApiError::AlreadyExists`], also while a namesake is terminating; [`ApiError::Forbidden`] in a namespace that
-    /// is being deleted.
+    /// [`ApiError::AlreadyExists`], also while a namesake is terminating; [`ApiError::NamespaceTerminating`].
     pub async fn create<K: Namespaced>(&self, namespace: &str, object: &K) -> Result<K, ApiError> {
         let api = self.namespaced::<K>(namespace);
         self.bounded(&K::kind(&()), "create", api.create(&PostParams::default(), object)).await
@@ -229,6 +234,11 @@ impl ApiServer {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn status_change<K: Resource>(

@@ -44,7 +44,7 @@ impl Events {
         match self.api.create(&namespace, &event).await {
             Ok(_) => {}
             Err(ApiError::AlreadyExists) => debug!(reason = %note.reason, "told before"),
-            Err(ApiError::Forbidden(_)) => {
+            Err(ApiError::NamespaceTerminating) => {
                 debug!(reason = %note.reason, "the namespace takes no Events any more");
             }
             Err(error) => warn!(reason = %note.reason, %error, "an Event could not be recorded"),

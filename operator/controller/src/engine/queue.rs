@@ -85,12 +85,14 @@ impl Queue {
         Popped::Key(key)
     }
 
-    /// Says that the run of `key` is over and when it should run next, if at all.
-    pub fn done(&self, key: &Key, next: Option<Instant>) {
+    /// Says that the run of `key` is over and when it should run next, if at all. What came in while it ran has it
+    /// run again, but not before `earliest`: an unresolved run is often followed by the echo of its own write.
+    pub fn done(&self, key: &Key, next: Option<Instant>, earliest: Option<Instant>) {
         let again = {
             let mut inner = self.lock();
             inner.slots.remove(key).and_then(|slot| slot.again)
         };
+        let again = again.map(|at| earliest.map_or(at, |earliest| at.max(earliest)));
         let at = match (again, next) {
             (Some(again), Some(next)) => Some(again.min(next)),
             (again, next) => again.or(next),
@@ -139,7 +141,7 @@ mod tests {
         assert_eq!(queue.pop(Instant::now()), Popped::Key(key.clone()));
         queue.push(key.clone());
         assert_eq!(queue.pop(Instant::now()), Popped::Empty, "never twice at a time");
-        queue.done(&key, None);
+        queue.done(&key, None, None);
         assert_eq!(queue.pop(Instant::now()), Popped::Key(key));
     }
 
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(queue.pop(Instant::now()), Popped::NotBefore(later));
         queue.push(key.clone());
         assert_eq!(queue.pop(Instant::now()), Popped::Key(key.clone()));
-        queue.done(&key, None);
+        queue.done(&key, None, None);
         assert!(queue.is_empty());
     }
 }

@@ -36,6 +36,8 @@ pub enum Category {
     Conflict,
     /// It will pass: retry with back-off.
     Transient,
+    /// It will pass, and is nothing that anybody should hear of: retry with back-off.
+    Expected,
 }
 
 /// Why a reconcile did not come to its end.
@@ -168,6 +170,8 @@ fn settle<R: Reconciler>(
 ) {
     let Some((key, result, took)) = ended else { return };
     let kind = reconciler.name();
+    let unresolved = !matches!(result, Ok(Outcome::Done | Outcome::After(_)));
+    let earliest = unresolved.then(|| Instant::now() + jittered(limits.backoff_min));
     let next = match result {
         Ok(Outcome::Done) => {
             troubles.remove(&key);
@@ -192,7 +196,7 @@ fn settle<R: Reconciler>(
         Err(error) => {
             let trouble = troubles.entry(key.clone()).or_default();
             trouble.tries = trouble.tries.saturating_add(1);
-            if trouble.said != error.message {
+            if error.category != Category::Expected && trouble.said != error.message {
                 warn!(kind, order = %key, error = %error.message, "cannot go on; will retry");
                 trouble.said.clone_from(&error.message);
             }
@@ -200,7 +204,8 @@ fn settle<R: Reconciler>(
             Some(backoff(limits, trouble.tries))
         }
     };
-    queue.done(&key, next.map(|pause| Instant::now() + pause));
+    let next = next.map(|pause| Instant::now() + pause);
+    queue.done(&key, next, earliest);
 }
 
 async fn sleep_until(at: Option<Instant>) {

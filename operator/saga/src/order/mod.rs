@@ -160,6 +160,7 @@ impl OrderView {
             || matches!(self.ticket, Child::Unreadable)
             || matches!(self.delivery, Child::Unreadable)
             || self.state.phase == OrderPhase::Unknown
+            || self.when_unavailable == WhenUnavailable::Unknown
             || self.state.cancellation == Some(CancellationVerdict::Unknown)
             || payment
                 .is_some_and(|p| p.phase == PaymentPhase::Unknown || p.desired == PaymentDesired::Unknown)

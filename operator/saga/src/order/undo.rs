@@ -248,6 +248,7 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
     };
     state.move_to(end, now, view.created_at);
     state.explain(&cause.reason, &cause.message);
+    state.total = state.total.or(view.payment.present().map(|p| p.total).filter(|total| *total > 0));
     if view.cancel_is_open() {
         state.cancellation = Some(CancellationVerdict::Accepted);
     }

@@ -1,0 +1,201 @@
+//! The operator as a process of its own: `fooddelivery-operator run`, as its service account.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use local_cluster::ProcessSpec;
+
+use crate::daemon::{Daemon, free_address, tail, wait_ready};
+use crate::http;
+
+/// How often a start is tried when another process takes the port first.
+const PORT_ATTEMPTS: usize = 3;
+/// What is said then.
+const PORT_TAKEN: &str = "in use";
+
+/// How to run the operator.
+#[derive(Debug, Clone, Default)]
+pub struct OperatorOptions {
+    /// `--namespaces`; empty: all.
+    pub namespaces: Vec<String>,
+    /// `--controllers`; empty: all.
+    pub controllers: Vec<String>,
+    /// Further arguments, such as `--deadline-acceptance=2`; they come last.
+    pub args: Vec<String>,
+}
+
+impl OperatorOptions {
+    /// For one namespace.
+    pub fn in_namespace(namespace: &str) -> Self {
+        Self { namespaces: vec![namespace.to_owned()], ..Self::default() }
+    }
+}
+
+/// An operator's process. Dropping it kills it. All methods take `&self`.
+#[derive(Debug)]
+pub struct Operator {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    log: PathBuf,
+    name: String,
+    options: Mutex<OperatorOptions>,
+    address: Mutex<Option<SocketAddr>>,
+    daemon: Daemon,
+    http: reqwest::Client,
+}
+
+impl Operator {
+    /// Starts `program run` with `kubeconfig`; ready (its caches are in sync) when this returns. The log is
+    /// `<dir>/<name>.log`.
+    ///
+    /// # Errors
+    /// When it ends or is not ready within 30 s, with the end of its log.
+    pub async fn start(
+        program: &Path,
+        kubeconfig: &Path,
+        dir: &Path,
+        name: &str,
+        options: OperatorOptions,
+    ) -> Result<Self> {
+        let operator = Self::new(program, kubeconfig, dir, name, options)?;
+        operator.restart().await?;
+        Ok(operator)
+    }
+
+    /// An operator that does not run yet: [`Self::restart`] starts it.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(
+        program: &Path,
+        kubeconfig: &Path,
+        dir: &Path,
+        name: &str,
+        options: OperatorOptions,
+    ) -> Result<Self> {
+        Ok(Self {
+            program: program.to_owned(),
+            kubeconfig: kubeconfig.to_owned(),
+            log: dir.join(format!("{name}.log")),
+            name: name.to_owned(),
+            options: Mutex::new(options),
+            address: Mutex::new(None),
+            daemon: Daemon::new(name),
+            http: http::client()?,
+        })
+    }
+
+    /// Starts it anew, killing it first if it runs; ready when this returns. The log goes on in the same file.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn restart(&self) -> Result<()> {
+        for _ in 1..PORT_ATTEMPTS {
+            match self.try_start().await {
+                Err(error) if format!("{error:#}").contains(PORT_TAKEN) => {}
+                other => return other,
+            }
+        }
+        self.try_start().await
+    }
+
+    /// [`Self::restart`] with other options.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn restart_with(&self, options: OperatorOptions) -> Result<()> {
+        *lock(&self.options) = options;
+        self.restart().await
+    }
+
+    async fn try_start(&self) -> Result<()> {
+        let address = free_address()?;
+        *lock(&self.address) = Some(address);
+        let process = self.daemon.spawn(&self.spec(address))?;
+        let ready = async || self.get("readyz").await.ok();
+        wait_ready(&process, ready).await?;
+        Ok(())
+    }
+
+    fn spec(&self, address: SocketAddr) -> ProcessSpec {
+        let options = lock(&self.options).clone();
+        let mut spec = ProcessSpec::new(&self.name, &self.program)
+            .arg("run")
+            .arg(format!("--listen={address}"))
+            .env("KUBECONFIG", &self.kubeconfig)
+            .log_file(&self.log);
+        if !options.namespaces.is_empty() {
+            spec = spec.arg(format!("--namespaces={}", options.namespaces.join(",")));
+        }
+        if !options.controllers.is_empty() {
+            spec = spec.arg(format!("--controllers={}", options.controllers.join(",")));
+        }
+        spec.args(options.args)
+    }
+
+    /// The options that it was last started with.
+    pub fn options(&self) -> OperatorOptions {
+        lock(&self.options).clone()
+    }
+
+    /// Ends it in an orderly way: SIGTERM, and after 15 s SIGKILL. `None` when it did not run.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn stop(&self) -> Result<Option<ExitStatus>> {
+        self.daemon.stop().await
+    }
+
+    /// SIGKILL, as in a crash; it has ended when this returns.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill_hard(&self) -> Result<()> {
+        self.daemon.kill()
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.daemon.is_running()
+    }
+
+    /// The process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.pid()
+    }
+
+    /// The body of its `/metrics`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        self.get("metrics").await
+    }
+
+    /// The body of a successful GET of `path`, such as `readyz`.
+    ///
+    /// # Errors
+    /// When it does not answer with success.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        let Some(address) = *lock(&self.address) else { bail!("{} was never started", self.name) };
+        let answer = self.http.get(format!("http://{address}/{path}")).send().await?.error_for_status()?;
+        answer.text().await.context("the body of an answer of the operator")
+    }
+
+    /// The file that its output goes to, over all its lives.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        tail(&self.log, lines)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

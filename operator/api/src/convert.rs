@@ -4,11 +4,11 @@ use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntr
 use fooddelivery_saga::payment::PaymentState;
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, TicketSeen};
+use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 
 use crate::common::{Condition, Item, Time};
 use crate::order::{OrderStatus, PhaseChange};
-use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine};
+use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
 use crate::{Delivery, Order, Payment, Store, Ticket};
 
 /// The longest message that a status takes.
@@ -135,6 +135,7 @@ impl Payment {
             total: self.spec.quote.total,
             reason: state.reason,
             message: state.message,
+            reversal: self.spec.reversal.as_ref().map(Reversal::from),
             deleting: self.metadata.deletion_timestamp.is_some(),
         }
     }
@@ -183,6 +184,18 @@ impl Store {
                 })
                 .collect(),
         }
+    }
+}
+
+impl From<&ReversalReason> for Reversal {
+    fn from(why: &ReversalReason) -> Self {
+        Self { reason: why.reason.clone(), message: why.message.clone() }
+    }
+}
+
+impl From<&Reversal> for ReversalReason {
+    fn from(why: &Reversal) -> Self {
+        Self { reason: why.reason.clone(), message: bounded(&why.message) }
     }
 }
 

@@ -54,6 +54,22 @@ pub struct PaymentSpec {
     pub when_unavailable: WhenUnavailable,
     /// What the order wants of its money. `Refunded` also means: see to it that it is never taken.
     pub desired: PaymentDesired,
+    /// Why the order wants its money back. Set once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversal: Option<ReversalReason>,
+}
+
+/// Why an order was undone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReversalReason {
+    /// One word.
+    #[schemars(length(max = 100))]
+    pub reason: String,
+    /// A sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub message: String,
 }
 
 /// A frozen price, in whole units of `currency`.

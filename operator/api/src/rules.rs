@@ -144,6 +144,7 @@ pub fn payment() -> Vec<Rule> {
         immutable("spec", "providerRef", "the provider of a payment is fixed"),
         immutable("spec", "providerOrderId", "the provider's order id is fixed"),
         immutable("spec", "whenUnavailable", "whenUnavailable is fixed"),
+        set_once("spec", "reversal", "the reason of a reversal is set once"),
         steps("spec.desired", "what is wanted of a payment", table::DESIRED, PaymentDesired::ALL),
         steps("status.phase", "a payment", table::PAYMENT, PaymentPhase::ALL),
         rule(

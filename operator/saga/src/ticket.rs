@@ -99,6 +99,7 @@ mod tests {
             total: 1,
             reason: String::new(),
             message: String::new(),
+            reversal: None,
             deleting: false,
         }
     }

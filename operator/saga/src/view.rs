@@ -45,8 +45,20 @@ pub struct PaymentSeen {
     pub reason: String,
     /// The same as a sentence.
     pub message: String,
+    /// Why the order wants its money back, recorded when it said so.
+    pub reversal: Option<Reversal>,
     /// Whether it is being deleted.
     pub deleting: bool,
+}
+
+/// Why an order is undone. It is kept with the payment, so that a crash between the fences and the order's status
+/// does not lose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reversal {
+    /// One word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
 }
 
 impl PaymentSeen {

@@ -2,7 +2,7 @@
 //! again, and the next decision is made on what is there.
 
 use fooddelivery_api::common::{NameRef, OrderRef, StoreRef};
-use fooddelivery_api::payment::{PaymentQuote, PaymentSpec};
+use fooddelivery_api::payment::{PaymentQuote, PaymentSpec, ReversalReason};
 use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
 use fooddelivery_saga::order::{ChildKind, Command};
 use fooddelivery_saga::quote::Quote;
@@ -29,11 +29,11 @@ pub(super) async fn act(
         Command::ResolveReferences => Ok(()),
         Command::AddFinalizer => add_finalizer(context, order).await,
         Command::CreatePayment(quote) => {
-            let payment = payment(order, &quote, PaymentDesired::Captured);
+            let payment = payment(order, &quote, None);
             create(context, &context.payments, key, &payment).await
         }
-        Command::CreatePaymentTombstone => {
-            let payment = payment(order, &Quote::nothing(), PaymentDesired::Refunded);
+        Command::CreatePaymentTombstone(why) => {
+            let payment = payment(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
             create(context, &context.payments, key, &payment).await
         }
         Command::ReplaceToken => {
@@ -42,10 +42,11 @@ pub(super) async fn act(
                 json!({ "spec": { "token": method.token, "tokenSecretRef": method.token_secret_ref } });
             patch(context, &context.payments, key, change).await
         }
-        Command::ReturnMoney => {
-            info!("the money is to go back");
-            patch(context, &context.payments, key, json!({ "spec": { "desired": PaymentDesired::Refunded } }))
-                .await
+        Command::ReturnMoney(why) => {
+            info!(reason = %why.reason, "the money is to go back");
+            let why = ReversalReason::from(&why);
+            let change = json!({ "spec": { "desired": PaymentDesired::Refunded, "reversal": why } });
+            patch(context, &context.payments, key, change).await
         }
         Command::CreateTicketTombstone(reason) => {
             create(context, &context.tickets, key, &ticket_tombstone(order, reason)).await
@@ -150,7 +151,7 @@ pub(crate) fn order_ref(order: &Order) -> OrderRef {
     OrderRef { name: order.name_any(), uid: uid_of(order) }
 }
 
-fn payment(order: &Order, quote: &Quote, desired: PaymentDesired) -> Payment {
+fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Payment {
     let method = &order.spec.payment;
     let spec = PaymentSpec {
         order_ref: order_ref(order),
@@ -160,7 +161,8 @@ fn payment(order: &Order, quote: &Quote, desired: PaymentDesired) -> Payment {
         token: method.token.clone(),
         token_secret_ref: method.token_secret_ref.clone(),
         when_unavailable: method.when_unavailable,
-        desired,
+        desired: if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured },
+        reversal,
     };
     let mut payment = Payment::new(&order.name_any(), spec);
     payment.metadata.finalizers = Some(vec![FINALIZER.into()]);

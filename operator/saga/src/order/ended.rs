@@ -3,7 +3,7 @@
 use super::state::{Note, OrderState};
 use super::{ChildKind, Command, Decision, OrderView, Rest, undo};
 use crate::time::Timestamp;
-use crate::view::Child;
+use crate::view::{Child, Reversal};
 use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired};
 
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
@@ -13,7 +13,8 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
         && payment.desired == PaymentDesired::Captured
         && !payment.phase.is_over()
     {
-        return Decision::Act(Command::ReturnMoney);
+        let (reason, message) = (view.state.reason.clone(), view.state.message.clone());
+        return Decision::Act(Command::ReturnMoney(Reversal { reason, message }));
     }
     let settled = completed || view.money_is_back();
     let state = settled_state(view, settled, now);

@@ -14,7 +14,7 @@ pub use undo::Cause;
 
 use crate::quote::{Obstacle, Quote};
 use crate::time::{Deadlines, Timestamp};
-use crate::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use crate::words::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
@@ -91,11 +91,11 @@ pub enum Command {
     /// Create the payment, which is the recorded intent to charge.
     CreatePayment(Quote),
     /// Create the payment as a tombstone: it can never be charged, and no late create can get past it.
-    CreatePaymentTombstone,
+    CreatePaymentTombstone(Reversal),
     /// Hand the customer's new token to a payment that is deferred.
     ReplaceToken,
     /// Ask for the money back, or that it never be taken.
-    ReturnMoney,
+    ReturnMoney(Reversal),
     /// Create the ticket as a tombstone, born Cancelled.
     CreateTicketTombstone(String),
     /// Move the ticket to an operator-only stage; the API server arbitrates against the store.

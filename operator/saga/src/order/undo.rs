@@ -7,7 +7,7 @@ use super::state::{ConditionKind, Note, OrderState};
 use super::{Command, Decision, OrderView, Rest, progress};
 use crate::payment::PROVIDER_UNAVAILABLE;
 use crate::time::Timestamp;
-use crate::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use crate::words::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
@@ -128,8 +128,13 @@ fn of_payment(view: &OrderView) -> Option<Cause> {
         return Some(Cause::new(PROVIDER_UNAVAILABLE, message.clone()).unpaid());
     }
     let going_back = payment.desired == PaymentDesired::Refunded || payment.phase.is_over();
-    let cause = Cause::new(non_empty(reason, "PaymentReturned"), "the payment was given back");
-    going_back.then(|| if reason == PROVIDER_UNAVAILABLE { cause.unpaid() } else { cause })
+    going_back.then(|| match &payment.reversal {
+        Some(why) if why.reason == PROVIDER_UNAVAILABLE => {
+            Cause::new(&why.reason, why.message.clone()).unpaid()
+        }
+        Some(why) => Cause::new(&why.reason, why.message.clone()),
+        None => Cause::new("PaymentReturned", "the payment was given back"),
+    })
 }
 
 fn of_quote(view: &OrderView) -> Option<Cause> {
@@ -171,7 +176,7 @@ pub(super) fn decide(view: &OrderView, cause: &Cause, now: Timestamp) -> Decisio
     if let Some(command) = fence_ticket(view, cause).or_else(|| fence_delivery(view, cause)) {
         return Decision::Act(command);
     }
-    if let Some(command) = fence_money(view) {
+    if let Some(command) = fence_money(view, cause) {
         return Decision::Act(command);
     }
     Decision::Rest(undone(view, cause, now))
@@ -222,15 +227,16 @@ fn money_stays(view: &OrderView) -> bool {
     view.payment.present().is_some_and(|p| p.desired == PaymentDesired::Captured)
 }
 
-fn fence_money(view: &OrderView) -> Option<Command> {
+fn fence_money(view: &OrderView, cause: &Cause) -> Option<Command> {
+    let why = Reversal { reason: cause.reason.clone(), message: cause.message.clone() };
     match &view.payment {
         Child::Present(payment) => {
             let open = payment.desired == PaymentDesired::Captured && !payment.phase.is_over();
-            open.then_some(Command::ReturnMoney)
+            open.then_some(Command::ReturnMoney(why))
         }
         // Once money was recorded as paid, a payment that is gone is never made anew.
         Child::Absent if !view.namespace_terminating && !view.state.holds(ConditionKind::Paid) => {
-            Some(Command::CreatePaymentTombstone)
+            Some(Command::CreatePaymentTombstone(why))
         }
         _ => None,
     }

@@ -10,7 +10,7 @@ use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use fooddelivery_saga::words::{
     Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
 };
@@ -40,6 +40,7 @@ pub enum Event {
 
 struct Payment {
     desired: PaymentDesired,
+    reversal: Option<Reversal>,
     total: i64,
     state: PaymentState,
     deleting: bool,
@@ -188,6 +189,7 @@ impl World {
                 total: p.total,
                 reason: p.state.reason.clone(),
                 message: p.state.message.clone(),
+                reversal: p.reversal.clone(),
                 deleting: p.deleting,
             })
         })
@@ -241,10 +243,11 @@ impl World {
             Command::AddFinalizer => self.finalizer = true,
             Command::ReplaceToken => unreachable!("no token is replaced here"),
             Command::ResolveReferences => unreachable!("answered above"),
-            Command::CreatePayment(quote) => self.create_payment(quote.total, PaymentDesired::Captured),
-            Command::CreatePaymentTombstone => self.create_payment(0, PaymentDesired::Refunded),
-            Command::ReturnMoney => {
+            Command::CreatePayment(quote) => self.create_payment(quote.total, None),
+            Command::CreatePaymentTombstone(why) => self.create_payment(0, Some(why)),
+            Command::ReturnMoney(why) => {
                 if let Some(p) = &mut self.payment {
+                    p.reversal = Some(why);
                     p.desired = PaymentDesired::Refunded;
                 }
             }
@@ -286,9 +289,11 @@ impl World {
         }
     }
 
-    fn create_payment(&mut self, total: i64, desired: PaymentDesired) {
+    fn create_payment(&mut self, total: i64, reversal: Option<Reversal>) {
         assert!(self.payment.is_none() && !self.terminating);
-        self.payment = Some(Payment { desired, total, state: PaymentState::default(), deleting: false });
+        let desired = if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured };
+        self.payment =
+            Some(Payment { desired, reversal, total, state: PaymentState::default(), deleting: false });
     }
 
     fn create_delivery(&mut self, stage: DeliveryStage) {

@@ -72,8 +72,6 @@ pub const PAYMENT: &[Step<PaymentPhase>] = &[
     step(P::Pending, P::Voided, Operator),
     step(P::Pending, P::NeedsReview, Operator),
     step(P::Deferred, P::Pending, Operator),
-    step(P::Deferred, P::Captured, Operator),
-    step(P::Deferred, P::Declined, Operator),
     step(P::Deferred, P::NeedsReview, Operator),
     step(P::Deferred, P::Voiding, Operator),
     step(P::Deferred, P::Voided, Operator),

@@ -131,7 +131,8 @@ pub(super) async fn resolve(
         return Ok(Err(Obstacle::passing("StoreNotFound", message)));
     };
     let provider = &spec.payment.provider_ref.name;
-    if context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
+    let cached = context.providers.object(&Key::new("", provider)).is_some();
+    if !cached && context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
         let message = format!("there is no PaymentProvider {provider}; the order waits for it");
         return Ok(Err(Obstacle::passing("ProviderNotFound", message)));
     }

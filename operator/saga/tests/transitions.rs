@@ -1,0 +1,318 @@
+//! Every step of every table is taken by a decision in some situation, and every step outside is refused.
+
+use fooddelivery_saga::order::{self, Command, Decision, OrderState, OrderView};
+use fooddelivery_saga::payment::{self, Access, Answers, OrderStanding, PaymentState, PaymentView};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+};
+use fooddelivery_saga::table::{self, ORDER, PAYMENT};
+use fooddelivery_saga::time::{Deadlines, Timestamp};
+use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use fooddelivery_saga::words::{
+    DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P, TicketStage as T, WhenUnavailable,
+};
+
+const NOW: Timestamp = Timestamp(1_000_000_000);
+
+fn payment(phase: P, desired: PaymentDesired) -> PaymentSeen {
+    PaymentSeen {
+        desired,
+        phase,
+        total: 9_000,
+        reason: String::new(),
+        message: String::new(),
+        reversal: None,
+        deleting: false,
+    }
+}
+
+fn captured() -> Child<PaymentSeen> {
+    Child::Present(payment(P::Captured, PaymentDesired::Captured))
+}
+
+fn ticket(stage: T) -> Child<TicketSeen> {
+    Child::Present(TicketSeen { stage, reason: String::new(), created_at: NOW, deleting: false })
+}
+
+fn delivery(stage: D, rider: Option<&str>) -> Child<DeliverySeen> {
+    let rider = rider.map(str::to_owned);
+    Child::Present(DeliverySeen { stage, rider, reason: String::new(), deleting: false })
+}
+
+fn view(phase: O) -> OrderView {
+    OrderView {
+        created_at: NOW,
+        has_finalizer: true,
+        deleting: false,
+        namespace_terminating: false,
+        paused: false,
+        cancellation: None,
+        receipt_confirmed: false,
+        when_unavailable: WhenUnavailable::Defer,
+        token_replaced: false,
+        state: OrderState { phase, ..OrderState::default() },
+        payment: captured(),
+        ticket: Child::Absent,
+        delivery: Child::Absent,
+        quote: None,
+        store_open: true,
+        deadlines: Deadlines::default(),
+        watching_since: NOW,
+    }
+}
+
+/// Situations, each with the phase that the order is to move to.
+fn situations() -> Vec<(OrderView, O)> {
+    let going_back = || Child::Present(payment(P::Refunding, PaymentDesired::Refunded));
+    let back = || Child::Present(payment(P::Refunded, PaymentDesired::Refunded));
+    let unpaid = |phase| Child::Present(payment(phase, PaymentDesired::Captured));
+    let unreachable = || Child::Present(payment(P::Voiding, PaymentDesired::Refunded));
+    let cooked = ticket(T::Cooked);
+    let waiting = delivery(D::Waiting, None);
+    let taken = delivery(D::Waiting, Some("minjun"));
+    let with = |phase, ticket: &Child<TicketSeen>, delivery: &Child<DeliverySeen>| OrderView {
+        ticket: ticket.clone(),
+        delivery: delivery.clone(),
+        ..view(phase)
+    };
+    let none = Child::Absent;
+    let undone =
+        |view: OrderView, ticket, delivery| OrderView { ticket, delivery, payment: going_back(), ..view };
+    let cancelled = || ticket(T::Cancelled);
+    let mut failing = OrderView { payment: unreachable(), ..view(O::PaymentDeferred) };
+    if let Child::Present(seen) = &mut failing.payment {
+        let (reason, message) = (payment::PROVIDER_UNAVAILABLE.to_owned(), String::new());
+        seen.reversal = Some(fooddelivery_saga::view::Reversal { reason, message });
+    }
+    let gone = |from| undone(view(from), cooked.clone(), delivery(D::Cancelled, None));
+    vec![
+        (view(O::AwaitingPayment), O::AwaitingStore),
+        (OrderView { payment: unpaid(P::Deferred), ..view(O::AwaitingPayment) }, O::PaymentDeferred),
+        (OrderView { payment: unpaid(P::Declined), ..view(O::AwaitingPayment) }, O::PaymentFailed),
+        (OrderView { payment: going_back(), ..view(O::AwaitingPayment) }, O::Cancelling),
+        (view(O::PaymentDeferred), O::AwaitingStore),
+        (failing, O::PaymentFailed),
+        (OrderView { payment: going_back(), ..view(O::PaymentDeferred) }, O::Cancelling),
+        (with(O::AwaitingStore, &ticket(T::Accepted), &none), O::Accepted),
+        (with(O::AwaitingStore, &ticket(T::Rejected), &none), O::Rejected),
+        (undone(view(O::AwaitingStore), cancelled(), Child::Absent), O::Cancelling),
+        (with(O::Accepted, &ticket(T::Cooking), &none), O::Cooking),
+        (undone(view(O::Accepted), cancelled(), Child::Absent), O::Cancelling),
+        (with(O::Cooking, &cooked, &none), O::AwaitingRider),
+        (undone(view(O::Cooking), ticket(T::Abandoned), Child::Absent), O::Cancelling),
+        (with(O::AwaitingRider, &cooked, &taken), O::RiderAssigned),
+        (gone(O::AwaitingRider), O::Cancelling),
+        (with(O::RiderAssigned, &cooked, &delivery(D::PickedUp, Some("minjun"))), O::PickedUp),
+        (with(O::RiderAssigned, &cooked, &waiting), O::AwaitingRider),
+        (gone(O::RiderAssigned), O::Cancelling),
+        (with(O::PickedUp, &cooked, &delivery(D::Delivered, Some("minjun"))), O::Delivered),
+        (undone(view(O::PickedUp), cooked.clone(), delivery(D::Failed, Some("minjun"))), O::Cancelling),
+        (
+            OrderView {
+                receipt_confirmed: true,
+                ..with(O::Delivered, &cooked, &delivery(D::Delivered, Some("minjun")))
+            },
+            O::Completed,
+        ),
+        (OrderView { payment: back(), ticket: cancelled(), ..view(O::Cancelling) }, O::Cancelled),
+    ]
+}
+
+#[test]
+fn every_step_of_the_order_is_taken_by_a_decision() {
+    let mut taken = Vec::new();
+    for (view, to) in situations() {
+        let Decision::Rest(rest) = order::decide(&view, NOW) else { panic!("a status for {view:?}") };
+        assert_eq!(rest.state.phase, to, "from {}", view.state.phase);
+        taken.push((view.state.phase, to));
+    }
+    for step in ORDER {
+        assert!(taken.contains(&(step.from, step.to)), "nothing leads from {} to {}", step.from, step.to);
+    }
+    assert_eq!(taken.len(), ORDER.len(), "one situation a step");
+}
+
+#[test]
+fn an_order_moves_along_the_table_and_nowhere_else() {
+    for from in O::ALL {
+        for to in O::ALL {
+            let mut state = OrderState { phase: *from, ..OrderState::default() };
+            state.move_to(*to, NOW, NOW);
+            let open = table::path(ORDER, *from, *to).is_some();
+            assert_eq!(state.phase, if open { *to } else { *from }, "{from} to {to}");
+        }
+    }
+}
+
+#[test]
+fn no_situation_moves_an_order_that_has_ended() {
+    for end in O::ALL.iter().filter(|p| p.is_terminal()) {
+        for (situation, _) in situations() {
+            let mut view = situation;
+            view.state.phase = *end;
+            if let Decision::Rest(rest) = order::decide(&view, NOW) {
+                assert_eq!(rest.state.phase, *end);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cancel_is_refused_from_cooking_on_and_only_then() {
+    for stage in T::ALL {
+        let phase = if matches!(stage, T::Cooking | T::Cooked) { O::Cooking } else { O::AwaitingStore };
+        let asked = OrderView {
+            cancellation: Some("no longer hungry".into()),
+            ticket: ticket(*stage),
+            ..view(phase)
+        };
+        let fenced = matches!(
+            order::decide(&asked, NOW),
+            Decision::Act(Command::EndTicket { stage: T::Cancelled, .. })
+        );
+        assert_eq!(fenced, matches!(stage, T::Pending | T::Accepted), "{stage}");
+        if let Decision::Rest(rest) = order::decide(&asked, NOW) {
+            let verdict = rest.state.cancellation.map(|v| v.as_str());
+            let begun = matches!(stage, T::Cooking | T::Cooked);
+            assert_eq!(verdict == Some("Refused"), begun, "{stage}: {verdict:?}");
+        }
+    }
+}
+
+fn paying(phase: P, desired: PaymentDesired) -> PaymentView {
+    let begun = !matches!(phase, P::Pending);
+    PaymentView {
+        has_finalizer: true,
+        deleting: false,
+        paused: false,
+        desired,
+        total: 9_000,
+        currency: "KRW".into(),
+        order_id: "o1".into(),
+        when_unavailable: WhenUnavailable::Defer,
+        state: PaymentState {
+            phase,
+            attempt: i64::from(begun),
+            captured: if matches!(phase, P::Captured | P::Refunding) { 9_000 } else { 0 },
+            ..PaymentState::default()
+        },
+        order_in_cache: true,
+        answers: Answers {
+            order: Some(OrderStanding::Wants),
+            access: Some(Access::Ready { provider_uid: "p".into(), credential: "c".into() }),
+            look_up: Some(LookUpOutcome::NotFound),
+            ..Answers::default()
+        },
+    }
+}
+
+fn at_provider(amount: i64, refunded: i64) -> ProviderPayment {
+    ProviderPayment {
+        payment_id: "pk".into(),
+        order_id: "o1".into(),
+        amount,
+        refunded,
+        currency: "KRW".into(),
+        status: ProviderStatus::Captured,
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal { code: "REJECT".into(), message: "no".into() }
+}
+
+/// Situations, each with the phase that the payment is to move to.
+fn payment_situations() -> Vec<(PaymentView, P)> {
+    use ChargeOutcome as C;
+    let want = PaymentDesired::Captured;
+    let back = PaymentDesired::Refunded;
+    let charged = |phase, desired, outcome| {
+        let mut view = paying(phase, desired);
+        view.state.attempt = 1;
+        view.answers.charge = Some(outcome);
+        view
+    };
+    let refunded = |outcome| {
+        let mut view = paying(P::Refunding, back);
+        view.answers.refund = Some(outcome);
+        view
+    };
+    let mut replaced = paying(P::Deferred, want);
+    replaced.state.provider_uid = Some("another".into());
+    let mut never_begun = paying(P::Deferred, back);
+    never_begun.state.attempt = 0;
+    let mut begun = paying(P::Pending, back);
+    begun.state.attempt = 1;
+    vec![
+        (charged(P::Pending, want, C::Captured(at_provider(9_000, 0))), P::Captured),
+        (charged(P::Pending, want, C::NotSent("refused".into())), P::Deferred),
+        (charged(P::Pending, want, C::Refused(refusal())), P::Declined),
+        (begun, P::Voiding),
+        (paying(P::Pending, back), P::Voided),
+        (charged(P::Pending, want, C::Captured(at_provider(1, 0))), P::NeedsReview),
+        (paying(P::Deferred, want), P::Pending),
+        (replaced, P::NeedsReview),
+        (paying(P::Deferred, back), P::Voiding),
+        (never_begun, P::Voided),
+        (paying(P::Captured, back), P::Refunding),
+        (refunded(RefundOutcome::Refunded(at_provider(9_000, 9_000))), P::Refunded),
+        (refunded(RefundOutcome::Refused(refusal())), P::NeedsReview),
+        (charged(P::Voiding, back, C::Refused(refusal())), P::Voided),
+        (charged(P::Voiding, back, C::Captured(at_provider(9_000, 0))), P::Refunding),
+        (charged(P::Voiding, back, C::Captured(at_provider(1, 0))), P::NeedsReview),
+    ]
+}
+
+#[test]
+fn every_step_of_the_payment_is_taken_by_a_decision() {
+    let mut taken = Vec::new();
+    for (view, to) in payment_situations() {
+        let payment::Decision::Write(state) = payment::decide(&view, NOW) else {
+            panic!("a status for {view:?}")
+        };
+        assert_eq!(state.phase, to, "from {}", view.state.phase);
+        assert!(table::allows(PAYMENT, view.state.phase, to), "{} to {to} is in the table", view.state.phase);
+        taken.push((view.state.phase, to));
+    }
+    for step in PAYMENT {
+        assert!(taken.contains(&(step.from, step.to)), "nothing leads from {} to {}", step.from, step.to);
+    }
+}
+
+#[test]
+fn an_unknown_outcome_moves_nothing() {
+    use ChargeOutcome as C;
+    let unknown = [C::Unknown("time-out".into()), C::InProgress, C::Throttled { retry_after_ms: Some(5) }];
+    for (outcome, desired) in
+        unknown.iter().flat_map(|o| [(o, PaymentDesired::Captured), (o, PaymentDesired::Refunded)])
+    {
+        let phase = if desired == PaymentDesired::Captured { P::Pending } else { P::Voiding };
+        let mut view = paying(phase, desired);
+        view.state.attempt = 1;
+        view.answers.charge = Some(outcome.clone());
+        match payment::decide(&view, NOW) {
+            payment::Decision::AskAgain(_) => {}
+            payment::Decision::Write(state) => assert_eq!(state.phase, phase, "{outcome:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
+    for standing in
+        [OrderStanding::Undoing, OrderStanding::Ended, OrderStanding::Gone { store_has_begun: false }]
+    {
+        let mut view = paying(P::Pending, PaymentDesired::Captured);
+        view.answers.order = Some(standing);
+        view.state.attempt = 1;
+        let decision = payment::decide(&view, NOW);
+        assert!(
+            !matches!(
+                decision,
+                payment::Decision::Act(payment::Command::Charge) | payment::Decision::Write(_)
+            ),
+            "{standing:?}: {decision:?}"
+        );
+    }
+}

@@ -9,7 +9,8 @@ use fooddelivery_saga::table::{self, ORDER, PAYMENT};
 use fooddelivery_saga::time::{Deadlines, Timestamp};
 use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
 use fooddelivery_saga::words::{
-    DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P, TicketStage as T, WhenUnavailable,
+    CancellationVerdict, DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P,
+    TicketStage as T, WhenUnavailable,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -172,7 +173,7 @@ fn a_cancel_is_refused_from_cooking_on_and_only_then() {
         );
         assert_eq!(fenced, matches!(stage, T::Pending | T::Accepted), "{stage}");
         if let Decision::Rest(rest) = order::decide(&asked, NOW) {
-            let verdict = rest.state.cancellation.map(|v| v.as_str());
+            let verdict = rest.state.cancellation.map(CancellationVerdict::as_str);
             let begun = matches!(stage, T::Cooking | T::Cooked);
             assert_eq!(verdict == Some("Refused"), begun, "{stage}: {verdict:?}");
         }

@@ -32,10 +32,12 @@ proptest! {
 
     #[test]
     fn no_sequence_of_events_loses_or_doubles_money(
-        events in proptest::collection::vec(event(), 1..120),
+        events in proptest::collection::vec(event(), 1..80),
         defers in any::<bool>(),
+        far in 0_usize..=8,
     ) {
         let mut world = World::new(defers);
+        world.go_far(far);
         for event in &events {
             world.happen(*event);
             world.check();

@@ -40,21 +40,16 @@ pub(super) fn wait_for_namesake(view: &OrderView) -> Decision {
     Decision::Rest(Rest { state, notes, wake_at: None })
 }
 
-/// The phase that the children's stages amount to.
+/// The phase that the children's stages amount to. Food that arrived stays arrived, also when its delivery is gone.
 fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
-    if let Some(delivery) = view.delivery.present() {
-        match delivery.stage {
-            DeliveryStage::Delivered => {
-                let waited =
-                    view.state.phase == OrderPhase::Delivered && due_at(view).is_some_and(|due| now >= due);
-                let complete = view.receipt_confirmed || waited || view.namespace_terminating;
-                return if complete { OrderPhase::Completed } else { OrderPhase::Delivered };
-            }
-            DeliveryStage::PickedUp => return OrderPhase::PickedUp,
-            DeliveryStage::Waiting if delivery.rider.is_some() => return OrderPhase::RiderAssigned,
-            DeliveryStage::Waiting => return OrderPhase::AwaitingRider,
-            _ => {}
-        }
+    let arrived = view.state.phase == OrderPhase::Delivered;
+    match view.delivery.present().map(|d| (d.stage, d.rider.is_some())) {
+        Some((DeliveryStage::Delivered, _)) => return received(view, now),
+        _ if arrived => return received(view, now),
+        Some((DeliveryStage::PickedUp, _)) => return OrderPhase::PickedUp,
+        Some((DeliveryStage::Waiting, true)) => return OrderPhase::RiderAssigned,
+        Some((DeliveryStage::Waiting, false)) => return OrderPhase::AwaitingRider,
+        _ => {}
     }
     if let Some(ticket) = view.ticket.present() {
         match ticket.stage {
@@ -71,6 +66,13 @@ fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
         Child::Present(payment) if payment.phase == PaymentPhase::Deferred => OrderPhase::PaymentDeferred,
         _ => view.state.phase,
     }
+}
+
+/// The customer confirms, or time does, or there is nobody left to confirm.
+fn received(view: &OrderView, now: Timestamp) -> OrderPhase {
+    let waited = view.state.phase == OrderPhase::Delivered && due_at(view).is_some_and(|due| now >= due);
+    let complete = view.receipt_confirmed || waited || view.namespace_terminating;
+    if complete { OrderPhase::Completed } else { OrderPhase::Delivered }
 }
 
 fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {

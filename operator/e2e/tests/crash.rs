@@ -1,0 +1,189 @@
+//! The operator killed at awkward moments, a second replica beside it, an API server that goes away: nothing is lost
+//! and nothing is charged twice.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use fooddelivery_e2e::{
+    DeliveryStage, Kitchen, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage, TicketStage,
+};
+use local_cluster::Shutdown;
+use serde_json::{Value, json};
+
+async fn kitchen(name: &str) -> Result<Kitchen> {
+    Stage::shared().await?.kitchen(name).await
+}
+
+fn slow(operation: &str, fault: &str) -> Value {
+    json!([{ "match": { "operation": operation }, "fault": { "type": fault, "ms": 400 }, "times": 1 }])
+}
+
+async fn calls(kitchen: &Kitchen, operation: &str) -> Result<usize> {
+    Ok(kitchen.sandbox.calls().await?.iter().filter(|c| c.operation == operation).count())
+}
+
+/// Waits until the provider is in the middle of a call, and kills the operator there.
+async fn kill_during(kitchen: &Kitchen, operation: &str) -> Result<()> {
+    for _ in 0..600 {
+        if calls(kitchen, operation).await? > 0 {
+            kitchen.operator.kill_hard()?;
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("the provider was never asked to {operation}")
+}
+
+async fn complete(kitchen: &Kitchen, name: &str) -> Result<()> {
+    kitchen.deliver(name, "minjun").await?;
+    kitchen.wait_phase(name, OrderPhase::Delivered, LONG).await?;
+    kitchen.confirm(name).await?;
+    kitchen.wait_phase(name, OrderPhase::Completed, LONG).await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_intent_and_the_money() -> Result<()> {
+    let kitchen = kitchen("kill-before").await?;
+    kitchen.sandbox.set_faults(slow("confirm", "DelayBefore")).await?;
+    kitchen.order("lunch", |_| {}).await?;
+    kill_during(&kitchen, "confirm").await?;
+    kitchen.operator.restart().await?;
+    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    kitchen.cook("lunch").await?;
+    complete(&kitchen, "lunch").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_when_the_money_had_moved_but_nobody_had_heard() -> Result<()> {
+    let kitchen = kitchen("kill-after").await?;
+    kitchen.sandbox.set_faults(slow("confirm", "DelayAfter")).await?;
+    kitchen.order("lunch", |_| {}).await?;
+    kill_during(&kitchen, "confirm").await?;
+    let payment = kitchen.get::<Payment>("lunch").await?;
+    assert_eq!((payment.state().phase, payment.state().attempt), (PaymentPhase::Pending, 1), "only the intent");
+    kitchen.operator.restart().await?;
+    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    kitchen.cook("lunch").await?;
+    complete(&kitchen, "lunch").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_refund_was_under_way() -> Result<()> {
+    let kitchen = kitchen("kill-refund").await?;
+    kitchen.order("lunch", |_| {}).await?;
+    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    kitchen.sandbox.set_faults(slow("cancel", "DelayAfter")).await?;
+    kitchen.cancel("lunch", "changed my mind").await?;
+    kill_during(&kitchen, "cancel").await?;
+    kitchen.operator.restart().await?;
+    kitchen.wait_phase("lunch", OrderPhase::Cancelled, LONG).await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_store_cooked_and_the_customer_asked_to_cancel() -> Result<()> {
+    let kitchen = kitchen("kill-cooking").await?;
+    kitchen.order("lunch", |_| {}).await?;
+    kitchen.move_ticket("lunch", TicketStage::Accepted).await?;
+    kitchen.operator.kill_hard()?;
+    // All of this happens while nobody watches; the store was first.
+    kitchen.move_ticket("lunch", TicketStage::Cooking).await?;
+    kitchen.cancel("lunch", "too late").await?;
+    kitchen.move_ticket("lunch", TicketStage::Cooked).await?;
+    kitchen.operator.restart().await?;
+    let order = kitchen.wait_phase("lunch", OrderPhase::AwaitingRider, LONG).await?;
+    let phases: Vec<String> = order.state().history.into_iter().map(|h| h.phase).collect();
+    ensure!(phases.contains(&"Cooking".to_owned()), "skipped phases are filled in: {phases:?}");
+    complete(&kitchen, "lunch").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_on_the_way_to_the_customer() -> Result<()> {
+    let kitchen = kitchen("kill-delivery").await?;
+    kitchen.order("lunch", |_| {}).await?;
+    kitchen.cook("lunch").await?;
+    kitchen.claim("lunch", "minjun").await?;
+    kitchen.operator.kill_hard()?;
+    kitchen.move_delivery("lunch", DeliveryStage::PickedUp).await?;
+    kitchen.move_delivery("lunch", DeliveryStage::Delivered).await?;
+    kitchen.operator.restart().await?;
+    kitchen.wait_phase("lunch", OrderPhase::Delivered, LONG).await?;
+    kitchen.confirm("lunch").await?;
+    kitchen.wait_phase("lunch", OrderPhase::Completed, LONG).await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_that_both_work_on_everything_charge_nothing_twice() -> Result<()> {
+    let kitchen = kitchen("replicas").await?;
+    let second = kitchen.another_operator(OperatorOptions::default()).await?;
+    kitchen.sandbox.set_latency("50-300").await?;
+    let names: Vec<String> = (0..24).map(|n| format!("order-{n}")).collect();
+    for name in &names {
+        kitchen.order(name, |_| {}).await?;
+    }
+    // A third is cancelled in the middle of it, a third cooked, and the first replica is killed on the way.
+    for name in names.iter().step_by(3) {
+        kitchen.cancel(name, "changed my mind").await?;
+    }
+    kitchen.operator.kill_hard()?;
+    for name in names.iter().skip(1).step_by(3) {
+        kitchen.cook(name).await?;
+        kitchen.deliver(name, "minjun").await?;
+    }
+    kitchen.operator.restart().await?;
+    for (n, name) in names.iter().enumerate() {
+        let phase = match n % 3 {
+            0 => OrderPhase::Cancelled,
+            1 => OrderPhase::Delivered,
+            _ => OrderPhase::AwaitingStore,
+        };
+        kitchen.wait_phase(name, phase, LONG).await?;
+    }
+    second.stop().await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_operator_finishes_what_it_began() -> Result<()> {
+    let kitchen = kitchen("sigterm").await?;
+    kitchen.sandbox.set_latency("200-300").await?;
+    for n in 0..8 {
+        kitchen.order(&format!("order-{n}"), |_| {}).await?;
+    }
+    kitchen.wait_until::<Payment>("order-7", "an intent", LONG, |p| p.state().attempt == 1).await?;
+    let status = kitchen.operator.stop().await?.expect("it had been running");
+    assert!(status.success(), "{status}");
+    for payment in kitchen.list::<Payment>().await? {
+        let state = payment.state();
+        let settled = state.phase == PaymentPhase::Captured || state.attempt == 0;
+        assert!(settled, "no charge is left behind unheard: {:?} in attempt {}", state.phase, state.attempt);
+    }
+    kitchen.operator.restart().await?;
+    for n in 0..8 {
+        kitchen.wait_phase(&format!("order-{n}"), OrderPhase::AwaitingStore, LONG).await?;
+    }
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_goes_away_delays_and_loses_nothing() -> Result<()> {
+    // It harms the cluster, so it has one of its own.
+    let stage = Stage::local().await?;
+    let kitchen = stage.kitchen("restart").await?;
+    for n in 0..6 {
+        kitchen.order(&format!("order-{n}"), |_| {}).await?;
+    }
+    let Some(cluster) = stage.access().local_cluster() else { anyhow::bail!("a local cluster") };
+    cluster.restart_apiserver(Shutdown::Kill).await?;
+    for n in 0..6 {
+        let name = format!("order-{n}");
+        kitchen.wait_phase(&name, OrderPhase::AwaitingStore, Duration::from_secs(60)).await?;
+        kitchen.cook(&name).await?;
+        kitchen.wait_phase(&name, OrderPhase::AwaitingRider, Duration::from_secs(60)).await?;
+    }
+    assert!(kitchen.list::<Order>().await?.len() == 6);
+    kitchen.audit().await
+}

@@ -24,6 +24,7 @@ use crate::order::Destination;
     selectable = ".spec.dropoff.region",
     selectable = ".spec.riderRef.name",
     selectable = ".spec.stage",
+    selectable = ".status.phase",
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.dropoff.region"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Rider", type_ = "string", json_path = ".spec.riderRef.name"),

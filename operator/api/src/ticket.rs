@@ -21,6 +21,7 @@ use crate::common::{Item, OrderRef, StoreRef, Time};
     doc = "A paid order in a store's queue. The store moves spec.stage: Accepted or Rejected, Cooking, Cooked.",
     selectable = ".spec.storeRef.name",
     selectable = ".spec.stage",
+    selectable = ".status.phase",
     printcolumn(name = "Store", type_ = "string", json_path = ".spec.storeRef.name"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Cooking-Since", type_ = "date", json_path = ".status.cookingAt"),

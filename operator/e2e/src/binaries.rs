@@ -81,7 +81,10 @@ fn build() -> Result<Programs> {
     }
     let output = cargo.output().context("cargo cannot be run")?;
     if !output.status.success() {
-        bail!("the operator and the sandbox do not compile (cargo build --workspace --bins, {})", output.status);
+        bail!(
+            "the operator and the sandbox do not compile (cargo build --workspace --bins, {})",
+            output.status
+        );
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let program =

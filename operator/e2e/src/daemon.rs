@@ -2,7 +2,10 @@
 //!
 //! It knows nothing of what they do.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +20,12 @@ use crate::{LONG, POLL};
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How many of a log's last lines an error quotes.
 pub(crate) const QUOTED_LINES: usize = 30;
+
+/// Below the range from which Linux takes the ports of outgoing connections (32768–60999): a port from there could be
+/// taken by any connection while the server on it restarts.
+const PORTS: Range<u16> = 12_000..20_000;
+/// How many ports are tried before giving up.
+const PORT_ATTEMPTS: usize = 100;
 
 /// A process that can be started again.
 #[derive(Debug)]
@@ -98,6 +107,15 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
 
 /// An address on 127.0.0.1 where nothing listens now; another process may take it before it is used.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no TCP port is free on 127.0.0.1")?;
-    Ok(listener.local_addr()?)
+    let addresses = std::iter::repeat_with(random_address).take(PORT_ATTEMPTS);
+    let free = addresses.into_iter().find(|address| TcpListener::bind(address).is_ok());
+    free.context("no TCP port is free on 127.0.0.1")
+}
+
+/// Random, so that processes that start at the same time rarely pick the same one.
+fn random_address() -> SocketAddr {
+    let width = u64::from(PORTS.end - PORTS.start);
+    // Every RandomState has its own keys, so hashing anything gives a fresh random number.
+    let offset = RandomState::new().hash_one(0_u8) % width;
+    (Ipv4Addr::LOCALHOST, PORTS.start + u16::try_from(offset).unwrap_or_default()).into()
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fooddelivery_e2e::{
-    DeliveryStage, Kitchen, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage, TicketStage,
+    DeliveryStage, Kitchen, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage,
+    TicketStage,
 };
 use local_cluster::Shutdown;
 use serde_json::{Value, json};
@@ -62,7 +63,11 @@ async fn killed_when_the_money_had_moved_but_nobody_had_heard() -> Result<()> {
     kitchen.order("lunch", |_| {}).await?;
     kill_during(&kitchen, "confirm").await?;
     let payment = kitchen.get::<Payment>("lunch").await?;
-    assert_eq!((payment.state().phase, payment.state().attempt), (PaymentPhase::Pending, 1), "only the intent");
+    assert_eq!(
+        (payment.state().phase, payment.state().attempt),
+        (PaymentPhase::Pending, 1),
+        "only the intent"
+    );
     kitchen.operator.restart().await?;
     kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
     kitchen.cook("lunch").await?;
@@ -180,9 +185,9 @@ async fn an_api_server_that_goes_away_delays_and_loses_nothing() -> Result<()> {
     cluster.restart_apiserver(Shutdown::Kill).await?;
     for n in 0..6 {
         let name = format!("order-{n}");
-        kitchen.wait_phase(&name, OrderPhase::AwaitingStore, Duration::from_secs(60)).await?;
+        kitchen.wait_phase(&name, OrderPhase::AwaitingStore, Duration::from_mins(1)).await?;
         kitchen.cook(&name).await?;
-        kitchen.wait_phase(&name, OrderPhase::AwaitingRider, Duration::from_secs(60)).await?;
+        kitchen.wait_phase(&name, OrderPhase::AwaitingRider, Duration::from_mins(1)).await?;
     }
     assert!(kitchen.list::<Order>().await?.len() == 6);
     kitchen.audit().await

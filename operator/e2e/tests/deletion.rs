@@ -13,7 +13,7 @@ use fooddelivery_e2e::{
 };
 use kube::api::PropagationPolicy;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The phases that an order can be brought to while the provider works.
 const PHASES: [OrderPhase; 12] = [
@@ -170,7 +170,10 @@ async fn a_deferred_order_that_is_deleted_goes_when_the_provider_has_had_its_say
     kitchen.wait_phase("lunch", OrderPhase::PaymentDeferred, LONG).await?;
     kitchen.delete("lunch", PropagationPolicy::Background).await?;
     kitchen.wait_phase("lunch", OrderPhase::Cancelling, LONG).await?;
-    assert!(kitchen.find::<Payment>("lunch").await?.is_some(), "a charge may be on its way: the payment stays");
+    assert!(
+        kitchen.find::<Payment>("lunch").await?.is_some(),
+        "a charge may be on its way: the payment stays"
+    );
     kitchen.sandbox.restart().await?;
     kitchen.wait_gone::<Order>("lunch", PATIENCE).await?;
     for (order, balance) in balances(&kitchen.ledger().await?) {

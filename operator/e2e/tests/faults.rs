@@ -9,7 +9,7 @@ use fooddelivery_e2e::{EntryKind, Kitchen, LONG, Order, OrderPhase, Payment, Pay
 use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn kitchen(name: &str) -> Result<Kitchen> {
     Stage::shared().await?.kitchen(name).await
@@ -108,15 +108,19 @@ async fn another_amount_than_was_due_waits_for_a_person_and_says_so() -> Result<
     let kitchen = kitchen("review").await?;
     // The money of this token was taken in a checkout for another sum, long before the order.
     kitchen.patch::<fooddelivery_api::Store>("hanok", json!({ "spec": { "open": false } })).await?;
-    kitchen.order("lunch", |o| {
-        o.payment.token = Some(fooddelivery_api::TokenText("tok-shared".into()));
-        o.payment.provider_order_id = Some("shared-order-1".into());
-    }).await?;
-    kitchen.order("other", |o| {
-        o.items.truncate(1);
-        o.payment.token = Some(fooddelivery_api::TokenText("tok-shared".into()));
-        o.payment.provider_order_id = Some("shared-order-1".into());
-    }).await?;
+    kitchen
+        .order("lunch", |o| {
+            o.payment.token = Some(fooddelivery_api::TokenText("tok-shared".into()));
+            o.payment.provider_order_id = Some("shared-order-1".into());
+        })
+        .await?;
+    kitchen
+        .order("other", |o| {
+            o.items.truncate(1);
+            o.payment.token = Some(fooddelivery_api::TokenText("tok-shared".into()));
+            o.payment.provider_order_id = Some("shared-order-1".into());
+        })
+        .await?;
     kitchen.patch::<fooddelivery_api::Store>("hanok", json!({ "spec": { "open": true } })).await?;
     let decided = |p: &Payment| p.state().phase != PaymentPhase::Pending;
     let lunch = kitchen.wait_until::<Payment>("lunch", "an outcome", PATIENCE, decided).await?;

@@ -43,7 +43,9 @@ fn object(kitchen: &Kitchen, name: &str, change: impl FnOnce(&mut Value)) -> Res
     let mut spec = serde_json::to_value(kitchen.order_spec(name))?;
     change(&mut spec);
     let metadata = json!({ "name": name });
-    Ok(json!({ "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Order", "metadata": metadata, "spec": spec }))
+    Ok(
+        json!({ "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Order", "metadata": metadata, "spec": spec }),
+    )
 }
 
 async fn goes_through(kitchen: &Kitchen, name: &str) -> Result<()> {
@@ -58,9 +60,11 @@ async fn a_word_of_a_newer_version_and_a_malformed_object_wedge_nothing_but_them
     let kitchen = stage.kitchen("strangers").await?;
     goes_through(&kitchen, "before").await?;
     a_newer_order_crd(&kitchen.client).await?;
-    let unknown = object(&kitchen, "unknown-word", |s| s["payment"]["whenUnavailable"] = json!("PayCourier"))?;
+    let unknown =
+        object(&kitchen, "unknown-word", |s| s["payment"]["whenUnavailable"] = json!("PayCourier"))?;
     apply_until_taken(&kitchen, &unknown).await?;
-    let malformed = object(&kitchen, "malformed", |s| drop(s.as_object_mut().expect("a spec").remove("delivery")))?;
+    let malformed =
+        object(&kitchen, "malformed", |s| drop(s.as_object_mut().expect("a spec").remove("delivery")))?;
     apply_until_taken(&kitchen, &malformed).await?;
     goes_through(&kitchen, "after").await?;
     kitchen.operator.kill_hard()?;
@@ -79,7 +83,10 @@ async fn a_word_of_a_newer_version_and_a_malformed_object_wedge_nothing_but_them
 async fn an_order_born_before_the_policies_gets_its_finalizer_before_anything_else() -> Result<()> {
     let stage = Stage::local().await?;
     let kitchen = stage.kitchen("unstamped").await?;
-    stage.access().kubectl(["delete", "mutatingadmissionpolicybinding", "fooddelivery-stamp-finalizer"]).await?;
+    stage
+        .access()
+        .kubectl(["delete", "mutatingadmissionpolicybinding", "fooddelivery-stamp-finalizer"])
+        .await?;
     let mut unstamped = None;
     for n in 0..50 {
         kitchen.operator.kill_hard()?;

@@ -1,2 +1,111 @@
-//! Placeholder.
-fn main() {}
+//! The demo: a real control plane on this machine, the operator and a payment sandbox on it, and three orders that
+//! are played through with kubectl, as a store, a rider and a customer would.
+//!
+//! It checks everything that it claims. The last line is `demo: passed`, or `demo: failed:` and what is not true.
+
+mod acts;
+mod checks;
+mod paper;
+mod people;
+mod scene;
+mod timeline;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use fooddelivery_sandbox::faults::Latency;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::paper::Paper;
+use crate::scene::Scene;
+
+/// How many of the operator's last log lines a failure shows.
+const SHOWN_LOG_LINES: usize = 40;
+
+/// Plays three orders on a real Kubernetes control plane and checks what became of them.
+///
+/// Without options it starts etcd, kube-apiserver and kube-controller-manager on this machine, without root and
+/// without containers; the first time they are built, which takes some minutes. Nothing is left behind.
+#[derive(Debug, Parser)]
+#[command(name = "demo", version)]
+pub(crate) struct Arguments {
+    /// Leaves everything up at the end, says how to go on with kubectl, and stops on Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+
+    /// Uses the cluster of this context instead of a local one. The operator must not run there yet.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Uses the cluster of this kubeconfig instead of a local one.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// How long the payment provider takes for a charge or a refund, in ms. Beyond 610 the operator times out, and
+    /// asks later what became of it.
+    #[arg(long, value_name = "MIN-MAX", value_parser = latency)]
+    latency: Option<String>,
+}
+
+fn latency(text: &str) -> Result<String, String> {
+    text.parse::<Latency>().map(|latency| latency.to_string())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let paper = Arc::new(Paper::new());
+    let failure = match run(&arguments, &paper).await {
+        Ok(failed) if failed.is_empty() => {
+            paper.verdict(true, "demo: passed");
+            return ExitCode::SUCCESS;
+        }
+        Ok(failed) => failed.join("; "),
+        Err(error) => format!("{error:#}"),
+    };
+    paper.verdict(false, &format!("demo: failed: {failure}"));
+    ExitCode::FAILURE
+}
+
+/// Returns what turned out not to be true.
+async fn run(arguments: &Arguments, paper: &Arc<Paper>) -> Result<Vec<String>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let stopped = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::pin!(stopped);
+    let opening = Scene::open(arguments, Arc::clone(paper));
+    let scene = tokio::select! {
+        scene = opening => scene?,
+        () = &mut stopped => bail!("interrupted"),
+    };
+    let played = tokio::select! {
+        played = play(&scene) => played,
+        () = &mut stopped => bail!("interrupted"),
+    };
+    if let Err(error) = &played {
+        paper.check(false, &format!("{error:#}"));
+        paper.heading("The end of the operator's log");
+        paper.output(&scene.operator.log_tail(SHOWN_LOG_LINES));
+    }
+    if arguments.keep {
+        scene.say_how_to_go_on();
+        stopped.await;
+    }
+    scene.close(!arguments.keep && played.is_ok()).await?;
+    played
+}
+
+async fn play(scene: &Scene) -> Result<Vec<String>> {
+    let counted = acts::to_the_end(scene).await?;
+    acts::second_thoughts(scene).await?;
+    acts::too_late(scene).await?;
+    checks::summary(scene, &counted).await
+}

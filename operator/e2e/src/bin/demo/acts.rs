@@ -1,0 +1,158 @@
+//! The three acts. Each is what people do; the operator does the rest, and each step waits for it to be seen.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use fooddelivery_api::GROUP;
+use fooddelivery_e2e::binaries::workspace;
+use fooddelivery_e2e::metrics::{Write, Writes, difference, writes};
+use fooddelivery_e2e::{CancellationVerdict, ClusterAccess, DeliveryStage, OrderPhase, TicketStage};
+
+use crate::people::NAMESPACE;
+use crate::scene::{Scene, shown};
+use crate::timeline::DEADLINE;
+
+/// How long the counters must stand still before they are believed.
+const STANDSTILL: Duration = Duration::from_millis(700);
+/// What the store sees of its work.
+const QUEUE: [&str; 5] =
+    ["-n", NAMESPACE, "get", "tickets", "--field-selector=spec.storeRef.name=hanok,spec.stage=Pending"];
+
+/// Act 1: an order goes all the way. Returns the operator's writes for it, as the API server counted them.
+///
+/// # Errors
+/// When a step is refused, or something is not seen within 30 s.
+pub(crate) async fn to_the_end(scene: &Scene) -> Result<Writes> {
+    scene.paper.heading("Act 1: lunch, from the order to the table");
+    let before = settled_writes(&scene.access).await?;
+    apply(scene, "order.yaml").await?;
+    await_queue(scene, "lunch").await?;
+    cook(scene, "lunch").await?;
+    deliver(scene, "lunch").await?;
+    show_orders(scene).await?;
+    let is_settled = "everything about lunch to be recorded (Settled, and the mirrored status)";
+    scene
+        .timeline
+        .until(is_settled, |seen| {
+            let ticket = seen.tickets.get("lunch").and_then(|it| it.status.as_ref());
+            let delivery = seen.deliveries.get("lunch").and_then(|it| it.status.as_ref());
+            seen.holds("lunch", "Settled")
+                && ticket.is_some_and(|status| status.phase == TicketStage::Cooked)
+                && delivery.is_some_and(|status| status.phase == DeliveryStage::Delivered)
+        })
+        .await?;
+    let after = settled_writes(&scene.access).await?;
+    Ok(difference(&before, &after, &written_by_people()))
+}
+
+/// Act 2: an order is cancelled before it is cooked.
+///
+/// # Errors
+/// As [`to_the_end`], and when the store's queue still shows the order.
+pub(crate) async fn second_thoughts(scene: &Scene) -> Result<()> {
+    let (name, people) = ("second-thoughts", scene.people());
+    scene.paper.heading("Act 2: second-thoughts, cancelled before the store cooks");
+    apply(scene, "order-to-cancel.yaml").await?;
+    await_queue(scene, name).await?;
+    people.run("the store looks at its queue", &QUEUE).await?;
+    people.customer_cancels(name, "changed my mind").await?;
+    scene.timeline.until_phase(name, OrderPhase::Cancelled).await?;
+    let settled = |seen: &crate::timeline::Seen| seen.holds(name, "Settled");
+    scene.timeline.until("the money of second-thoughts to be settled", settled).await?;
+    let queue = people.run("the store looks again", &QUEUE).await?;
+    ensure!(!queue.contains(name), "the store's queue still shows {name}");
+    show_orders(scene).await
+}
+
+/// Act 3: a cancel comes when the food is on the stove.
+///
+/// # Errors
+/// As [`to_the_end`].
+pub(crate) async fn too_late(scene: &Scene) -> Result<()> {
+    let (name, people) = ("too-late", scene.people());
+    scene.paper.heading("Act 3: too-late, a cancel when the food is on the stove");
+    apply(scene, "order-too-late.yaml").await?;
+    await_queue(scene, name).await?;
+    people.store_moves(name, "Accepted").await?;
+    scene.timeline.until_phase(name, OrderPhase::Accepted).await?;
+    people.store_moves(name, "Cooking").await?;
+    scene.timeline.until_phase(name, OrderPhase::Cooking).await?;
+    people.customer_cancels(name, "I would rather have pizza").await?;
+    let refused = |seen: &crate::timeline::Seen| {
+        seen.verdict(name) == Some(CancellationVerdict::Refused)
+            && seen.event(name, "CancelRefused").is_some()
+    };
+    scene.timeline.until("the cancel of too-late to be refused, with an Event", refused).await?;
+    let why =
+        ["-n", NAMESPACE, "get", "order", name, "-o", "jsonpath={.status.cancellation}: {.status.message}"];
+    people.run("the customer reads why", &why).await?;
+    people.run("and the Event", &["-n", NAMESPACE, "events", "--for", &format!("order/{name}")]).await?;
+    people.store_moves(name, "Cooked").await?;
+    deliver(scene, name).await?;
+    show_orders(scene).await
+}
+
+async fn apply(scene: &Scene, file: &str) -> Result<()> {
+    let path = shown(&workspace().join("manifests/samples").join(file))?;
+    scene.people().run("the customer orders", &["apply", "-f", &path]).await.map(drop)
+}
+
+async fn await_queue(scene: &Scene, name: &str) -> Result<()> {
+    let queued = |seen: &crate::timeline::Seen| {
+        seen.phase(name) == Some(OrderPhase::AwaitingStore) && seen.ticket(name) == Some(TicketStage::Pending)
+    };
+    scene.timeline.until(&format!("{name} to be paid and in the store's queue"), queued).await
+}
+
+async fn cook(scene: &Scene, name: &str) -> Result<()> {
+    let (people, timeline) = (scene.people(), &scene.timeline);
+    people.store_moves(name, "Accepted").await?;
+    timeline.until_phase(name, OrderPhase::Accepted).await?;
+    people.store_moves(name, "Cooking").await?;
+    timeline.until_phase(name, OrderPhase::Cooking).await?;
+    people.store_moves(name, "Cooked").await
+}
+
+async fn deliver(scene: &Scene, name: &str) -> Result<()> {
+    let (people, timeline) = (scene.people(), &scene.timeline);
+    timeline.until_phase(name, OrderPhase::AwaitingRider).await?;
+    let waiting = |seen: &crate::timeline::Seen| seen.delivery(name) == Some(DeliveryStage::Waiting);
+    timeline.until(&format!("a delivery for {name}"), waiting).await?;
+    people.rider_takes(name).await?;
+    timeline.until_phase(name, OrderPhase::RiderAssigned).await?;
+    people.rider_moves(name, "PickedUp").await?;
+    timeline.until_phase(name, OrderPhase::PickedUp).await?;
+    people.rider_moves(name, "Delivered").await?;
+    timeline.until_phase(name, OrderPhase::Delivered).await?;
+    people.customer_confirms(name).await?;
+    timeline.until_phase(name, OrderPhase::Completed).await
+}
+
+async fn show_orders(scene: &Scene) -> Result<()> {
+    scene.people().run("how do the orders stand?", &["get", "orders", "-n", NAMESPACE]).await.map(drop)
+}
+
+/// What this demo itself writes in act 1.
+fn written_by_people() -> Writes {
+    Writes::from([
+        (Write::new("orders", "create"), 1),
+        (Write::new("tickets", "patch"), 3),
+        (Write::new("deliveries", "patch"), 3),
+        (Write::new("orders", "patch"), 1),
+    ])
+}
+
+/// The API server's counters, once they stand still.
+async fn settled_writes(access: &ClusterAccess) -> Result<Writes> {
+    let started = Instant::now();
+    let mut last = writes(&access.kubectl(["get", "--raw", "/metrics"]).await?, GROUP);
+    while started.elapsed() < DEADLINE {
+        tokio::time::sleep(STANDSTILL).await;
+        let now = writes(&access.kubectl(["get", "--raw", "/metrics"]).await?, GROUP);
+        if now == last {
+            return Ok(now);
+        }
+        last = now;
+    }
+    bail!("waited {} s for writes to the API server to cease", DEADLINE.as_secs())
+}

@@ -1,0 +1,189 @@
+//! Sets the stage: the cluster, the base, the sandbox, the operator, the samples; and clears it away.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use fooddelivery_api::OPERATOR_NAMESPACE;
+use fooddelivery_e2e::binaries::workspace;
+use fooddelivery_e2e::identity::operator_kubeconfig;
+use fooddelivery_e2e::install::{Installed, install};
+use fooddelivery_e2e::{ClusterAccess, Operator, OperatorOptions, Programs, Sandbox, SandboxOptions};
+use local_cluster::Progress;
+
+use crate::Arguments;
+use crate::paper::Paper;
+use crate::people::{NAMESPACE, People};
+use crate::timeline::Timeline;
+
+/// Where the samples' provider points to.
+const SAMPLE_PORT: u16 = 8787;
+/// The orders of the three acts.
+pub(crate) const ORDERS: [&str; 3] = ["lunch", "second-thoughts", "too-late"];
+
+/// Everything that the acts need.
+pub(crate) struct Scene {
+    /// The cluster.
+    pub(crate) access: ClusterAccess,
+    /// What was installed on it.
+    pub(crate) installed: Installed,
+    /// The operator's process.
+    pub(crate) operator: Operator,
+    /// The payment provider's process.
+    pub(crate) sandbox: Sandbox,
+    /// What goes on in the marketplace.
+    pub(crate) timeline: Timeline,
+    /// Standard output.
+    pub(crate) paper: Arc<Paper>,
+}
+
+impl Scene {
+    /// Starts and installs everything.
+    ///
+    /// # Errors
+    /// When something does not compile, start or install.
+    pub(crate) async fn open(arguments: &Arguments, paper: Arc<Paper>) -> Result<Self> {
+        paper.heading("The stage: a Kubernetes control plane, the operator, a payment provider");
+        let programs = tokio::task::spawn_blocking(Programs::find_or_build).await??;
+        let access = cluster(arguments, &paper).await?;
+        let said = Arc::clone(&paper);
+        let installed = install(&access, move |text| said.note(text)).await?;
+        paper.note("the new kinds, their rules and the admission policies are in force (manifests/base)");
+        check_vacant(&access).await?;
+        let options = SandboxOptions {
+            listen: sample_address(),
+            latency: arguments.latency.clone(),
+            ..SandboxOptions::default()
+        };
+        let sandbox = Sandbox::start(&programs.sandbox, access.dir(), "sandbox", options).await?;
+        paper.note(&format!("a payment provider listens on {} (fooddelivery-sandbox)", sandbox.url()));
+        let kubeconfig = operator_kubeconfig(&access).await?;
+        let options = OperatorOptions::in_namespace(NAMESPACE);
+        let operator =
+            Operator::start(&programs.operator, &kubeconfig, access.dir(), "operator", options).await?;
+        paper.note("the operator runs, with the permissions of its service account (fooddelivery-operator)");
+        apply_samples(&access, &paper, &sandbox).await?;
+        let timeline = Timeline::start(&access.client().await?, &paper);
+        Ok(Self { access, installed, operator, sandbox, timeline, paper })
+    }
+
+    /// The people of the marketplace.
+    pub(crate) fn people(&self) -> People<'_> {
+        People::new(&self.access, &self.paper)
+    }
+
+    /// What to type next, in another terminal.
+    pub(crate) fn say_how_to_go_on(&self) {
+        let paper = &self.paper;
+        paper.heading("Go on by yourself, in another terminal");
+        if let Some(local) = self.access.local_cluster() {
+            paper.note(&format!("export KUBECONFIG='{}'", local.kubeconfig_path().display()));
+            paper.note(&format!("alias kubectl='{}'   # the same version", local.kubectl_path().display()));
+        }
+        let patch = |kind: &str, patch: &str| {
+            paper.note(&format!("kubectl -n {NAMESPACE} patch {kind} dinner --type=merge -p '{patch}'"));
+        };
+        paper.note(&format!("kubectl get food -n {NAMESPACE}"));
+        let sample = workspace().join("manifests/samples/order.yaml");
+        let renamed = "sed 's/lunch/dinner/'";
+        paper.note(&format!("{renamed} '{}' | kubectl apply -f -", sample.display()));
+        for stage in ["Accepted", "Cooking", "Cooked"] {
+            patch("ticket", &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#));
+        }
+        patch("delivery", r#"{"spec":{"riderRef":{"name":"minjun"}}}"#);
+        for stage in ["PickedUp", "Delivered"] {
+            patch("delivery", &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#));
+        }
+        patch("order", r#"{"spec":{"receiptConfirmed":true}}"#);
+        paper.note(&format!("curl -s {}/sandbox/ledger.txt", self.sandbox.url()));
+        paper.note(&format!("tail -f '{}'", self.operator.log_path().display()));
+        paper.note("Ctrl-C here stops everything.");
+    }
+
+    /// Stops everything. On an existing cluster, `tidy` also removes the samples; the base stays there.
+    ///
+    /// # Errors
+    /// When something cannot be removed or ended.
+    pub(crate) async fn close(self, tidy: bool) -> Result<()> {
+        let Self { access, operator, sandbox, timeline, paper, .. } = self;
+        drop(timeline);
+        if access.local_cluster().is_none() && tidy {
+            paper.heading("Tidying up the existing cluster");
+            let mut args = vec!["-n", NAMESPACE, "delete", "orders", "--timeout=30s"];
+            args.extend(ORDERS);
+            access.kubectl(args).await?;
+            let samples = workspace().join("manifests/samples");
+            access.kubectl(["delete".as_ref(), "-k".as_ref(), samples.as_os_str()]).await?;
+            paper.note("the samples are gone; what `kubectl apply -k manifests/base` made stays");
+        }
+        operator.stop().await?;
+        sandbox.stop().await?;
+        access.stop().await
+    }
+}
+
+async fn cluster(arguments: &Arguments, paper: &Paper) -> Result<ClusterAccess> {
+    if arguments.context.is_some() || arguments.kubeconfig.is_some() {
+        let Arguments { kubeconfig, context, .. } = arguments;
+        let access = ClusterAccess::existing(kubeconfig.clone(), context.clone(), &Progress::Stderr)?;
+        paper.note("an existing cluster is used");
+        return Ok(access);
+    }
+    let access = ClusterAccess::local(Progress::Stderr).await?;
+    let server = access.local_cluster().map(|cluster| cluster.server_url().to_owned()).unwrap_or_default();
+    paper.note(&format!("a control plane of its own runs at {server}"));
+    Ok(access)
+}
+
+/// What would mix with the demo on an existing cluster.
+async fn check_vacant(access: &ClusterAccess) -> Result<()> {
+    let args = ["get", "deployments", "-n", OPERATOR_NAMESPACE, "-o", "name"];
+    let deployed = access.kubectl(args).await?;
+    if !deployed.trim().is_empty() {
+        bail!(
+            "{} is deployed in {OPERATOR_NAMESPACE}: the demo runs an operator of its own",
+            deployed.trim()
+        );
+    }
+    let args = ["get", "namespace/food", "paymentprovider/sandbox", "--ignore-not-found", "-o", "name"];
+    let there = access.kubectl(args).await?;
+    if !there.trim().is_empty() {
+        let names = there.split_whitespace().collect::<Vec<_>>().join(" and ");
+        bail!("{names}: there already; the demo makes them and deletes them at its end");
+    }
+    Ok(())
+}
+
+/// The samples' own address, if nothing listens there.
+fn sample_address() -> Option<SocketAddr> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, SAMPLE_PORT));
+    TcpListener::bind(address).is_ok().then_some(address)
+}
+
+async fn apply_samples(access: &ClusterAccess, paper: &Paper, sandbox: &Sandbox) -> Result<()> {
+    let people = People::new(access, paper);
+    let samples = workspace().join("manifests/samples");
+    let sample_url = format!("http://127.0.0.1:{SAMPLE_PORT}");
+    if sandbox.url() == sample_url {
+        let samples = shown(&samples)?;
+        people.run("an administrator: a store, a rider, a customer", &["apply", "-k", &samples]).await?;
+    } else {
+        paper.note(&format!(
+            "port {SAMPLE_PORT} is taken: the sample provider is applied with another endpoint"
+        ));
+        let rendered = access.kubectl(["kustomize".as_ref(), samples.as_os_str()]).await?;
+        let rendered = rendered.replace(&sample_url, &sandbox.url());
+        paper.output(&access.kubectl_with_input(["apply", "-f", "-"], &rendered).await?);
+    }
+    let ready = ["wait", "--for=condition=Ready", "paymentprovider/sandbox", "--timeout=30s"];
+    people.run("is the payment provider usable?", &ready).await?;
+    Ok(())
+}
+
+/// A path as text, to be shown and run: from the working directory where it is below that.
+pub(crate) fn shown(path: &Path) -> Result<String> {
+    let here = std::env::current_dir().context("the working directory")?;
+    let short = path.strip_prefix(here).unwrap_or(path);
+    short.to_str().map(str::to_owned).with_context(|| format!("{} is not text", path.display()))
+}

@@ -1,0 +1,145 @@
+//! Installs `manifests/base` and waits until it is in force: kinds served, policies effective.
+//!
+//! An API server takes up admission policies about a second after they are applied, all that it knows at a time. What
+//! is created in between escapes them, so nothing else is to be created until [`install`] returns.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use fooddelivery_api::{FINALIZER, GROUP, VERSION, crds};
+use kube::api::{DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::binaries::workspace;
+use crate::cluster::ClusterAccess;
+use crate::{LONG, POLL};
+
+/// How often an API server takes up new policies, with room. Those applied in one go may come in two portions.
+const POLICY_REFRESH: Duration = Duration::from_millis(1_200);
+/// The kind that servers before Kubernetes 1.36 do not serve as v1.
+const MUTATING_POLICY: &str = "MutatingAdmissionPolicy";
+/// Part of what the policy for children says.
+const CHILDREN_ARE_REFUSED: &str = "created and deleted by the operator alone";
+
+/// What was installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Installed {
+    /// Whether the API server stamps the finalizer on new orders. Where it does not, the operator writes it.
+    pub stamps_finalizers: bool,
+}
+
+/// Applies the base and waits until it is in force. On a local cluster the controller manager is started anew, so
+/// that garbage collection knows the new kinds. `say` is told what is worth knowing.
+///
+/// # Errors
+/// When something is refused, or not in force within 30 s.
+pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
+    let client = access.client().await?;
+    let stamps_finalizers = serves_mutating_policies(&client).await?;
+    let base = workspace().join("manifests/base");
+    if stamps_finalizers {
+        // The largest CRD is a tenth of what the last-applied annotation can hold.
+        access.kubectl(["apply".as_ref(), "-k".as_ref(), base.as_os_str()]).await?;
+    } else {
+        say("this server has no MutatingAdmissionPolicy (v1): the operator writes the finalizers itself");
+        let rendered = access.kubectl(["kustomize".as_ref(), base.as_os_str()]).await?;
+        access.kubectl_with_input(["apply", "-f", "-"], &without_mutating_policies(&rendered)).await?;
+    }
+    let applied = Instant::now();
+    wait_established(access).await?;
+    let restarted = async {
+        match access.local_cluster() {
+            Some(cluster) => Ok(cluster.restart_controller_manager().await?),
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(restarted, wait_effective(&client, stamps_finalizers, applied))?;
+    Ok(Installed { stamps_finalizers })
+}
+
+async fn serves_mutating_policies(client: &Client) -> Result<bool> {
+    let served = client.list_api_group_resources("admissionregistration.k8s.io/v1").await?;
+    Ok(served.resources.iter().any(|resource| resource.kind == MUTATING_POLICY))
+}
+
+fn without_mutating_policies(manifests: &str) -> String {
+    let kind = format!("kind: {MUTATING_POLICY}");
+    let is_one = |document: &str| document.lines().any(|line| line.starts_with(&kind));
+    let kept: Vec<&str> = manifests.split("\n---\n").filter(|document| !is_one(document)).collect();
+    kept.join("\n---\n")
+}
+
+async fn wait_established(access: &ClusterAccess) -> Result<()> {
+    let mut args: Vec<String> =
+        ["wait", "--for=condition=Established", "--timeout=30s"].map(str::to_owned).to_vec();
+    let all = crds::all().context("the CRDs")?;
+    args.extend(all.iter().map(|crd| format!("crd/{}", crd.name_any())));
+    access.kubectl(args).await.context("the new kinds are not served")?;
+    Ok(())
+}
+
+async fn wait_effective(client: &Client, stamps_finalizers: bool, applied: Instant) -> Result<()> {
+    let mut seen = String::new();
+    while applied.elapsed() < LONG {
+        // A kind that is established may still be answered with 404 or 503 for a moment.
+        seen = match (is_stamped(client).await, is_payment_refused(client).await) {
+            (Ok(stamped), Ok(true)) if stamped || !stamps_finalizers => {
+                tokio::time::sleep(POLICY_REFRESH.saturating_sub(applied.elapsed())).await;
+                return Ok(());
+            }
+            (Ok(stamped), Ok(refused)) => {
+                format!("an order's finalizer is stamped: {stamped}; an alien payment is refused: {refused}")
+            }
+            (Err(error), _) | (_, Err(error)) => format!("{error:#}"),
+        };
+        tokio::time::sleep(POLL).await;
+    }
+    bail!("the admission policies are not effective after {} s: {seen}", LONG.as_secs())
+}
+
+async fn is_stamped(client: &Client) -> Result<bool> {
+    let spec = json!({
+        "customerRef": { "name": "probe" }, "storeRef": { "name": "probe" },
+        "items": [{ "menuItem": "probe", "quantity": 1 }],
+        "delivery": { "address": "probe", "region": "probe" },
+        "payment": { "providerRef": { "name": "probe" }, "token": "probe" },
+    });
+    let created = dry_run(client, "Order", "orders", spec).await.context("a trial order is refused")?;
+    Ok(created.finalizers().iter().any(|finalizer| finalizer == FINALIZER))
+}
+
+async fn is_payment_refused(client: &Client) -> Result<bool> {
+    let spec = json!({
+        "orderRef": { "name": "probe", "uid": "probe" },
+        "quote": { "storeUid": "probe", "lines": [], "discount": 0, "total": 0, "currency": "KRW" },
+        "providerRef": { "name": "probe" }, "providerOrderId": "probe", "token": "probe",
+        "whenUnavailable": "Fail", "desired": "Captured",
+    });
+    match dry_run(client, "Payment", "payments", spec).await {
+        Ok(_) => Ok(false),
+        Err(kube::Error::Api(status)) if status.message.contains(CHILDREN_ARE_REFUSED) => Ok(true),
+        Err(error) => Err(error).context("a trial payment is refused, but not by the policy"),
+    }
+}
+
+async fn dry_run(client: &Client, kind: &str, plural: &str, spec: Value) -> kube::Result<DynamicObject> {
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, kind), plural);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &resource);
+    let object = DynamicObject::new("fooddelivery-probe", &resource).data(json!({ "spec": spec }));
+    api.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_mutating_policies_are_left_out() {
+        let manifests = "kind: Namespace\n---\nkind: MutatingAdmissionPolicy\nspec: {}\n---\n\
+                         kind: MutatingAdmissionPolicyBinding\n---\nkind: ValidatingAdmissionPolicy\n";
+        let kept = without_mutating_policies(manifests);
+        assert_eq!(kept, "kind: Namespace\n---\nkind: ValidatingAdmissionPolicy\n");
+    }
+}

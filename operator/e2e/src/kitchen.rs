@@ -1,0 +1,383 @@
+//! A kitchen: one namespace with everything that an order needs, and nobody else in it.
+//!
+//! This module sets it up, reads it and waits for it; what people do in it is in `verbs`. Methods return errors rather
+//! than panic; every error of a wait shows the objects, the ledger and the end of the operator's log.
+
+use std::fmt::Debug;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use fooddelivery_api::{OPERATOR_NAMESPACE, Order, Payment, PaymentProvider};
+use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
+use fooddelivery_sandbox::ledger::Entry;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::audit::{findings, holds};
+use crate::binaries::workspace;
+use crate::operator::{Operator, OperatorOptions};
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::stage::{Stage, suffix};
+use crate::{LONG, POLL};
+
+/// How many of the operator's last log lines a failure shows.
+const SHOWN_LOG_LINES: usize = 60;
+
+/// How a kitchen differs from an ordinary one.
+#[derive(Debug, Clone, Default)]
+pub struct KitchenOptions {
+    /// Of the operator; `namespaces` is filled with the kitchen's own where it is empty.
+    pub operator: OperatorOptions,
+    /// Opens the kitchen with an operator that does not run yet: `kitchen.operator.restart()` starts it.
+    pub operator_stopped: bool,
+    /// Of the sandbox.
+    pub sandbox: SandboxOptions,
+    /// The PaymentProvider's `timeout`, such as `2s`; `None`: its default.
+    pub provider_timeout: Option<String>,
+}
+
+/// A namespace with a store, its own provider and its own operator. Dropping it ends the two processes; the namespace
+/// stays, and goes with the cluster or with [`Kitchen::close`].
+pub struct Kitchen {
+    /// The cluster that it is on.
+    pub stage: Arc<Stage>,
+    /// Its namespace; also the name of its PaymentProvider and of that one's Secret.
+    pub namespace: String,
+    /// A client with an administrator's rights.
+    pub client: Client,
+    /// The operator of this namespace.
+    pub operator: Operator,
+    /// The payment provider.
+    pub sandbox: Sandbox,
+}
+
+/// What can be read here: a namespaced kind that is known at compile time.
+pub trait Kind:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned> Kind
+    for K
+{
+}
+
+impl Kitchen {
+    pub(crate) async fn open(stage: Arc<Stage>, name: &str, options: KitchenOptions) -> Result<Self> {
+        let namespace = format!("{name}-{}", suffix());
+        let client = stage.access().client().await?;
+        let dir = stage.access().dir();
+        let programs = stage.programs();
+        let sandbox_name = format!("{namespace}-sandbox");
+        let sandbox = Sandbox::start(&programs.sandbox, dir, &sandbox_name, options.sandbox).await?;
+        let timeout = options.provider_timeout.as_deref();
+        let manifests = manifests(&namespace, &sandbox.url(), timeout)?;
+        stage.access().kubectl_with_input(["apply", "-f", "-"], &manifests).await?;
+        let mut of_operator = options.operator;
+        if of_operator.namespaces.is_empty() {
+            of_operator.namespaces.push(namespace.clone());
+        }
+        let judges_providers = of_operator.controllers.is_empty();
+        let operator_name = format!("{namespace}-operator");
+        let operator =
+            Operator::new(&programs.operator, stage.operator_kubeconfig(), dir, &operator_name, of_operator)?;
+        let kitchen = Self { stage, namespace, client, operator, sandbox };
+        if !options.operator_stopped {
+            kitchen.operator.restart().await?;
+            if judges_providers {
+                kitchen.wait_provider_ready(LONG).await?;
+            }
+        }
+        Ok(kitchen)
+    }
+
+    /// Another operator for this namespace, as a second replica would be; ready when this returns. `namespaces` of
+    /// the options is filled where it is empty.
+    ///
+    /// # Errors
+    /// As [`Operator::start`].
+    pub async fn another_operator(&self, mut options: OperatorOptions) -> Result<Operator> {
+        if options.namespaces.is_empty() {
+            options.namespaces.push(self.namespace.clone());
+        }
+        self.stage.operator(&self.namespace, options).await
+    }
+
+    /// The name of its PaymentProvider.
+    pub fn provider(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Access to a kind in this namespace.
+    pub fn api<K: Kind>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// An object.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub async fn get<K: Kind>(&self, name: &str) -> Result<K> {
+        self.api::<K>().get(name).await.with_context(|| format!("{} {name}", K::kind(&())))
+    }
+
+    /// An object, or `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn find<K: Kind>(&self, name: &str) -> Result<Option<K>> {
+        self.api::<K>().get_opt(name).await.with_context(|| format!("{} {name}", K::kind(&())))
+    }
+
+    /// All objects of a kind.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn list<K: Kind>(&self) -> Result<Vec<K>> {
+        Ok(self.api::<K>().list(&ListParams::default()).await?.items)
+    }
+
+    /// `kubectl -n <namespace> …`, as a person would run it; its standard output.
+    ///
+    /// # Errors
+    /// What kubectl said, when it fails.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let all = ["-n", &self.namespace].into_iter().chain(args.iter().copied());
+        self.stage.access().kubectl(all).await
+    }
+
+    /// `kubectl apply -f -` in this namespace.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub async fn apply_yaml(&self, text: &str) -> Result<(), String> {
+        let args = ["-n", &self.namespace, "apply", "-f", "-"];
+        let applied = self.stage.access().kubectl_with_input(args, text).await;
+        applied.map(drop).map_err(|error| format!("{error:#}"))
+    }
+
+    /// Waits until an object exists and `is_so` holds for it, and returns it. `what` ends the sentence "waited for …".
+    ///
+    /// # Errors
+    /// When it does not come to that before `deadline`; the error shows everything about `name`.
+    pub async fn wait_until<K: Kind>(
+        &self,
+        name: &str,
+        what: &str,
+        deadline: Duration,
+        is_so: impl Fn(&K) -> bool,
+    ) -> Result<K> {
+        let started = Instant::now();
+        loop {
+            // An API server that is being restarted does not answer: that is no failure yet.
+            let found = self.find::<K>(name).await;
+            if let Ok(Some(object)) = &found
+                && is_so(object)
+            {
+                return Ok(object.clone());
+            }
+            if started.elapsed() >= deadline {
+                let what = format!("{} {name}: {what}", K::kind(&()));
+                let error = found.err().map(|error| format!(" ({error:#})")).unwrap_or_default();
+                return Err(self.failure(&format!("waited {deadline:?} for {what}{error}"), name).await);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until an order has entered `phase`: it is there now, or its history says that it was. The order that is
+    /// returned may be further already.
+    ///
+    /// # Errors
+    /// When it does not get there before `deadline`, or at once when it has ended otherwise.
+    pub async fn wait_phase(&self, name: &str, phase: OrderPhase, deadline: Duration) -> Result<Order> {
+        let has_entered = |order: &Order| {
+            let state = order.state();
+            state.phase == phase || state.history.iter().any(|entry| entry.phase == phase.as_str())
+        };
+        let is_decided = |order: &Order| has_entered(order) || order.state().phase.is_terminal();
+        let what = format!("phase {phase}");
+        let order = self.wait_until::<Order>(name, &what, deadline, is_decided).await?;
+        if !has_entered(&order) {
+            let ended = format!("waited for Order {name}: {what}, but it is {}", order.state().phase);
+            return Err(self.failure(&ended, name).await);
+        }
+        Ok(order)
+    }
+
+    /// Waits until a condition (`Paid`, `Settled`, `Completed`, `Ended`) of an order is `True`.
+    ///
+    /// # Errors
+    /// When it is not before `deadline`.
+    pub async fn wait_condition(&self, name: &str, condition: &str, deadline: Duration) -> Result<Order> {
+        self.wait_until(name, &format!("condition {condition}"), deadline, |order| holds(order, condition))
+            .await
+    }
+
+    /// Waits until an object is gone.
+    ///
+    /// # Errors
+    /// When it is still there at `deadline`.
+    pub async fn wait_gone<K: Kind>(&self, name: &str, deadline: Duration) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < deadline {
+            if matches!(self.find::<K>(name).await, Ok(None)) {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let what = format!("waited {deadline:?} for {} {name} to be gone", K::kind(&()));
+        Err(self.failure(&what, name).await)
+    }
+
+    /// Waits until the operator says that the provider can be called.
+    ///
+    /// # Errors
+    /// When it does not before `deadline`.
+    pub async fn wait_provider_ready(&self, deadline: Duration) -> Result<()> {
+        let api: Api<PaymentProvider> = Api::all(self.client.clone());
+        let started = Instant::now();
+        loop {
+            let provider = api.get(self.provider()).await?;
+            let conditions = provider.status.map(|status| status.conditions).unwrap_or_default();
+            if conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True") {
+                return Ok(());
+            }
+            if started.elapsed() >= deadline {
+                let log = self.operator.log_tail(SHOWN_LOG_LINES);
+                bail!("provider {} is not Ready after {deadline:?}: {conditions:?}\n{log}", self.provider());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The Events about the object called `name`: reason and note of each.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn events(&self, name: &str) -> Result<Vec<(String, String)>> {
+        let events = self.list::<Event>().await?.into_iter();
+        let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.clone());
+        let ours = events.filter(|event| about(event).as_deref() == Some(name));
+        Ok(ours.map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default())).collect())
+    }
+
+    /// Every movement of money of this kitchen.
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub async fn ledger(&self) -> Result<Vec<Entry>> {
+        self.sandbox.ledger().await
+    }
+
+    /// Fails when the money is not right: captured twice, more refunded than captured, an order undone and settled
+    /// without its money back, a completed one without its price paid, a payment that states what the ledger does
+    /// not. The sandbox must run.
+    ///
+    /// # Errors
+    /// All that is wrong, and the ledger.
+    pub async fn audit(&self) -> Result<()> {
+        let ledger = self.ledger().await?;
+        let found = findings(&self.list::<Order>().await?, &self.list::<Payment>().await?, &ledger);
+        if found.is_empty() {
+            return Ok(());
+        }
+        bail!("the money is not right:\n- {}\n{}", found.join("\n- "), shown(&ledger))
+    }
+
+    /// Deletes the namespace, waits until it is gone (the operator undoes what is open), then removes the provider and
+    /// its Secret. For existing clusters, or tests of just that; a local cluster needs no tidying.
+    ///
+    /// # Errors
+    /// When the namespace is not gone within 60 s.
+    pub async fn close(self) -> Result<()> {
+        let args = ["delete", "namespace", &self.namespace, "--timeout=60s"];
+        self.stage.access().kubectl(args).await?;
+        Api::<PaymentProvider>::all(self.client.clone())
+            .delete(&self.namespace, &DeleteParams::default())
+            .await?;
+        let args = ["-n", OPERATOR_NAMESPACE, "delete", "secret", &self.namespace];
+        self.stage.access().kubectl(args).await?;
+        Ok(())
+    }
+
+    /// Everything about an order for people: the objects as YAML, Events, the ledger, the end of the operator's log.
+    pub async fn describe(&self, name: &str) -> String {
+        let mut text = String::new();
+        for kind in ["order", "payment", "ticket", "delivery"] {
+            let args = ["get", kind, name, "-o", "yaml", "--ignore-not-found"];
+            let shown = self.kubectl(&args).await.unwrap_or_else(|error| format!("{error:#}\n"));
+            let _ = write!(text, "--- {kind}\n{shown}");
+        }
+        let events = self.events(name).await.unwrap_or_default();
+        let _ = writeln!(text, "--- events\n{events:#?}");
+        let ledger = self.ledger().await.map_or_else(|error| format!("{error:#}\n"), |all| shown(&all));
+        let _ = write!(text, "--- ledger\n{ledger}");
+        let log = self.operator.log_tail(SHOWN_LOG_LINES);
+        let running = if self.operator.is_running() { "running" } else { "not running" };
+        let _ = writeln!(text, "--- operator ({running}), {}\n{log}", self.operator.log_path().display());
+        text
+    }
+
+    pub(crate) async fn failure(&self, what: &str, name: &str) -> anyhow::Error {
+        anyhow!("{what}\n{}", self.describe(name).await)
+    }
+}
+
+fn shown(ledger: &[Entry]) -> String {
+    let mut text = String::new();
+    for Entry { seq, at, kind, amount, order_id, idempotency_key, .. } in ledger {
+        let key = idempotency_key.as_deref().unwrap_or("-");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{seq:>4} {at} {kind:?} {amount} {order_id} {key}");
+    }
+    text
+}
+
+/// The samples' marketplace in another namespace, and a provider of its own.
+fn manifests(namespace: &str, endpoint: &str, timeout: Option<&str>) -> Result<String> {
+    let path = workspace().join("manifests/samples/marketplace.yaml");
+    let marketplace = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let marketplace = marketplace
+        .replace("namespace: food\n", &format!("namespace: {namespace}\n"))
+        .replace("name: food\n", &format!("name: {namespace}\n"));
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": namespace, "namespace": OPERATOR_NAMESPACE },
+        "stringData": { "secretKey": DEFAULT_SECRET_KEY },
+    });
+    let mut provider = json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "PaymentProvider",
+        "metadata": { "name": namespace },
+        "spec": {
+            "dialect": "Toss", "endpoint": endpoint, "allowPlainHttp": true,
+            "secretRef": { "name": namespace },
+        },
+    });
+    if let Some(timeout) = timeout {
+        provider["spec"]["timeout"] = timeout.into();
+    }
+    Ok(format!("{marketplace}\n---\n{secret}\n---\n{provider}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kitchen_is_the_samples_marketplace_in_a_namespace_of_its_own() {
+        let text = manifests("test-1", "http://127.0.0.1:1", Some("2s")).unwrap();
+        assert!(
+            text.contains("name: hanok") && text.contains("name: minjun") && text.contains("name: jiwoo")
+        );
+        assert!(!text.contains("food\n"), "{text}");
+        assert!(text.contains(r#""timeout":"2s""#));
+    }
+}

@@ -1,0 +1,169 @@
+//! What people do in a kitchen: order, cook, deliver, cancel, confirm, delete. Each is one request of an
+//! administrator, as kubectl would send it.
+//!
+//! A ticket or a delivery that is not there yet is waited for; a refusal is returned, with what the API server said.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use fooddelivery_api::common::{Item, TokenText};
+use fooddelivery_api::order::{Destination, PaymentMethod};
+use fooddelivery_api::{Delivery, NameRef, Order, OrderSpec, Ticket};
+use fooddelivery_saga::words::{DeliveryStage, TicketStage};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use serde_json::{Value, json};
+
+use crate::kitchen::{Kind, Kitchen};
+use crate::{LONG, POLL};
+
+impl Kitchen {
+    /// Creates an order of two bibimbap with egg and a kimchi-jjigae (28,500 KRW) by `jiwoo` at `hanok`, changed by
+    /// `change`.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn order(&self, name: &str, change: impl FnOnce(&mut OrderSpec)) -> Result<Order> {
+        let mut spec = self.order_spec(name);
+        change(&mut spec);
+        let order = Order::new(name, spec);
+        let created = self.api::<Order>().create(&PostParams::default(), &order).await;
+        created.with_context(|| format!("order {name}"))
+    }
+
+    /// The spec that [`Self::order`] starts from; its token is `tok-<name>`.
+    pub fn order_spec(&self, name: &str) -> OrderSpec {
+        let item = |menu_item: &str, quantity, options: &[&str]| Item {
+            menu_item: menu_item.to_owned(),
+            quantity,
+            options: options.iter().map(ToString::to_string).collect(),
+        };
+        let reference = |name: &str| NameRef { name: name.to_owned() };
+        OrderSpec {
+            customer_ref: reference("jiwoo"),
+            store_ref: Some(reference("hanok")),
+            items: vec![item("bibimbap", 2, &["egg"]), item("kimchi-jjigae", 1, &[])],
+            delivery: Destination { address: "12 Wausan-ro, Mapo-gu".into(), region: "mapo".into() },
+            payment: PaymentMethod {
+                provider_ref: reference(self.provider()),
+                token: Some(TokenText(format!("tok-{name}"))),
+                ..PaymentMethod::default()
+            },
+            ..OrderSpec::default()
+        }
+    }
+
+    /// Merge-patches an object.
+    ///
+    /// # Errors
+    /// When the API server refuses, with its sentence.
+    pub async fn patch<K: Kind>(&self, name: &str, patch: Value) -> Result<K> {
+        let patched = self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        patched.with_context(|| format!("{} {name}", K::kind(&())))
+    }
+
+    /// [`Self::patch`] for an object that the operator is about to create: waits until it is there.
+    async fn patch_when_there<K: Kind>(&self, name: &str, patch: Value) -> Result<K> {
+        let started = Instant::now();
+        loop {
+            let patched = self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+            match patched {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                other => return other.with_context(|| format!("{} {name}: {patch}", K::kind(&()))),
+            }
+            if started.elapsed() >= LONG {
+                let what = format!("waited {LONG:?} for {} {name} to be there", K::kind(&()));
+                return Err(self.failure(&what, name).await);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The store moves a ticket.
+    ///
+    /// # Errors
+    /// When the API server refuses the step, or there is no ticket within 30 s.
+    pub async fn move_ticket(&self, name: &str, stage: TicketStage) -> Result<Ticket> {
+        self.patch_when_there(name, json!({ "spec": { "stage": stage } })).await
+    }
+
+    /// The store rejects a ticket, and says why.
+    ///
+    /// # Errors
+    /// As [`Self::move_ticket`].
+    pub async fn reject(&self, name: &str, reason: &str) -> Result<Ticket> {
+        let patch = json!({ "spec": { "stage": TicketStage::Rejected, "reason": reason } });
+        self.patch_when_there(name, patch).await
+    }
+
+    /// The store accepts, cooks and is done.
+    ///
+    /// # Errors
+    /// As [`Self::move_ticket`].
+    pub async fn cook(&self, name: &str) -> Result<()> {
+        for stage in [TicketStage::Accepted, TicketStage::Cooking, TicketStage::Cooked] {
+            self.move_ticket(name, stage).await?;
+        }
+        Ok(())
+    }
+
+    /// A rider takes a delivery.
+    ///
+    /// # Errors
+    /// When the API server refuses, as for a delivery that another rider has, or there is none within 30 s.
+    pub async fn claim(&self, name: &str, rider: &str) -> Result<Delivery> {
+        self.patch_when_there(name, json!({ "spec": { "riderRef": { "name": rider } } })).await
+    }
+
+    /// The rider gives a delivery back.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub async fn give_back(&self, name: &str) -> Result<Delivery> {
+        self.patch_when_there(name, json!({ "spec": { "riderRef": null } })).await
+    }
+
+    /// The rider moves a delivery.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub async fn move_delivery(&self, name: &str, stage: DeliveryStage) -> Result<Delivery> {
+        self.patch_when_there(name, json!({ "spec": { "stage": stage } })).await
+    }
+
+    /// The rider takes, picks up and delivers.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub async fn deliver(&self, name: &str, rider: &str) -> Result<()> {
+        self.claim(name, rider).await?;
+        self.move_delivery(name, DeliveryStage::PickedUp).await?;
+        self.move_delivery(name, DeliveryStage::Delivered).await?;
+        Ok(())
+    }
+
+    /// The customer asks for the order to be undone. Whether it is, `status.cancellation` says later.
+    ///
+    /// # Errors
+    /// When the API server refuses the request as such.
+    pub async fn cancel(&self, name: &str, reason: &str) -> Result<Order> {
+        self.patch(name, json!({ "spec": { "cancellation": { "reason": reason } } })).await
+    }
+
+    /// The customer confirms the receipt.
+    ///
+    /// # Errors
+    /// When the API server refuses, as before the food is delivered.
+    pub async fn confirm(&self, name: &str) -> Result<Order> {
+        self.patch(name, json!({ "spec": { "receiptConfirmed": true } })).await
+    }
+
+    /// `kubectl delete order`, without waiting for the end.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn delete(&self, name: &str, propagation: PropagationPolicy) -> Result<()> {
+        let params = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
+        let deleted = self.api::<Order>().delete(name, &params).await;
+        deleted.map(drop).with_context(|| format!("order {name}"))
+    }
+}

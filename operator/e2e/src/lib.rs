@@ -26,6 +26,7 @@
 pub mod audit;
 pub mod binaries;
 pub mod cluster;
+pub mod crash;
 mod daemon;
 mod http;
 pub mod identity;

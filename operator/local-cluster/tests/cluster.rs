@@ -125,21 +125,20 @@ async fn a_cluster_serves_restarts_collects_garbage_and_leaves_nothing_behind() 
     }
 
     let url = cluster.server_url().to_owned();
-    let mut durations = Vec::new();
     for shutdown in [Shutdown::Graceful, Shutdown::Kill] {
-        let (before, restarting) = (cluster.pids(), Instant::now());
+        let before = cluster.pids();
         cluster.restart_apiserver(shutdown).await.unwrap();
         let after = cluster.pids();
         assert!(after[0] == before[0] && after[1] != before[1], "only the API server is another");
         assert!(!is_alive(before[1]));
-        durations.push(restarting.elapsed());
         assert_eq!(cluster.server_url(), url);
         kubectl(&cluster, &["get", "configmap", "probe"]).unwrap();
         pids.extend(after);
     }
     cluster.check_running().unwrap();
-    // If the controller manager's watches kept it, it would be killed after 5 s.
-    assert!(durations[0] < durations[1] + Duration::from_secs(4), "{durations:?}");
+    // A killed API server says nothing; one that came to the end of its shutdown says so.
+    let log = fs::read_to_string(dir.join("kube-apiserver.log")).unwrap();
+    assert!(log.contains("quota evaluator worker shutdown"), "one of the two shutdowns came to its end");
 
     Cluster::Local(cluster).stop().await.unwrap();
     assert!(!pids.iter().any(|pid| is_alive(*pid)));

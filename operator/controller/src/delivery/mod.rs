@@ -19,7 +19,7 @@ use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::mirror::Lag;
-use crate::order::{is_paused, order_ref, store_name};
+use crate::order::{is_as_seen, is_paused, order_ref, store_name};
 use crate::ticket::{is_orphan, order_seen};
 
 /// More steps than any delivery needs in one go.
@@ -149,7 +149,12 @@ impl Reconciler for Deliveries {
                 deleting: delivery.as_ref().is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
             };
             match (decide(&view), &delivery, &order) {
-                (Decision::Create, _, Some(order)) => self.create(&key, order).await?,
+                (Decision::Create, _, Some(order)) => {
+                    // A replica that had stalled must not make one for an order that has been undone meanwhile.
+                    if is_as_seen(context, &key, order).await? {
+                        self.create(&key, order).await?;
+                    }
+                }
                 (Decision::Mirror(stage), Some(delivery), _) => {
                     return self.mirror(&key, delivery, stage).await;
                 }

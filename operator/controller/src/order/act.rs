@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use tracing::info;
 
+use super::observe::Children;
 use super::store_name;
 use crate::api::{ApiError, Namespaced};
 use crate::context::Context;
@@ -22,6 +23,7 @@ pub(super) async fn act(
     context: &Context,
     key: &Key,
     order: &Order,
+    children: &Children,
     command: Command,
 ) -> Result<(), ApiError> {
     match command {
@@ -29,49 +31,71 @@ pub(super) async fn act(
         Command::ResolveReferences => Ok(()),
         Command::AddFinalizer => add_finalizer(context, order).await,
         Command::CreatePayment(quote) => {
-            let payment = payment(order, &quote, None);
-            create(context, &context.payments, key, &payment).await
+            create(context, &context.payments, key, &payment(order, &quote, None)).await
         }
         Command::CreatePaymentTombstone(why) => {
             let payment = payment(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
             create(context, &context.payments, key, &payment).await
         }
-        Command::ReplaceToken => {
-            let method = &order.spec.payment;
-            let change =
-                json!({ "spec": { "token": method.token, "tokenSecretRef": method.token_secret_ref } });
-            patch(context, &context.payments, key, change).await
-        }
-        Command::ReturnMoney(why) => {
-            info!(reason = %why.reason, "the money is to go back");
-            let why = ReversalReason::from(&why);
-            let change = json!({ "spec": { "desired": PaymentDesired::Refunded, "reversal": why } });
-            patch(context, &context.payments, key, change).await
-        }
         Command::CreateTicketTombstone(reason) => {
             create(context, &context.tickets, key, &ticket_tombstone(order, reason)).await
-        }
-        Command::EndTicket { stage, reason } => {
-            patch(context, &context.tickets, key, json!({ "spec": { "stage": stage, "reason": reason } }))
-                .await
         }
         Command::CreateDeliveryTombstone => {
             let mut delivery = Delivery::new(&key.name, delivery_spec(order, String::new(), None));
             delivery.spec.stage = DeliveryStage::Cancelled;
             create(context, &context.deliveries, key, &delivery).await
         }
+        Command::DeleteChild(ChildKind::Delivery) => {
+            delete(context, &context.deliveries, key, children.delivery.as_deref()).await
+        }
+        Command::DeleteChild(ChildKind::Ticket) => {
+            delete(context, &context.tickets, key, children.ticket.as_deref()).await
+        }
+        Command::DeleteChild(ChildKind::Payment) => {
+            delete(context, &context.payments, key, children.payment.as_deref()).await
+        }
+        Command::RemoveFinalizer => let_go(context, key, order).await,
+        step => step_child(context, key, order, children, step).await,
+    }
+}
+
+/// Steps on children that exist.
+async fn step_child(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    children: &Children,
+    command: Command,
+) -> Result<(), ApiError> {
+    let payment = children.payment.as_deref();
+    let delivery = children.delivery.as_deref();
+    match command {
+        Command::ReplaceToken => {
+            let method = &order.spec.payment;
+            let change =
+                json!({ "spec": { "token": method.token, "tokenSecretRef": method.token_secret_ref } });
+            patch(context, &context.payments, key, payment, change).await
+        }
+        Command::ReturnMoney(why) => {
+            info!(reason = %why.reason, "the money is to go back");
+            let why = ReversalReason::from(&why);
+            let change = json!({ "spec": { "desired": PaymentDesired::Refunded, "reversal": why } });
+            patch(context, &context.payments, key, payment, change).await
+        }
+        Command::EndTicket { stage, reason } => {
+            let change = json!({ "spec": { "stage": stage, "reason": reason } });
+            patch(context, &context.tickets, key, children.ticket.as_deref(), change).await
+        }
         Command::EndDelivery { stage, reason } => {
-            patch(context, &context.deliveries, key, json!({ "spec": { "stage": stage, "reason": reason } }))
-                .await
+            let change = json!({ "spec": { "stage": stage, "reason": reason } });
+            patch(context, &context.deliveries, key, delivery, change).await
         }
         Command::ReleaseClaim => {
             info!("the rider did not pick up in time, or the order is undone: the claim is released");
-            patch(context, &context.deliveries, key, json!({ "spec": { "riderRef": null } })).await
+            patch(context, &context.deliveries, key, delivery, json!({ "spec": { "riderRef": null } })).await
         }
-        Command::DeleteChild(ChildKind::Delivery) => delete(context, &context.deliveries, key).await,
-        Command::DeleteChild(ChildKind::Ticket) => delete(context, &context.tickets, key).await,
-        Command::DeleteChild(ChildKind::Payment) => delete(context, &context.payments, key).await,
-        Command::RemoveFinalizer => let_go(context, key, order).await,
+        // All others are carried out in `act`.
+        _ => Ok(()),
     }
 }
 
@@ -124,10 +148,11 @@ async fn patch<K: Namespaced>(
     context: &Context,
     cache: &Cache<K>,
     key: &Key,
+    object: Option<&K>,
     change: Value,
 ) -> Result<(), ApiError> {
-    let Some(object) = cache.object(key) else { return Err(ApiError::NotFound) };
-    match context.api.patch(&*object, change).await {
+    let Some(object) = object else { return Err(ApiError::NotFound) };
+    match context.api.patch(object, change).await {
         Ok(written) => {
             cache.remember(written);
             Ok(())
@@ -140,9 +165,14 @@ async fn patch<K: Namespaced>(
     }
 }
 
-async fn delete<K: Namespaced>(context: &Context, cache: &Cache<K>, key: &Key) -> Result<(), ApiError> {
-    if let Some(object) = cache.object(key) {
-        context.api.delete(&*object).await?;
+async fn delete<K: Namespaced>(
+    context: &Context,
+    cache: &Cache<K>,
+    key: &Key,
+    object: Option<&K>,
+) -> Result<(), ApiError> {
+    if let Some(object) = object {
+        context.api.delete(object).await?;
     }
     context.refresh(cache, key).await.map(|_| ())
 }

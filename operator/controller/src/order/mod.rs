@@ -14,6 +14,7 @@ use fooddelivery_saga::order::{Command, Decision, Rest, decide};
 use kube::ResourceExt;
 use tracing::{debug, info};
 
+use crate::api::ApiError;
 use crate::clock;
 use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
@@ -67,7 +68,7 @@ impl Reconciler for Orders {
         correlate(context.orders.object(&key).and_then(|order| order.uid()));
         for _ in 0..ROUNDS {
             let Some(order) = context.orders.object(&key) else { return Ok(Outcome::Done) };
-            let view = observe::observe(context, &key, &order, quote.clone()).await?;
+            let (view, children) = observe::observe(context, &key, &order, quote.clone()).await?;
             match decide(&view, clock::now()) {
                 Decision::HandsOff => {
                     debug!("hands off: paused, or from another version");
@@ -76,13 +77,29 @@ impl Reconciler for Orders {
                 Decision::Act(Command::ResolveReferences) => {
                     quote = Some(observe::resolve(context, &key, &order).await?);
                 }
-                Decision::Act(command) => act::act(context, &key, &order, command).await?,
+                Decision::Act(command) => {
+                    if guards_itself(&command) || is_as_seen(context, &key, &order).await? {
+                        act::act(context, &key, &order, &children, command).await?;
+                    }
+                }
                 Decision::Rest(rest) => return self.rest(&order, rest).await,
             }
         }
         let message = format!("order {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
     }
+}
+
+/// Steps on the order itself are compare-and-set on the copy in hand.
+fn guards_itself(command: &Command) -> bool {
+    matches!(command, Command::AddFinalizer | Command::RemoveFinalizer)
+}
+
+/// Whether the order is still the one that was decided on, read live. Steps on its children carry the children's
+/// resourceVersions, not the order's: without this, a replica with an old copy would undo an order that has ended.
+pub(crate) async fn is_as_seen(context: &Context, key: &Key, order: &Order) -> Result<bool, ApiError> {
+    let live = context.refresh(&context.orders, key).await?;
+    Ok(live.is_some_and(|live| live.resource_version() == order.resource_version()))
 }
 
 /// The name of the store that an order goes to.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fooddelivery_api::store::StoreDeadlines;
-use fooddelivery_api::{Order, PaymentProvider, Store, convert};
+use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
 use fooddelivery_saga::order::OrderView;
 use fooddelivery_saga::quote::{Obstacle, Quote, price};
 use fooddelivery_saga::time::{Deadlines, Millis};
@@ -18,6 +18,14 @@ use crate::context::{Context, child, seen};
 use crate::engine::Key;
 use crate::events::uid_of;
 
+/// The children that a decision was made on. Commands are carried out on exactly these copies: a newer one that came
+/// into the cache meanwhile would carry a resourceVersion that nobody decided on.
+pub(super) struct Children {
+    pub(super) payment: Option<Arc<Payment>>,
+    pub(super) ticket: Option<Arc<Ticket>>,
+    pub(super) delivery: Option<Arc<Delivery>>,
+}
+
 /// What the order's decision sees. A child that should be there but is not in the cache is looked for live: only then
 /// its absence is believed.
 pub(super) async fn observe(
@@ -25,7 +33,7 @@ pub(super) async fn observe(
     key: &Key,
     order: &Order,
     quote: Option<Result<Quote, Obstacle>>,
-) -> Result<OrderView, ApiError> {
+) -> Result<(OrderView, Children), ApiError> {
     let uid = uid_of(order);
     let state = order.state();
     let phase = state.phase;
@@ -50,7 +58,7 @@ pub(super) async fn observe(
     let token_replaced = payment
         .present()
         .is_some_and(|p| p.spec.token != method.token || p.spec.token_secret_ref != method.token_secret_ref);
-    Ok(OrderView {
+    let view = OrderView {
         created_at: convert::created_at(&order.metadata),
         has_finalizer: order.finalizers().iter().any(|f| f == fooddelivery_api::FINALIZER),
         deleting,
@@ -63,12 +71,18 @@ pub(super) async fn observe(
         state,
         store_open: store.as_ref().is_some_and(|s| s.spec.open),
         deadlines: deadlines(context, store.as_deref(), &ticket, &delivery),
-        payment: seen(&payment, fooddelivery_api::Payment::seen),
-        ticket: seen(&ticket, fooddelivery_api::Ticket::seen),
-        delivery: seen(&delivery, fooddelivery_api::Delivery::seen),
+        payment: seen(&payment, Payment::seen),
+        ticket: seen(&ticket, Ticket::seen),
+        delivery: seen(&delivery, Delivery::seen),
         quote,
         watching_since: context.watching_since,
-    })
+    };
+    let children = Children {
+        payment: payment.present().cloned(),
+        ticket: ticket.present().cloned(),
+        delivery: delivery.present().cloned(),
+    };
+    Ok((view, children))
 }
 
 /// In a namespace that is being deleted nothing can be created any more.
@@ -81,8 +95,8 @@ async fn terminating(context: &Context, namespace: &str) -> Result<bool, ApiErro
 fn deadlines(
     context: &Context,
     store: Option<&Store>,
-    ticket: &Child<Arc<fooddelivery_api::Ticket>>,
-    delivery: &Child<Arc<fooddelivery_api::Delivery>>,
+    ticket: &Child<Arc<Ticket>>,
+    delivery: &Child<Arc<Delivery>>,
 ) -> Deadlines {
     let configured = context.deadlines;
     let of_store = store.and_then(|s| s.spec.deadlines.clone()).unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::mirror::Lag;
-use crate::order::{cancel_wanted, is_paused, order_ref, store_name};
+use crate::order::{cancel_wanted, is_as_seen, is_paused, order_ref, store_name};
 
 /// More steps than any ticket needs in one go.
 const ROUNDS: usize = 8;
@@ -180,7 +180,12 @@ impl Reconciler for Tickets {
                 deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
             };
             match (decide(&view), &ticket, &order) {
-                (Decision::Create, _, Some(order)) => self.create(&key, order).await?,
+                (Decision::Create, _, Some(order)) => {
+                    // A replica that had stalled must not make one for an order that has been undone meanwhile.
+                    if is_as_seen(context, &key, order).await? {
+                        self.create(&key, order).await?;
+                    }
+                }
                 (Decision::Accept, Some(ticket), _) => {
                     let change = json!({ "spec": { "stage": TicketStage::Accepted } });
                     let written = context.api.patch(&**ticket, change).await?;

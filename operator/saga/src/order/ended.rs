@@ -4,7 +4,7 @@ use super::state::{Note, OrderState};
 use super::{ChildKind, Command, Decision, OrderView, Rest, undo};
 use crate::time::Timestamp;
 use crate::view::{Child, Reversal};
-use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired};
+use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     let completed = view.state.phase == OrderPhase::Completed;
@@ -15,6 +15,14 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     {
         let (reason, message) = (view.state.reason.clone(), view.state.message.clone());
         return Decision::Act(Command::ReturnMoney(Reversal { reason, message }));
+    }
+    if let Some(ticket) = view.ticket.present()
+        && !completed
+        && matches!(ticket.stage, TicketStage::Pending | TicketStage::Accepted)
+    {
+        // Made by a replica that had stalled: nothing is to be cooked for an order that was undone.
+        let reason = view.state.reason.clone();
+        return Decision::Act(Command::EndTicket { stage: TicketStage::Cancelled, reason });
     }
     let settled = completed || view.money_is_back();
     let state = settled_state(view, settled, now);

@@ -41,7 +41,7 @@ pub(super) fn wait_for_namesake(view: &OrderView) -> Decision {
 }
 
 /// The phase that the children's stages amount to. Food that arrived stays arrived, also when its delivery is gone.
-fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
+pub(super) fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
     let arrived = view.state.phase == OrderPhase::Delivered;
     match view.delivery.present().map(|d| (d.stage, d.rider.is_some())) {
         Some((DeliveryStage::Delivered, _)) => return received(view, now),

@@ -147,7 +147,9 @@ fn of_quote(view: &OrderView) -> Option<Cause> {
 }
 
 fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
-    if progress::due_at(view).is_none_or(|due| now < due) {
+    // What was done in time counts, also when it is seen late.
+    let moved_on = progress::target(view, now) != view.state.phase;
+    if moved_on || progress::due_at(view).is_none_or(|due| now < due) {
         return None;
     }
     let state = &view.state;

@@ -178,7 +178,7 @@ pub enum Command {
     Charge,
     /// Refund this amount, in the currency's smallest unit.
     Refund(i64),
-    /// The order is gone: see to it that the money goes back.
+    /// The order is gone, or ended without this payment: see to it that the money goes back.
     WantMoneyBack,
     /// The order is gone and all is settled: delete the payment.
     Delete,

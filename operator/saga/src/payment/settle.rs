@@ -37,8 +37,11 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
         None => return Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Wants) => {}
         // The order's controller says what is to become of the money; until then none is taken.
-        Some(OrderStanding::Undoing | OrderStanding::Ended) => return Decision::Wait(None),
-        Some(OrderStanding::Gone { .. }) => return Decision::Act(Command::WantMoneyBack),
+        Some(OrderStanding::Undoing) => return Decision::Wait(None),
+        // Made by a replica that had stalled: nobody is going to say anything about it any more.
+        Some(OrderStanding::Ended | OrderStanding::Gone { .. }) => {
+            return Decision::Act(Command::WantMoneyBack);
+        }
     }
     if view.total == 0 {
         let captured = PaymentState { phase: PaymentPhase::Captured, ..quiet(state) };

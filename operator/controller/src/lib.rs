@@ -4,6 +4,7 @@
 //! check watches it, is told in ARCHITECTURE.md.
 
 pub mod api;
+mod child;
 pub mod cli;
 pub mod clock;
 pub mod context;

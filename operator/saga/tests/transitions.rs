@@ -317,3 +317,21 @@ fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
         );
     }
 }
+
+#[test]
+fn a_payment_made_late_under_an_order_that_has_ended_is_taken_back() {
+    let mut view = paying(P::Pending, PaymentDesired::Captured);
+    view.answers.order = Some(OrderStanding::Ended);
+    let decision = payment::decide(&view, NOW);
+    assert_eq!(decision, payment::Decision::Act(payment::Command::WantMoneyBack));
+}
+
+#[test]
+fn a_ticket_made_late_for_an_order_that_was_undone_is_not_cooked() {
+    let undone = OrderView { ticket: ticket(T::Pending), ..view(O::Cancelled) };
+    let decision = order::decide(&OrderView { payment: Child::Absent, ..undone }, NOW);
+    assert!(
+        matches!(decision, Decision::Act(Command::EndTicket { stage: T::Cancelled, .. })),
+        "{decision:?}"
+    );
+}

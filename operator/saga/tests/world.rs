@@ -157,3 +157,19 @@ fn no_deadline_fires_just_after_a_restart() {
     world.operate();
     assert_eq!(world.phase(), OrderPhase::Accepted);
 }
+
+#[test]
+fn what_was_done_in_time_counts_also_when_it_is_seen_late() {
+    let mut world = World::new(true);
+    world.operate();
+    world.store_moves_to(TicketStage::Accepted);
+    world.happen(Event::TimePasses(3_600_000));
+    world.operate_once();
+    assert_eq!(world.phase(), OrderPhase::Accepted, "the store had answered");
+    world.go_far(6);
+    world.happen(Event::RiderMoves(0));
+    world.happen(Event::TimePasses(8 * 3_600_000));
+    world.operate_once();
+    assert_eq!(world.phase(), OrderPhase::Delivered, "the food had arrived");
+    assert_eq!(world.refunded, 0);
+}

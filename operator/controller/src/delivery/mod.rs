@@ -14,13 +14,13 @@ use kube::ResourceExt;
 use tracing::info;
 
 use crate::api::ApiError;
+use crate::child::{is_orphan, order_seen};
 use crate::clock;
 use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::mirror::Lag;
 use crate::order::{is_as_seen, is_paused, order_ref, store_name};
-use crate::ticket::{is_orphan, order_seen};
 
 /// More steps than any delivery needs in one go.
 const ROUNDS: usize = 8;

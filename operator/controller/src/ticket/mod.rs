@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fooddelivery_api::common::{StoreRef, Time};
 use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
-use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket, TicketSpec};
+use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
 use fooddelivery_saga::view::Child;
 use fooddelivery_saga::words::TicketStage;
@@ -14,12 +14,13 @@ use serde_json::json;
 use tracing::info;
 
 use crate::api::ApiError;
+use crate::child::{is_orphan, order_seen};
 use crate::clock;
 use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::mirror::Lag;
-use crate::order::{cancel_wanted, is_as_seen, is_paused, order_ref, store_name};
+use crate::order::{is_as_seen, is_paused, order_ref, store_name};
 
 /// More steps than any ticket needs in one go.
 const ROUNDS: usize = 8;
@@ -121,27 +122,6 @@ fn deadlines(store: &Store) -> Option<TicketDeadlines> {
         acceptance_seconds: of_store.acceptance_seconds,
         cooking_seconds: of_store.cooking_seconds,
     })
-}
-
-/// The order behind a child, from the cache: `whose` is the child's reference, when there is a child.
-pub(crate) fn order_seen(order: Option<&Order>, whose: Option<&OrderRef>) -> OrderSeen {
-    match order {
-        Some(order) if whose.is_none_or(|reference| reference.uid == uid_of(order)) => {
-            OrderSeen::Present { phase: order.state().phase, cancel_wanted: cancel_wanted(order) }
-        }
-        _ => OrderSeen::Missing,
-    }
-}
-
-/// Whether the order behind a child is really gone, read live, and its payment too: the payment still needs to know
-/// whether the store had begun.
-pub(crate) async fn is_orphan(context: &Context, key: &Key, whose: &OrderRef) -> Result<bool, ApiError> {
-    let order = context.api.read::<Order>(&Key::new(&key.namespace, &whose.name)).await?;
-    if order.is_some_and(|o| uid_of(&o) == whose.uid) {
-        return Ok(false);
-    }
-    let payment = context.api.read::<Payment>(key).await?;
-    Ok(payment.is_none_or(|p| p.spec.order_ref.uid != whose.uid))
 }
 
 impl Reconciler for Tickets {

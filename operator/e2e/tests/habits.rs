@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 use fooddelivery_e2e::binaries::workspace;
@@ -112,4 +113,35 @@ async fn the_port_for_machines_answers() -> Result<()> {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_system_writes_nothing() -> Result<()> {
+    let kitchen = Stage::shared().await?.kitchen("quiet").await?;
+    for name in ["waits-for-the-store", "cancelled", "completed"] {
+        kitchen.order(name, |_| {}).await?;
+    }
+    kitchen.order("cannot-be-priced", |o| o.items[0].menu_item = "pizza".into()).await?;
+    kitchen.wait_phase("cancelled", OrderPhase::AwaitingStore, LONG).await?;
+    kitchen.cancel("cancelled", "changed my mind").await?;
+    kitchen.cook("completed").await?;
+    kitchen.deliver("completed", "minjun").await?;
+    kitchen.wait_phase("completed", OrderPhase::Delivered, LONG).await?;
+    kitchen.confirm("completed").await?;
+    kitchen.wait_phase("completed", OrderPhase::Completed, LONG).await?;
+    kitchen.wait_phase("cancelled", OrderPhase::Cancelled, LONG).await?;
+    // The mirrors may lag by up to a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = requests(&kitchen.operator.metrics().await?);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(requests(&kitchen.operator.metrics().await?), before, "nor does it read");
+    Ok(())
+}
+
+/// The counters of requests to the API server, as they stand in a scrape.
+fn requests(metrics: &str) -> Vec<String> {
+    let counts = |line: &&str| line.starts_with("fooddelivery_api_requests_total");
+    let mut found: Vec<String> = metrics.lines().filter(counts).map(str::to_owned).collect();
+    found.sort();
+    found
 }

@@ -1,0 +1,202 @@
+//! The ticket and the delivery controller: they put paid orders into the store's queue, offer cooked ones to riders,
+//! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
+
+use fooddelivery_saga::delivery::{self, DeliveryView};
+use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
+use fooddelivery_saga::view::Child;
+use fooddelivery_saga::words::{Acceptance, DeliveryStage, TicketStage};
+
+use crate::bounds::Bounds;
+use crate::cluster::Kind;
+use crate::objects::{Delivery, Order, Payment, Ticket};
+use crate::order::{child, payment_seen, ticket_seen};
+use crate::world::World;
+
+/// What the ticket controller is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TicketFlight {
+    /// Put the order into the store's queue, if it is still at this version.
+    Create(u8),
+    /// The same, after the order was read live; only where a replica may stop in between.
+    Make,
+    /// Delete the ticket with this uid: its order is gone.
+    Delete(u8),
+}
+
+/// What the delivery controller is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryFlight {
+    /// Offer the food to riders, if the order is still at this version.
+    Create(u8),
+    /// The same, after the order was read live; only where a replica may stop in between.
+    Make,
+    /// Delete the delivery with this uid: its order is gone.
+    Delete(u8),
+}
+
+fn order_seen(world: &World, replica: usize, orphan: bool) -> OrderSeen {
+    match world.held::<Order>(replica) {
+        _ if orphan => OrderSeen::Gone,
+        Some((_, order)) => OrderSeen::Present { phase: order.phase, cancel_wanted: order.cancel_wanted() },
+        None => OrderSeen::Missing,
+    }
+}
+
+/// As the controller's `is_orphan`: order and payment, read live.
+fn is_orphan(world: &World) -> bool {
+    world.live::<Order>().is_none() && world.live::<Payment>().is_none()
+}
+
+/// Without its order a child is nobody's, and a payment next to it a stranger's.
+fn payment_of(world: &World, replica: usize) -> Option<Payment> {
+    world.held::<Order>(replica).and(world.held::<Payment>(replica)).map(|(_, payment)| payment)
+}
+
+/// What the ticket controller of a replica would do now.
+pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
+    let held = world.held::<Ticket>(replica).map(|(_, t)| t);
+    let view = |orphan| TicketView {
+        order: order_seen(world, replica, orphan),
+        payment: child(payment_of(world, replica).as_ref(), payment_seen),
+        ticket: held.map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
+        acceptance: Some(Acceptance::Manual),
+        paused: false,
+        deleting: false,
+    };
+    let mut decision = ticket::decide(&view(false));
+    if decision == ticket::Decision::CheckOrder && is_orphan(world) {
+        decision = ticket::decide(&view(true));
+    }
+    match decision {
+        ticket::Decision::Create => world.held::<Order>(replica).map(|(hand, _)| TicketFlight::Create(hand)),
+        ticket::Decision::Delete => held.map(|t| TicketFlight::Delete(t.uid)),
+        ticket::Decision::Rest
+        | ticket::Decision::Accept
+        | ticket::Decision::Mirror(_)
+        | ticket::Decision::CheckOrder => None,
+    }
+}
+
+/// What the delivery controller of a replica would do now.
+pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight> {
+    let held = world.held::<Delivery>(replica).map(|(_, d)| d);
+    let view = |orphan| DeliveryView {
+        order: order_seen(world, replica, orphan),
+        payment: child(payment_of(world, replica).as_ref(), payment_seen),
+        ticket: child(world.held::<Ticket>(replica).map(|(_, t)| t).as_ref(), ticket_seen),
+        delivery: held.map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
+        paused: false,
+        deleting: false,
+    };
+    let mut decision = delivery::decide(&view(false));
+    if decision == delivery::Decision::CheckOrder && is_orphan(world) {
+        decision = delivery::decide(&view(true));
+    }
+    match decision {
+        delivery::Decision::Create => {
+            world.held::<Order>(replica).map(|(hand, _)| DeliveryFlight::Create(hand))
+        }
+        delivery::Decision::Delete => held.map(|d| DeliveryFlight::Delete(d.uid)),
+        delivery::Decision::Rest | delivery::Decision::Mirror(_) | delivery::Decision::CheckOrder => None,
+    }
+}
+
+/// As the controllers' `is_as_seen`: the order, read live, is the version that was decided on. The model's one timing
+/// assumption: this read and the create that follows it are one step, but where [`Bounds::freezes`] says otherwise.
+fn is_as_seen(world: &mut World, bounds: &Bounds, replica: usize, hand: u8) -> bool {
+    if !bounds.carrying.order_is_live {
+        return true;
+    }
+    world.refresh::<Order>(replica);
+    Order::chain(world).last().0 == hand
+}
+
+/// Carries out what the ticket controller decided.
+pub fn carry_out_ticket(world: &mut World, bounds: &Bounds, replica: usize) {
+    let Some(slot) = world.replicas.get_mut(replica) else { return };
+    match slot.ticket.take() {
+        None => {}
+        Some(TicketFlight::Create(hand)) => {
+            if !is_as_seen(world, bounds, replica, hand) {
+                return;
+            }
+            if !bounds.freezes {
+                make_ticket(world, bounds, replica);
+            } else if let Some(slot) = world.replicas.get_mut(replica) {
+                slot.ticket = Some(TicketFlight::Make);
+            }
+        }
+        Some(TicketFlight::Make) => make_ticket(world, bounds, replica),
+        Some(TicketFlight::Delete(uid)) => delete_ticket(world, replica, uid),
+    }
+}
+
+fn make_ticket(world: &mut World, bounds: &Bounds, replica: usize) {
+    if world.live::<Ticket>().is_none() {
+        // What a frozen replica makes for an order on its way out is ended or cleared away.
+        if !(bounds.freezes && world.is_leaving()) {
+            world.flaws.unpaid_ticket |= !world.bank.has_money();
+            world.flaws.second_ticket |= world.queued;
+        }
+        world.queued = true;
+        let uid = world.count(1);
+        let created = world.epoch;
+        world.put(Some(Ticket { uid, stage: TicketStage::Pending, reason: "", created }));
+    }
+    world.refresh::<Ticket>(replica);
+}
+
+fn delete_ticket(world: &mut World, replica: usize, uid: u8) {
+    if world.live::<Ticket>().is_none_or(|t| t.uid != uid) {
+        return;
+    }
+    world.put::<Ticket>(None);
+    let same = world.held::<Ticket>(replica).is_some_and(|(_, t)| t.uid == uid);
+    if let Some(slot) = world.replicas.get_mut(replica)
+        && same
+    {
+        slot.tickets.held = None;
+    }
+}
+
+/// Carries out what the delivery controller decided.
+pub fn carry_out_delivery(world: &mut World, bounds: &Bounds, replica: usize) {
+    let Some(slot) = world.replicas.get_mut(replica) else { return };
+    match slot.delivery.take() {
+        None => {}
+        Some(DeliveryFlight::Create(hand)) => {
+            if !is_as_seen(world, bounds, replica, hand) {
+                return;
+            }
+            if !bounds.freezes {
+                make_delivery(world, replica);
+            } else if let Some(slot) = world.replicas.get_mut(replica) {
+                slot.delivery = Some(DeliveryFlight::Make);
+            }
+        }
+        Some(DeliveryFlight::Make) => make_delivery(world, replica),
+        Some(DeliveryFlight::Delete(uid)) => delete_delivery(world, replica, uid),
+    }
+}
+
+fn make_delivery(world: &mut World, replica: usize) {
+    if world.live::<Delivery>().is_none() {
+        let uid = world.count(2);
+        let stage = DeliveryStage::Waiting;
+        world.put(Some(Delivery { uid, stage, reason: "", claimed: false }));
+    }
+    world.refresh::<Delivery>(replica);
+}
+
+fn delete_delivery(world: &mut World, replica: usize, uid: u8) {
+    if world.live::<Delivery>().is_none_or(|d| d.uid != uid) {
+        return;
+    }
+    world.put::<Delivery>(None);
+    let same = world.held::<Delivery>(replica).is_some_and(|(_, d)| d.uid == uid);
+    if let Some(slot) = world.replicas.get_mut(replica)
+        && same
+    {
+        slot.deliveries.held = None;
+    }
+}

@@ -1,0 +1,166 @@
+//! The objects of one order as the model keeps them: all that a decision depends on, and nothing that would make the
+//! states endless. Times are epochs; sentences are left out; reasons are kept, because decisions compare them.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use fooddelivery_saga::words::{
+    CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
+};
+
+/// A reason of `saga`, kept once per process.
+pub type Word = &'static str;
+
+/// The word itself, so that objects that carry it can be copied.
+pub fn intern(word: &str) -> Word {
+    static WORDS: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
+    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = words.get(word) {
+        return known;
+    }
+    let kept: Word = Box::leak(word.to_owned().into_boxed_str());
+    words.insert(kept);
+    kept
+}
+
+/// The order: what the customer asked for, and its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Order {
+    /// `spec.cancellation` is set.
+    pub cancel: bool,
+    /// `spec.receiptConfirmed`.
+    pub confirmed: bool,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `status.phase`.
+    pub phase: OrderPhase,
+    /// `status.reason`.
+    pub reason: Word,
+    /// `status.cancellation`.
+    pub verdict: Option<CancellationVerdict>,
+    /// Whether `status.total` is set.
+    pub priced: bool,
+    /// The epoch in which the phase was entered.
+    pub entered: u8,
+    /// The conditions.
+    pub conditions: Conditions,
+}
+
+/// The order's conditions, `None` where there is none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Conditions {
+    /// `Paid`.
+    pub paid: Option<bool>,
+    /// `Settled`.
+    pub settled: Option<bool>,
+    /// The reason of `Settled`.
+    pub settled_why: Word,
+    /// `Completed`.
+    pub completed: Option<bool>,
+    /// `Ended`.
+    pub ended: Option<bool>,
+}
+
+impl Order {
+    /// As the customer applied it.
+    pub fn new() -> Self {
+        Self {
+            cancel: false,
+            confirmed: false,
+            deleting: false,
+            phase: OrderPhase::AwaitingPayment,
+            reason: "",
+            verdict: None,
+            priced: false,
+            entered: 0,
+            conditions: Conditions::default(),
+        }
+    }
+
+    /// Whether somebody wants it undone and has had no verdict.
+    pub fn cancel_wanted(&self) -> bool {
+        (self.cancel || self.deleting) && self.verdict.is_none()
+    }
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Payment {
+    /// 1 for the first that was created under the order's name, and so on.
+    pub uid: u8,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Born to be never charged: its total is zero.
+    pub tombstone: bool,
+    /// `spec.desired`.
+    pub desired: PaymentDesired,
+    /// `spec.reversal.reason`.
+    pub reversal: Option<Word>,
+    /// `status.phase`.
+    pub phase: PaymentPhase,
+    /// `status.reason`.
+    pub reason: Word,
+    /// `status.attempt`.
+    pub attempt: u8,
+    /// Whether it was put off before.
+    pub deferred: bool,
+    /// Whether the provider's name for it is known.
+    pub known: bool,
+    /// Whether `status.capturedAmount` is the total.
+    pub captured: bool,
+    /// Whether `status.refundedAmount` is the total.
+    pub refunded: bool,
+}
+
+impl Payment {
+    /// A payment as it is created.
+    pub fn new(uid: u8, reversal: Option<Word>) -> Self {
+        let tombstone = reversal.is_some();
+        Self {
+            uid,
+            deleting: false,
+            tombstone,
+            desired: if tombstone { PaymentDesired::Refunded } else { PaymentDesired::Captured },
+            reversal,
+            phase: PaymentPhase::Pending,
+            reason: "",
+            attempt: 0,
+            deferred: false,
+            known: false,
+            captured: false,
+            refunded: false,
+        }
+    }
+}
+
+/// The ticket. It has no finalizer: deleted is gone. Its mirrored status is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// 1 for the first that was created under the order's name, and so on.
+    pub uid: u8,
+    /// `spec.stage`.
+    pub stage: TicketStage,
+    /// `spec.reason`.
+    pub reason: Word,
+    /// The epoch in which it was created.
+    pub created: u8,
+}
+
+/// The delivery. It has no finalizer: deleted is gone. Its mirrored status is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Delivery {
+    /// 1 for the first that was created under the order's name, and so on.
+    pub uid: u8,
+    /// `spec.stage`.
+    pub stage: DeliveryStage,
+    /// `spec.reason`.
+    pub reason: Word,
+    /// Whether a rider has taken it.
+    pub claimed: bool,
+}

@@ -1,0 +1,450 @@
+//! The payment controller: a visit reads the payment, asks `saga::payment::decide` step by step, calls the provider,
+//! and writes what came of it. Between any decision and its effect everything else may happen.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use fooddelivery_saga::payment::{
+    Access, Answers, Command, Decision, OrderStanding, PaymentState, PaymentView, decide,
+};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+};
+use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase};
+
+use crate::bank::{Charged, Request, Weather};
+use crate::bounds::{Bounds, Mistake};
+use crate::cluster::{Kind, Refused};
+use crate::objects::{Order, Payment, Ticket, intern};
+use crate::order::{TOTAL, ticket_seen};
+use crate::world::World;
+
+/// More steps than any payment needs in one go, as in the controller.
+const ROUNDS: usize = 24;
+
+/// The order behind a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It wants to be paid.
+    Wants,
+    /// It is being undone.
+    Undoing,
+    /// It has ended.
+    Ended,
+    /// It is gone, and the store has not begun.
+    Gone,
+    /// It is gone, and the store has begun.
+    GoneCooked,
+}
+
+/// What a look-up or a charge told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// The money was taken; whether it was given back too.
+    Captured(bool),
+    /// A final no.
+    Declined,
+    /// Nothing was found.
+    NotFound,
+    /// Nothing was sent.
+    NotSent,
+    /// Nothing is known.
+    Unknown,
+}
+
+/// What has been learnt in a visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Learnt {
+    /// The order, read live.
+    pub order: Option<Standing>,
+    /// The provider can be called.
+    pub access: bool,
+    /// The intent was recorded by this visit.
+    pub intent_is_fresh: bool,
+    /// What the look-up told.
+    pub look_up: Option<Told>,
+    /// What the charge told.
+    pub charge: Option<Told>,
+    /// What the refund told.
+    pub refund: Option<Told>,
+}
+
+/// A step of the payment controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Nothing to do, or nothing until asked again.
+    Rest,
+    /// Ask again later: the provider has not told.
+    AskAgain,
+    /// Read the order live.
+    CheckOrder,
+    /// Read the provider live.
+    CheckAccess,
+    /// Ask the provider what became of it.
+    LookUp,
+    /// Charge.
+    Charge,
+    /// Refund.
+    Refund,
+    /// Write this status.
+    Write(Payment),
+    /// The order is gone: the money is to go back.
+    WantMoneyBack,
+    /// Delete the payment.
+    Delete,
+    /// Let the payment go.
+    RemoveFinalizer,
+}
+
+/// A visit in the middle: what is about to be done, and what it rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Visit {
+    /// What is about to be done.
+    pub step: Step,
+    /// The payment's version in hand.
+    pub hand: u8,
+    /// Whether that version was read live, or written, by this visit.
+    pub read: bool,
+    /// What was learnt.
+    pub learnt: Learnt,
+    /// Planted mistake: the intent exists in memory only.
+    pub unwritten: bool,
+}
+
+type Seen = (Payment, bool, Learnt);
+
+thread_local! {
+    /// `decide` is pure: what it said of a view once, it says again.
+    static KNOWN: RefCell<HashMap<Seen, Step>> = RefCell::new(HashMap::new());
+}
+
+fn ask(payment: &Payment, order_in_cache: bool, learnt: Learnt) -> Step {
+    let seen: Seen = (*payment, order_in_cache, learnt);
+    KNOWN.with_borrow_mut(|known| *known.entry(seen).or_insert_with(|| decided(&seen)))
+}
+
+/// Whether a replica's payment controller would do anything now.
+pub fn rests(world: &World, replica: usize) -> bool {
+    let Some((_, payment)) = world.held::<Payment>(replica) else { return true };
+    let mut learnt = Learnt::default();
+    for _ in 0..ROUNDS {
+        match ask(&payment, world.held::<Order>(replica).is_some(), learnt) {
+            Step::CheckOrder => learnt.order = Some(standing(world)),
+            Step::CheckAccess => learnt.access = true,
+            step => return step == Step::Rest,
+        }
+    }
+    false
+}
+
+/// Begins a visit.
+pub fn reconcile(world: &mut World, bounds: &Bounds, replica: usize) {
+    let Some((hand, _)) = world.held::<Payment>(replica) else { return };
+    let visit = Visit { step: Step::Rest, hand, read: false, learnt: Learnt::default(), unwritten: false };
+    go_on(world, bounds, replica, visit);
+}
+
+/// Decides until something has to be done that others can meet, or there is nothing to do.
+fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut visit: Visit) {
+    let mistake = bounds.carrying.mistake;
+    for _ in 0..ROUNDS {
+        let Some(mut payment) = Payment::chain(world).at(visit.hand) else { return };
+        if visit.unwritten {
+            payment.attempt = 1;
+        }
+        let mut step = ask(&payment, world.held::<Order>(replica).is_some(), visit.learnt);
+        if mistake == Some(Mistake::DropBeforeRefund) && payment.deleting {
+            step = Step::RemoveFinalizer;
+        }
+        match step {
+            Step::Rest | Step::AskAgain => return,
+            Step::CheckOrder => visit.learnt.order = Some(standing(world)),
+            Step::CheckAccess => visit.learnt.access = true,
+            Step::Write(new)
+                if mistake == Some(Mistake::ChargeBeforeIntent)
+                    && payment.attempt == 0
+                    && new.attempt == 1 =>
+            {
+                visit.unwritten = true;
+                visit.learnt.intent_is_fresh = true;
+            }
+            Step::LookUp | Step::Charge | Step::Refund if !visit.read => {
+                let Some(_) = world.refresh::<Payment>(replica) else { return };
+                let live = Payment::chain(world).last().0;
+                visit.read = true;
+                if live != visit.hand {
+                    visit.hand = live;
+                    visit.learnt = Learnt::default();
+                    visit.unwritten = false;
+                }
+            }
+            step => {
+                visit.step = step;
+                if let Some(slot) = world.replicas.get_mut(replica) {
+                    slot.payment = Some(visit);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Carries out what was decided; a call meets `weather`.
+pub fn carry_out(world: &mut World, bounds: &Bounds, replica: usize, weather: Weather) {
+    let Some(slot) = world.replicas.get_mut(replica) else { return };
+    let Some(mut visit) = slot.payment.take() else { return };
+    let Some(payment) = Payment::chain(world).at(visit.hand) else { return };
+    match visit.step {
+        Step::LookUp => {
+            visit.learnt.look_up = Some(look_up(world, payment.uid, weather));
+            go_on(world, bounds, replica, visit);
+        }
+        Step::Charge => {
+            visit.learnt.charge = Some(charge(world, bounds, payment.uid, weather));
+            go_on(world, bounds, replica, visit);
+        }
+        Step::Refund => {
+            visit.learnt.refund = Some(refund(world, payment.uid, weather));
+            go_on(world, bounds, replica, visit);
+        }
+        Step::Write(new) => write(world, bounds, replica, visit, &payment, &new),
+        Step::WantMoneyBack => {
+            let change = |p: &Payment| Some(Payment { desired: PaymentDesired::Refunded, ..*p });
+            if world.swap::<Payment>(visit.hand, change).is_ok() {
+                world.refresh::<Payment>(replica);
+                let hand = Payment::chain(world).last().0;
+                go_on(world, bounds, replica, Visit { hand, ..visit });
+            }
+        }
+        Step::Delete => {
+            if let Some(live) = world.live::<Payment>().filter(|live| live.uid == payment.uid) {
+                world.put(Some(Payment { deleting: true, ..live }));
+            }
+            world.refresh::<Payment>(replica);
+        }
+        Step::RemoveFinalizer => {
+            let removed = world.swap::<Payment>(visit.hand, |p| (!p.deleting).then_some(*p));
+            if removed.is_ok() && world.live::<Payment>().is_none() {
+                lost(world, &payment);
+            }
+            let here = world.held::<Payment>(replica).map(|(number, _)| number);
+            if matches!(removed, Ok(()) | Err(Refused::NotFound))
+                && here == Some(visit.hand)
+                && let Some(slot) = world.replicas.get_mut(replica)
+            {
+                slot.payments.held = None;
+            }
+        }
+        Step::Rest | Step::AskAgain | Step::CheckOrder | Step::CheckAccess => {}
+    }
+}
+
+/// A payment that goes must leave no money on its way: captured and kept by an order that completed, or none.
+fn lost(world: &mut World, payment: &Payment) {
+    let kept =
+        world.bank.charge(payment.uid) == Some(Charged::Captured) && !world.bank.was_returned(payment.uid);
+    let completed = world.ended_as == Some(OrderPhase::Completed);
+    world.flaws.payment_lost |= kept && !completed;
+}
+
+fn write(world: &mut World, bounds: &Bounds, replica: usize, visit: Visit, old: &Payment, new: &Payment) {
+    let blind = bounds.carrying.mistake == Some(Mistake::BlindPaymentStatus);
+    let hand = if blind { Payment::chain(world).last().0 } else { visit.hand };
+    let status = |live: &Payment| {
+        let Payment { uid, deleting, tombstone, desired, reversal, .. } = *live;
+        Some(Payment { uid, deleting, tombstone, desired, reversal, ..*new })
+    };
+    match world.swap::<Payment>(hand, status) {
+        Ok(()) => {
+            world.refresh::<Payment>(replica);
+            let fresh = new.phase == PaymentPhase::Pending && old.attempt == 0 && new.attempt > 0;
+            let learnt = Learnt {
+                order: visit.learnt.order,
+                access: visit.learnt.access,
+                intent_is_fresh: fresh,
+                ..Learnt::default()
+            };
+            let hand = Payment::chain(world).last().0;
+            go_on(world, bounds, replica, Visit { hand, read: true, learnt, unwritten: false, ..visit });
+        }
+        Err(Refused::Conflict) => {
+            if world.refresh::<Payment>(replica).is_some() {
+                let hand = Payment::chain(world).last().0;
+                let learnt = Learnt::default();
+                go_on(world, bounds, replica, Visit { hand, read: true, learnt, unwritten: false, ..visit });
+            }
+        }
+        Err(Refused::NotFound | Refused::Invalid) => {}
+    }
+}
+
+/// As the controller's `standing`: the order, read live.
+pub fn standing(world: &World) -> Standing {
+    let Some(order) = world.live::<Order>() else {
+        let begun = world.live::<Ticket>().is_some_and(|t| ticket_seen(&t).has_begun());
+        return if begun { Standing::GoneCooked } else { Standing::Gone };
+    };
+    if order.phase.is_terminal() {
+        return Standing::Ended;
+    }
+    let undoing = order.phase == OrderPhase::Cancelling
+        || order.verdict == Some(CancellationVerdict::Accepted)
+        || order.cancel_wanted();
+    if undoing { Standing::Undoing } else { Standing::Wants }
+}
+
+fn look_up(world: &World, uid: u8, weather: Weather) -> Told {
+    match world.bank.charge(uid) {
+        Some(Charged::Captured) if weather != Weather::Blind => Told::Captured(world.bank.was_returned(uid)),
+        _ => Told::NotFound,
+    }
+}
+
+fn charge(world: &mut World, bounds: &Bounds, uid: u8, weather: Weather) -> Told {
+    let request = Request::Charge(uid);
+    match weather {
+        Weather::Unreachable => return Told::NotSent,
+        Weather::Lost => return Told::Unknown,
+        Weather::Stalled => {
+            world.bank.stall(request);
+            return Told::Unknown;
+        }
+        Weather::Fair | Weather::Declines | Weather::Blind => {}
+    }
+    if bounds.carrying.mistake == Some(Mistake::FreshKeys)
+        && world.bank.charge(uid) == Some(Charged::Captured)
+    {
+        world.bank.captures += 1;
+    }
+    world.bank.execute(request, weather == Weather::Declines);
+    match world.bank.charge(uid) {
+        // The first answer is replayed as it was.
+        Some(Charged::Captured) => Told::Captured(false),
+        Some(Charged::Declined) => Told::Declined,
+        None => Told::Unknown,
+    }
+}
+
+fn refund(world: &mut World, uid: u8, weather: Weather) -> Told {
+    let request = Request::Refund(uid);
+    match weather {
+        Weather::Unreachable => return Told::NotSent,
+        Weather::Lost => return Told::Unknown,
+        Weather::Stalled => {
+            world.bank.stall(request);
+            return Told::Unknown;
+        }
+        Weather::Fair | Weather::Declines | Weather::Blind => {}
+    }
+    world.bank.execute(request, false);
+    if world.bank.was_returned(uid) { Told::Captured(true) } else { Told::Declined }
+}
+
+fn provider_payment(refunded: bool) -> ProviderPayment {
+    ProviderPayment {
+        payment_id: "pk".into(),
+        order_id: "o1".into(),
+        amount: TOTAL,
+        refunded: if refunded { TOTAL } else { 0 },
+        currency: "KRW".into(),
+        status: ProviderStatus::Captured,
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal { code: "REJECT_CARD_PAYMENT".into(), message: "no".into() }
+}
+
+fn answers(learnt: Learnt) -> Answers {
+    Answers {
+        order: learnt.order.map(|standing| match standing {
+            Standing::Wants => OrderStanding::Wants,
+            Standing::Undoing => OrderStanding::Undoing,
+            Standing::Ended => OrderStanding::Ended,
+            Standing::Gone => OrderStanding::Gone { store_has_begun: false },
+            Standing::GoneCooked => OrderStanding::Gone { store_has_begun: true },
+        }),
+        access: learnt.access.then(|| Access::Ready { provider_uid: "p".into(), credential: "c".into() }),
+        asked_in_vain: 0,
+        intent_is_fresh: learnt.intent_is_fresh,
+        look_up: learnt.look_up.map(|told| match told {
+            Told::Captured(refunded) => LookUpOutcome::Found(provider_payment(refunded)),
+            Told::Unknown => LookUpOutcome::Failed("no answer".into()),
+            Told::Declined | Told::NotFound | Told::NotSent => LookUpOutcome::NotFound,
+        }),
+        charge: learnt.charge.map(|told| match told {
+            Told::Captured(refunded) => ChargeOutcome::Captured(provider_payment(refunded)),
+            Told::Declined => ChargeOutcome::Refused(refusal()),
+            Told::NotSent => ChargeOutcome::NotSent("connection refused".into()),
+            Told::NotFound | Told::Unknown => ChargeOutcome::Unknown("no answer".into()),
+        }),
+        refund: learnt.refund.map(|told| match told {
+            Told::Captured(refunded) => RefundOutcome::Refunded(provider_payment(refunded)),
+            Told::Declined => RefundOutcome::Refused(refusal()),
+            Told::NotSent => RefundOutcome::NotSent("connection refused".into()),
+            Told::NotFound | Told::Unknown => RefundOutcome::Unknown("no answer".into()),
+        }),
+    }
+}
+
+/// Asks `saga`. The pause of a deferred payment is over at any time.
+fn decided(seen: &Seen) -> Step {
+    let (payment, order_in_cache, learnt) = seen;
+    let amount = |moved: bool| if moved { TOTAL } else { 0 };
+    let state = PaymentState {
+        phase: payment.phase,
+        reason: payment.reason.into(),
+        attempt: i64::from(payment.attempt),
+        deferrals: i64::from(payment.deferred),
+        payment_id: payment.known.then(|| "pk".into()),
+        provider_uid: (payment.attempt > 0).then(|| "p".into()),
+        credential: (payment.attempt > 0).then(|| "c".into()),
+        captured: amount(payment.captured),
+        refunded: amount(payment.refunded),
+        ..PaymentState::default()
+    };
+    let view = PaymentView {
+        has_finalizer: true,
+        deleting: payment.deleting,
+        paused: false,
+        desired: payment.desired,
+        total: if payment.tombstone { 0 } else { TOTAL },
+        currency: "KRW".into(),
+        order_id: "o1".into(),
+        when_unavailable: fooddelivery_saga::words::WhenUnavailable::Defer,
+        state,
+        order_in_cache: *order_in_cache,
+        answers: answers(*learnt),
+    };
+    match decide(&view, Timestamp(0)) {
+        Decision::HandsOff | Decision::Wait(_) => Step::Rest,
+        Decision::AskAgain(_) => Step::AskAgain,
+        Decision::Write(state) => Step::Write(status(payment, &state)),
+        Decision::Act(command) => match command {
+            Command::CheckOrder => Step::CheckOrder,
+            Command::CheckAccess => Step::CheckAccess,
+            Command::LookUp => Step::LookUp,
+            Command::Charge => Step::Charge,
+            Command::Refund(_) => Step::Refund,
+            Command::WantMoneyBack => Step::WantMoneyBack,
+            Command::Delete => Step::Delete,
+            Command::RemoveFinalizer => Step::RemoveFinalizer,
+            // The finalizer is there from birth.
+            Command::AddFinalizer => Step::Rest,
+        },
+    }
+}
+
+fn status(old: &Payment, new: &PaymentState) -> Payment {
+    Payment {
+        phase: new.phase,
+        reason: intern(&new.reason),
+        attempt: u8::try_from(new.attempt).unwrap_or(u8::MAX),
+        deferred: new.deferrals > 0,
+        known: new.payment_id.is_some(),
+        captured: new.captured > 0,
+        refunded: new.refunded > 0,
+        ..*old
+    }
+}

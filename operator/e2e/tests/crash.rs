@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fooddelivery_e2e::{
-    DeliveryStage, Kitchen, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage,
-    TicketStage,
+    DeliveryStage, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase,
+    Stage, TicketStage,
 };
 use local_cluster::Shutdown;
 use serde_json::{Value, json};
 
+/// A kitchen whose operator waits for the provider, so that a kill falls into the middle of a call also on a busy
+/// machine.
 async fn kitchen(name: &str) -> Result<Kitchen> {
-    Stage::shared().await?.kitchen(name).await
+    let options = KitchenOptions { provider_timeout: Some("10s".into()), ..KitchenOptions::default() };
+    Stage::shared().await?.kitchen_with(name, options).await
 }
 
 fn slow(operation: &str, fault: &str) -> Value {
-    json!([{ "match": { "operation": operation }, "fault": { "type": fault, "ms": 400 }, "times": 1 }])
+    json!([{ "match": { "operation": operation }, "fault": { "type": fault, "ms": 4000 }, "times": 1 }])
 }
 
 async fn calls(kitchen: &Kitchen, operation: &str) -> Result<usize> {

@@ -49,8 +49,14 @@ async fn every_fault_of_a_charge_ends_in_one_capture() -> Result<()> {
         kitchen.wait_phase(name, OrderPhase::AwaitingStore, PATIENCE).await?;
     }
     // The sandbox writes a call down when it has ended, which the operator did not wait for.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let met = kitchen.sandbox.calls().await?.iter().filter(|c| c.fault.is_some()).count();
+    let mut met = 0;
+    for _ in 0..100 {
+        met = kitchen.sandbox.calls().await?.iter().filter(|c| c.fault.is_some()).count();
+        if met == faults().len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(met, faults().len(), "every fault was met");
     let ledger = kitchen.ledger().await?;
     assert_eq!(ledger.len(), faults().len(), "one capture each: {ledger:?}");

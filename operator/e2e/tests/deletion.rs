@@ -166,16 +166,29 @@ async fn orphaning_deletion_in_every_phase() -> Result<()> {
 async fn a_deferred_order_that_is_deleted_goes_when_the_provider_has_had_its_say() -> Result<()> {
     let kitchen = Stage::shared().await?.kitchen("deferred").await?;
     kitchen.sandbox.kill_hard()?;
-    kitchen.order("lunch", |_| {}).await?;
-    kitchen.wait_phase("lunch", OrderPhase::PaymentDeferred, LONG).await?;
-    kitchen.delete("lunch", PropagationPolicy::Background).await?;
-    kitchen.wait_phase("lunch", OrderPhase::Cancelling, LONG).await?;
-    assert!(
-        kitchen.find::<Payment>("lunch").await?.is_some(),
-        "a charge may be on its way: the payment stays"
-    );
+    let policies = [
+        ("background", PropagationPolicy::Background),
+        ("foreground", PropagationPolicy::Foreground),
+        ("orphan", PropagationPolicy::Orphan),
+    ];
+    for (name, _) in &policies {
+        kitchen.order(name, |_| {}).await?;
+        kitchen.wait_phase(name, OrderPhase::PaymentDeferred, LONG).await?;
+    }
+    for (name, policy) in &policies {
+        kitchen.delete(name, policy.clone()).await?;
+        kitchen.wait_phase(name, OrderPhase::Cancelling, LONG).await?;
+        // A second delete finds it on its way out, and changes nothing.
+        kitchen.delete(name, policy.clone()).await?;
+        assert!(
+            kitchen.find::<Payment>(name).await?.is_some(),
+            "a charge may be on its way: the payment stays"
+        );
+    }
     kitchen.sandbox.restart().await?;
-    kitchen.wait_gone::<Order>("lunch", PATIENCE).await?;
+    for (name, _) in &policies {
+        kitchen.wait_gone::<Order>(name, PATIENCE).await?;
+    }
     for (order, balance) in balances(&kitchen.ledger().await?) {
         assert_eq!(balance.captured, balance.refunded, "{order}");
     }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fooddelivery_api::FINALIZER;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
@@ -234,6 +235,19 @@ impl ApiServer {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The change that puts the operator's finalizer on an object.
+pub fn with_finalizer<K: ResourceExt>(object: &K) -> Value {
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.push(FINALIZER.into());
+    json!({ "metadata": { "finalizers": finalizers } })
+}
+
+/// The change that takes the operator's finalizer, and no other, from an object.
+pub fn without_finalizer<K: ResourceExt>(object: &K) -> Value {
+    let finalizers: Vec<&String> = object.finalizers().iter().filter(|f| *f != FINALIZER).collect();
+    json!({ "metadata": { "finalizers": finalizers } })
 }
 
 fn is_terminating(status: &Status) -> bool {

@@ -101,4 +101,25 @@ impl Context {
         }
         Ok(found)
     }
+
+    /// Creates a child, and says whether it was this call that did. When one of its name is there already (a
+    /// tombstone, another replica's, a namesake's), that one is read.
+    ///
+    /// # Errors
+    /// As [`ApiServer::create`], but for the name being taken.
+    pub async fn create<K: Namespaced>(
+        &self,
+        cache: &Cache<K>,
+        key: &Key,
+        object: &K,
+    ) -> Result<bool, ApiError> {
+        match self.api.create(&key.namespace, object).await {
+            Ok(created) => {
+                cache.remember(created);
+                Ok(true)
+            }
+            Err(ApiError::AlreadyExists) => self.refresh(cache, key).await.map(|_| false),
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -412,7 +412,6 @@ fn decided(seen: &Seen) -> Step {
         total: if payment.tombstone { 0 } else { TOTAL },
         currency: "KRW".into(),
         order_id: "o1".into(),
-        when_unavailable: fooddelivery_saga::words::WhenUnavailable::Defer,
         state,
         order_in_cache: *order_in_cache,
         answers: answers(*learnt),

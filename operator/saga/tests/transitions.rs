@@ -190,7 +190,6 @@ fn paying(phase: P, desired: PaymentDesired) -> PaymentView {
         total: 9_000,
         currency: "KRW".into(),
         order_id: "o1".into(),
-        when_unavailable: WhenUnavailable::Defer,
         state: PaymentState {
             phase,
             attempt: i64::from(begun),

@@ -42,17 +42,11 @@ impl Deliveries {
         let store = self.context.stores.object(&Key::new(&key.namespace, &store_name(order)));
         let store_uid = store.as_deref().map(uid_of).unwrap_or_default();
         let spec = delivery_spec(order, store_uid, store.as_deref().and_then(deadlines));
-        match self.context.api.create(&key.namespace, &Delivery::new(&key.name, spec)).await {
-            Ok(created) => {
-                info!("the food is offered to riders");
-                self.context.deliveries.remember(created);
-                Ok(())
-            }
-            Err(ApiError::AlreadyExists) => {
-                self.context.refresh(&self.context.deliveries, key).await.map(|_| ())
-            }
-            Err(error) => Err(error),
+        // False: a cancel came first (its tombstone), or another replica.
+        if self.context.create(&self.context.deliveries, key, &Delivery::new(&key.name, spec)).await? {
+            info!("the food is offered to riders");
         }
+        Ok(())
     }
 
     async fn mirror(

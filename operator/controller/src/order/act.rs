@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::observe::Children;
 use super::store_name;
-use crate::api::{ApiError, Namespaced};
+use crate::api::{ApiError, Namespaced, with_finalizer, without_finalizer};
 use crate::context::Context;
 use crate::delivery::delivery_spec;
 use crate::engine::{Cache, Key};
@@ -100,9 +100,7 @@ async fn step_child(
 }
 
 async fn add_finalizer(context: &Context, order: &Order) -> Result<(), ApiError> {
-    let mut finalizers = order.finalizers().to_vec();
-    finalizers.push(FINALIZER.into());
-    let written = context.api.patch(order, json!({ "metadata": { "finalizers": finalizers } })).await?;
+    let written = context.api.patch(order, with_finalizer(order)).await?;
     context.orders.remember(written);
     Ok(())
 }
@@ -115,9 +113,7 @@ async fn let_go(context: &Context, key: &Key, order: &Order) -> Result<(), ApiEr
     if payment || ticket || delivery {
         return Ok(());
     }
-    let finalizers: Vec<&String> = order.finalizers().iter().filter(|f| *f != FINALIZER).collect();
-    let change = json!({ "metadata": { "finalizers": finalizers } });
-    match context.api.patch(order, change).await {
+    match context.api.patch(order, without_finalizer(order)).await {
         Ok(_) | Err(ApiError::NotFound) => {
             info!("order settled and gone");
             context.orders.forget(key, Some(order));
@@ -133,15 +129,10 @@ async fn create<K: Namespaced>(
     key: &Key,
     object: &K,
 ) -> Result<(), ApiError> {
-    match context.api.create(&key.namespace, object).await {
-        Ok(created) => {
-            info!(child = %K::kind(&()), "created");
-            cache.remember(created);
-            Ok(())
-        }
-        Err(ApiError::AlreadyExists) => context.refresh(cache, key).await.map(|_| ()),
-        Err(error) => Err(error),
+    if context.create(cache, key, object).await? {
+        info!(child = %K::kind(&()), "created");
     }
+    Ok(())
 }
 
 async fn patch<K: Namespaced>(

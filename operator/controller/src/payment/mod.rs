@@ -7,8 +7,8 @@ mod observe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fooddelivery_api::Payment;
 use fooddelivery_api::payment::PaymentStatus;
-use fooddelivery_api::{FINALIZER, Payment};
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::payment::{Answers, Command, Decision, Pace, PaymentState, decide};
 use fooddelivery_saga::words::{PaymentDesired, PaymentPhase};
@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::api::ApiError;
+use crate::api::{ApiError, with_finalizer, without_finalizer};
 use crate::clock;
 use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
@@ -63,11 +63,7 @@ impl Payments {
     ) -> Result<Next, ApiError> {
         let context = &self.context;
         match command {
-            Command::AddFinalizer => {
-                let mut finalizers = payment.finalizers().to_vec();
-                finalizers.push(FINALIZER.into());
-                self.patch(&payment, json!({ "metadata": { "finalizers": finalizers } })).await
-            }
+            Command::AddFinalizer => self.patch(&payment, with_finalizer(&*payment)).await,
             Command::CheckOrder => {
                 visit.answers.order = Some(observe::standing(context, key, &payment).await?);
                 Ok(Next::Again(payment))
@@ -91,10 +87,7 @@ impl Payments {
                 Ok(Next::End(Outcome::Done))
             }
             Command::RemoveFinalizer => {
-                let finalizers: Vec<&String> =
-                    payment.finalizers().iter().filter(|f| *f != FINALIZER).collect();
-                match context.api.patch(&*payment, json!({ "metadata": { "finalizers": finalizers } })).await
-                {
+                match context.api.patch(&*payment, without_finalizer(&*payment)).await {
                     Ok(_) | Err(ApiError::NotFound) => {
                         info!(phase = %payment.state().phase, "payment settled and gone");
                         context.payments.forget(key, Some(&payment));

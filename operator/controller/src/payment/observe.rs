@@ -26,7 +26,6 @@ pub(super) fn view(context: &Context, key: &Key, payment: &Payment, answers: Ans
         total: payment.spec.quote.total,
         currency: payment.spec.quote.currency.clone(),
         order_id: payment.spec.provider_order_id.clone(),
-        when_unavailable: payment.spec.when_unavailable,
         state: payment.state(),
         order_in_cache: order.is_some(),
         answers,

@@ -41,18 +41,11 @@ impl Tickets {
     async fn create(&self, key: &Key, order: &Order) -> Result<(), ApiError> {
         let payment = self.context.payments.object(key);
         let ticket = Ticket::new(&key.name, self.spec(key, order, payment.as_deref()));
-        match self.context.api.create(&key.namespace, &ticket).await {
-            Ok(created) => {
-                info!("the order is in the store's queue");
-                self.context.tickets.remember(created);
-                Ok(())
-            }
-            // A cancel came first (its tombstone), or another replica.
-            Err(ApiError::AlreadyExists) => {
-                self.context.refresh(&self.context.tickets, key).await.map(|_| ())
-            }
-            Err(error) => Err(error),
+        // False: a cancel came first (its tombstone), or another replica.
+        if self.context.create(&self.context.tickets, key, &ticket).await? {
+            info!("the order is in the store's queue");
         }
+        Ok(())
     }
 
     fn spec(&self, key: &Key, order: &Order, payment: Option<&Payment>) -> TicketSpec {

@@ -14,7 +14,7 @@ pub use settle::Pace;
 
 use crate::provider::{ChargeOutcome, LookUpOutcome, RefundOutcome};
 use crate::time::Timestamp;
-use crate::words::{PaymentDesired, PaymentPhase, WhenUnavailable};
+use crate::words::{PaymentDesired, PaymentPhase};
 
 /// The reason of a payment that was put off because the provider is out of reach.
 pub const PROVIDER_UNAVAILABLE: &str = "ProviderUnavailable";
@@ -138,8 +138,6 @@ pub struct PaymentView {
     pub currency: String,
     /// The order id that the provider knows it by.
     pub order_id: String,
-    /// What to do when the provider is out of reach.
-    pub when_unavailable: WhenUnavailable,
     /// The status as it stands.
     pub state: PaymentState,
     /// Whether the cached order is there and is this payment's; a hint that spares a live read, never a proof.

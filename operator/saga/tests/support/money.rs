@@ -22,7 +22,6 @@ impl World {
             total: payment.total,
             currency: "KRW".into(),
             order_id: "o1".into(),
-            when_unavailable: self.when_unavailable,
             state: payment.state.clone(),
             order_in_cache: self.order.is_some(),
             answers: payment::Answers::default(),

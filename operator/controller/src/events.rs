@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use fooddelivery_saga::order::Note;
+use fooddelivery_saga::time::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 
 use crate::api::{ApiError, ApiServer};
+use crate::clock;
 
 /// Who reports.
 const REPORTER: &str = "fooddelivery.dev/operator";
@@ -71,7 +73,7 @@ impl Events {
                 namespace: Some(namespace.to_owned()),
                 ..ObjectMeta::default()
             },
-            event_time: Some(MicroTime(jiff::Timestamp::now())),
+            event_time: Some(micro_time(clock::now())),
             action: Some("Reconcile".into()),
             reason: Some(note.reason.clone()),
             note: Some(note.message.chars().take(NOTE_LIMIT).collect()),
@@ -101,6 +103,11 @@ pub fn correlate(uid: Option<String>) {
     if let Some(uid) = uid {
         tracing::Span::current().record("correlation", uid);
     }
+}
+
+/// A time as Kubernetes' own kinds have it.
+pub(crate) fn micro_time(at: Timestamp) -> MicroTime {
+    MicroTime(jiff::Timestamp::from_millisecond(at.0).unwrap_or_default())
 }
 
 /// The uid of an object; empty when the API server has not given one.

@@ -13,8 +13,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
+use crate::clock;
 use crate::metrics::Metrics;
 
 /// The event loop is taken for dead when its heart has not beaten for so long.
@@ -44,14 +45,30 @@ impl Health {
         let _ = self.waiting_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
     }
 
-    /// Whether all first lists are complete and the process is not on its way out.
-    pub fn is_ready(&self) -> bool {
-        self.waiting_for.load(Ordering::SeqCst) == 0 && !*self.stopping.borrow()
+    /// Whether all first lists are complete.
+    pub fn is_synced(&self) -> bool {
+        self.waiting_for.load(Ordering::SeqCst) == 0
     }
 
-    /// Beats until the process ends: it shows that the event loop turns.
+    /// Why the process is not ready, as a sentence; `None` when it is.
+    fn complaint(&self) -> Option<String> {
+        if !self.is_synced() || *self.stopping.borrow() {
+            return Some("the caches are not complete, or the process is stopping".into());
+        }
+        clock::process().complaint()
+    }
+
+    /// Beats until the process ends: it shows that the event loop turns. Says once when the machine's clock goes wrong,
+    /// and once when it is right again.
     pub async fn beat(&self) {
+        let mut skewed = false;
         loop {
+            match clock::process().complaint() {
+                Some(complaint) if !skewed => warn!("not ready: {complaint}"),
+                None if skewed => info!("the machine's clock is right again"),
+                _ => {}
+            }
+            skewed = clock::process().complaint().is_some();
             let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.last_beat_ms.store(ms, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -98,6 +115,7 @@ pub async fn serve(
 
 async fn metrics_text(State(shared): State<Shared>) -> impl IntoResponse {
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    shared.metrics.clock_skew(clock::process().skew_ms());
     match shared.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -112,10 +130,9 @@ async fn live(State(shared): State<Shared>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    if shared.health.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not complete, or the process is stopping\n")
+async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {
+    match shared.health.complaint() {
+        None => (StatusCode::OK, "ready\n".into()),
+        Some(complaint) => (StatusCode::SERVICE_UNAVAILABLE, format!("{complaint}\n")),
     }
 }

@@ -1,5 +1,6 @@
 //! What the operator counts. Labels come from fixed vocabularies, so that their number is bounded.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -50,6 +51,7 @@ pub struct Metrics {
     provider_calls: Family<ProviderCall, Counter>,
     provider_seconds: Histogram,
     phases: Family<Phase, Counter>,
+    clock_skew: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -64,6 +66,7 @@ impl Default for Metrics {
             provider_calls: Family::default(),
             provider_seconds: seconds(),
             phases: Family::default(),
+            clock_skew: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("reconciles", "Reconciles by controller and result", made.reconciles.clone());
@@ -83,6 +86,12 @@ impl Default for Metrics {
             made.provider_seconds.clone(),
         );
         registry.register("phases_entered", "Phases that orders and payments entered", made.phases.clone());
+        registry.register_with_unit(
+            "clock_skew",
+            "How far the machine's clock is ahead of the API server's, as far as that is certain",
+            Unit::Seconds,
+            made.clock_skew.clone(),
+        );
         Self { registry, ..made }
     }
 }
@@ -109,6 +118,12 @@ impl Metrics {
 
     pub(crate) fn phase(&self, kind: &'static str, phase: &'static str) {
         self.phases.get_or_create(&Phase { kind, phase }).inc();
+    }
+
+    /// In milliseconds; negative when the machine's clock is behind.
+    pub(crate) fn clock_skew(&self, skew_ms: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to millions of years")]
+        self.clock_skew.set(skew_ms as f64 / 1_000.0);
     }
 
     /// The metrics in the `OpenMetrics` text format.

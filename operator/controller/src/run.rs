@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket};
 use fooddelivery_providers::HttpClient;
+use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::api::ApiServer;
-use crate::clock;
+use crate::clock::{self, DateLayer};
 use crate::context::Context;
 use crate::delivery::Deliveries;
 use crate::engine::{Cache, Limits, Queue, runner};
@@ -84,7 +85,8 @@ async fn connect(context: Option<&str>) -> anyhow::Result<Client> {
     // Requests are bounded and retried by the engine; the client's own retries could hold one for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(std::time::Duration::from_secs(5));
-    Client::try_from(config).context("the kubeconfig cannot be used")
+    let builder = ClientBuilder::try_from(config).context("the kubeconfig cannot be used")?;
+    Ok(builder.with_layer(&DateLayer::new(clock::process().clone())).build())
 }
 
 fn context(settings: &Settings, client: Client, metrics: Arc<Metrics>) -> anyhow::Result<Context> {
@@ -112,7 +114,7 @@ fn context(settings: &Settings, client: Client, metrics: Arc<Metrics>) -> anyhow
 async fn wait_until_synced(health: &Health) {
     let mut said = false;
     let begun = tokio::time::Instant::now();
-    while !health.is_ready() {
+    while !health.is_synced() {
         if !said && begun.elapsed() > std::time::Duration::from_secs(10) {
             said = true;
             info!("still waiting for the first lists; are the CRDs installed?");

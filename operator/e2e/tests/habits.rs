@@ -110,6 +110,7 @@ async fn the_port_for_machines_answers() -> Result<()> {
         "fooddelivery_provider_calls_total{operation=\"charge\",outcome=\"captured\"} 1",
         "fooddelivery_phases_entered_total{kind=\"Order\",phase=\"AwaitingStore\"} 1",
         "fooddelivery_queue_length",
+        "fooddelivery_clock_skew_seconds 0",
     ] {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }

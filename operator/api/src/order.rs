@@ -169,7 +169,7 @@ pub struct OrderStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<PhaseChange>,
-    /// When the present phase ends by itself, if nobody acts.
+    /// When the present phase ends by itself, if nobody acts. Absent while nobody could act: it then begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
     /// The generation of the spec that this status speaks of.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fooddelivery_api::FINALIZER;
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -140,6 +140,20 @@ impl ApiServer {
     pub async fn read<K: Namespaced>(&self, key: &Key) -> Result<Option<K>, ApiError> {
         let api = self.namespaced::<K>(&key.namespace);
         self.bounded(&K::kind(&()), "get", api.get_opt(&key.name)).await
+    }
+
+    /// Reads all objects with a label live.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn list<K: Namespaced>(
+        &self,
+        namespace: &str,
+        (label, value): (&str, &str),
+    ) -> Result<Vec<K>, ApiError> {
+        let (api, params) = (self.namespaced::<K>(namespace), ListParams::default());
+        let params = params.labels(&format!("{label}={value}"));
+        Ok(self.bounded(&K::kind(&()), "list", api.list(&params)).await?.items)
     }
 
     /// Reads a cluster-scoped object live.

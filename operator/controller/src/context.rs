@@ -8,6 +8,7 @@ use fooddelivery_saga::view::Child;
 use kube::ResourceExt;
 
 use crate::api::{ApiError, ApiServer, Namespaced};
+use crate::attendance::Attendance;
 use crate::engine::{Cache, Cached, Key};
 use crate::events::Events;
 use crate::gateway::Gateways;
@@ -39,6 +40,8 @@ pub struct Context {
     pub deadlines: Deadlines,
     /// How far mirrored status may lag.
     pub mirror_lag: std::time::Duration,
+    /// Which controllers are at work.
+    pub attendance: Arc<Attendance>,
     /// Since when this process has been watching.
     pub watching_since: Timestamp,
 }

@@ -4,6 +4,7 @@
 //! check watches it, is told in ARCHITECTURE.md.
 
 pub mod api;
+pub mod attendance;
 mod child;
 pub mod cli;
 pub mod clock;

@@ -207,8 +207,9 @@ fn say_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: &Ke
 fn orders_of_store(context: &Context, store: &Key) -> Vec<Key> {
     let waits = |order: &Order| {
         let phase = order.state().phase;
-        let early = matches!(phase, OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore);
-        early
+        let rests_on_it =
+            matches!(phase, OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore | OrderPhase::Accepted);
+        rests_on_it
             && store_name(order) == *store.name
             && order.metadata.namespace.as_deref() == Some(&store.namespace)
     };

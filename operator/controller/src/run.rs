@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::api::ApiServer;
+use crate::attendance::Attendance;
 use crate::clock::{self, DateLayer};
 use crate::context::Context;
 use crate::delivery::Deliveries;
@@ -60,6 +61,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     watches.start(&mut tasks, &health, &stopping);
     wait_until_synced(&health).await;
     info!(controllers = ?settings.controllers, "caches are complete; reconciling");
+    attend(&mut tasks, &context, &queues, &stopping).await;
     start_controllers(&mut tasks, &settings, &context, &queues, &stopping);
 
     terminated().await?;
@@ -94,6 +96,7 @@ fn context(settings: &Settings, client: Client, metrics: Arc<Metrics>) -> anyhow
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
     let http = HttpClient::new().context("cannot set up the HTTP client for payment providers")?;
     Ok(Context {
+        attendance: Arc::new(Attendance::new(api.clone(), &instance, settings)),
         events: Events::new(api.clone(), &instance),
         api,
         metrics,
@@ -121,6 +124,20 @@ async fn wait_until_synced(health: &Health) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// Says that this process's controllers are at work, and finds out who else is, before the first decision.
+async fn attend(
+    tasks: &mut JoinSet<()>,
+    context: &Context,
+    queues: &Queues,
+    stopping: &watch::Receiver<bool>,
+) {
+    let attendance = context.attendance.clone();
+    // What goes wrong here is said by the task, which tries again.
+    let _ = attendance.tick().await;
+    let (orders, queue) = (context.orders.clone(), queues.of(ControllerName::Order));
+    tasks.spawn(attendance.run(orders, queue, stopping.clone()));
 }
 
 fn start_controllers(

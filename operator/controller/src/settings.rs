@@ -46,7 +46,7 @@ pub struct Settings {
     #[arg(long, env = "FOODDELIVERY_NAMESPACES", value_delimiter = ',')]
     pub namespaces: Vec<String>,
 
-    /// Namespace in which the providers' Secrets live.
+    /// Namespace in which the providers' Secrets live, and the Leases that tell which controllers are at work.
     #[arg(long, env = "FOODDELIVERY_SECRETS_NAMESPACE", default_value = fooddelivery_api::OPERATOR_NAMESPACE)]
     pub secrets_namespace: String,
 
@@ -74,6 +74,16 @@ pub struct Settings {
     /// quickly need one write.
     #[arg(long, env = "FOODDELIVERY_MIRROR_LAG_MS", default_value_t = 800)]
     pub mirror_lag_ms: u64,
+
+    /// A controller that gave no sign of life for longer, in milliseconds, was away: deadlines do not run in that time.
+    /// Three signs are given in it. All operators of a cluster should have the same.
+    #[arg(
+        long,
+        env = "FOODDELIVERY_ATTENDANCE_GAP_MS",
+        default_value_t = 30_000,
+        value_parser = clap::value_parser!(u32).range(600..)
+    )]
+    pub attendance_gap_ms: u32,
 
     /// Deadlines where a Store names none.
     #[command(flatten)]

@@ -42,6 +42,8 @@ pub struct Order {
     pub priced: bool,
     /// The epoch in which the phase was entered.
     pub entered: u8,
+    /// The epoch in which `status.deadline` began to run, when it stands there: it has passed in every later one.
+    pub deadline: Option<u8>,
     /// The conditions.
     pub conditions: Conditions,
 }
@@ -73,6 +75,7 @@ impl Order {
             verdict: None,
             priced: false,
             entered: 0,
+            deadline: None,
             conditions: Conditions::default(),
         }
     }

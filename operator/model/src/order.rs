@@ -7,8 +7,8 @@ use fooddelivery_saga::order::{
     ChildKind, Command, Condition, ConditionKind, Decision, OrderState, OrderView, PhaseEntry, decide,
 };
 use fooddelivery_saga::quote::Quote;
-use fooddelivery_saga::time::{Deadlines, Timestamp};
-use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
+use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
+use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
 
 use crate::bounds::{Bounds, Mistake};
@@ -308,6 +308,22 @@ fn at(epoch: u8) -> Timestamp {
     Timestamp(i64::from(epoch) * EPOCH_MS)
 }
 
+/// How long a phase may wait, once somebody can act.
+fn span(phase: OrderPhase) -> Millis {
+    let spans = Deadlines::default();
+    match phase {
+        OrderPhase::AwaitingPayment => spans.payment,
+        OrderPhase::PaymentDeferred => spans.deferral,
+        OrderPhase::AwaitingStore => spans.acceptance,
+        OrderPhase::Accepted | OrderPhase::Cooking => spans.cooking,
+        OrderPhase::AwaitingRider => spans.rider,
+        OrderPhase::RiderAssigned => spans.pickup,
+        OrderPhase::PickedUp => spans.delivery,
+        OrderPhase::Delivered => spans.confirmation,
+        _ => Millis(0),
+    }
+}
+
 /// Asks `saga`. References always resolve here.
 fn decided(seen: &Seen) -> Step {
     let (order, _, _, _, epoch, ..) = seen;
@@ -403,7 +419,9 @@ fn view(seen: &Seen) -> OrderView {
         delivery: child(delivery.as_ref(), delivery_seen),
         quote: None,
         store_open: true,
+        accepts_by_itself: false,
         deadlines: Deadlines::default(),
+        attendance: Attendance::of_all(at(0)),
         watching_since: at(*since),
     }
 }
@@ -432,7 +450,7 @@ fn state(order: &Order) -> OrderState {
         total: order.priced.then_some(TOTAL),
         cancellation: order.verdict,
         history: vec![PhaseEntry { phase: order.phase.as_str().into(), at: at(order.entered) }],
-        deadline: None,
+        deadline: order.deadline.map(|began| at(began) + span(order.phase)),
         conditions: told.into_iter().filter_map(condition).collect(),
     }
 }
@@ -446,6 +464,8 @@ fn status(old: &Order, new: &OrderState, epoch: u8) -> Order {
         verdict: new.cancellation,
         priced: new.total.is_some(),
         entered: if new.phase == old.phase { old.entered } else { epoch },
+        // Every span is shorter than an epoch.
+        deadline: new.deadline.and_then(|at| u8::try_from(at.0 / EPOCH_MS).ok()),
         conditions: Conditions {
             paid: holds(ConditionKind::Paid),
             settled: holds(ConditionKind::Settled),

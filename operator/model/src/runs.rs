@@ -65,7 +65,7 @@ pub const RUNS: &[Run] = &[
             stale: false,
             faults: 1,
             crashes: 1,
-            epochs: 1,
+            epochs: 2,
             cancel: true,
             delete: true,
             declines: true,

@@ -1,4 +1,4 @@
-//! What one controller sees of another's object: as little as its decisions need.
+//! What one controller sees of another's object, and of the others' being there: as little as its decisions need.
 
 use crate::time::Timestamp;
 use crate::words::{DeliveryStage, PaymentDesired, PaymentPhase, TicketStage};
@@ -29,6 +29,28 @@ impl<T> Child<T> {
     /// Whether nothing at all stands under the name.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+}
+
+/// Since when each controller of the operator has been at work without a gap, in whichever process; `None` while it is
+/// not. For one namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Attendance {
+    /// The controller of orders.
+    pub order: Option<Timestamp>,
+    /// Of payments.
+    pub payment: Option<Timestamp>,
+    /// Of tickets.
+    pub ticket: Option<Timestamp>,
+    /// Of deliveries.
+    pub delivery: Option<Timestamp>,
+}
+
+impl Attendance {
+    /// Every controller since the same moment.
+    pub const fn of_all(since: Timestamp) -> Self {
+        let since = Some(since);
+        Self { order: since, payment: since, ticket: since, delivery: since }
     }
 }
 

@@ -7,7 +7,7 @@ use fooddelivery_saga::provider::{
 };
 use fooddelivery_saga::table::{self, ORDER, PAYMENT};
 use fooddelivery_saga::time::{Deadlines, Timestamp};
-use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, TicketSeen};
+use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, TicketSeen};
 use fooddelivery_saga::words::{
     CancellationVerdict, DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P,
     TicketStage as T, WhenUnavailable,
@@ -57,6 +57,8 @@ fn view(phase: O) -> OrderView {
         delivery: Child::Absent,
         quote: None,
         store_open: true,
+        accepts_by_itself: false,
+        attendance: Attendance::of_all(NOW),
         deadlines: Deadlines::default(),
         watching_since: NOW,
     }

@@ -24,6 +24,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1_i64..200_000).prop_map(Event::TimePasses),
         1 => Just(Event::NamespaceGoes),
         1 => Just(Event::OperatorRestarts),
+        1 => Just(Event::StoreTurns),
+        1 => Just(Event::PauseTurns),
+        1 => Just(Event::TicketsTurn),
+        1 => (1_i64..20_000_000).prop_map(Event::OperatorAway),
     ]
 }
 

@@ -71,7 +71,7 @@ impl Reconciler for Orders {
             let (view, children) = observe::observe(context, &key, &order, quote.clone()).await?;
             match decide(&view, clock::now()) {
                 Decision::HandsOff => {
-                    debug!("hands off: paused, or from another version");
+                    debug!("hands off: from another version, or stopped while it is undone");
                     return Ok(Outcome::Done);
                 }
                 Decision::Act(Command::ResolveReferences) => {

@@ -7,8 +7,8 @@ use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket,
 use fooddelivery_saga::order::OrderView;
 use fooddelivery_saga::quote::{Obstacle, Quote, price};
 use fooddelivery_saga::time::{Deadlines, Millis};
-use fooddelivery_saga::view::Child;
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::view::{Attendance, Child};
+use fooddelivery_saga::words::{Acceptance, OrderPhase};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 
@@ -70,6 +70,8 @@ pub(super) async fn observe(
         token_replaced,
         state,
         store_open: store.as_ref().is_some_and(|s| s.spec.open),
+        accepts_by_itself: store.as_ref().is_some_and(|s| s.spec.acceptance == Acceptance::Automatic),
+        attendance: attendance(context, key, phase).await,
         deadlines: deadlines(context, store.as_deref(), &ticket, &delivery),
         payment: seen(&payment, Payment::seen),
         ticket: seen(&ticket, Ticket::seen),
@@ -83,6 +85,14 @@ pub(super) async fn observe(
         delivery: delivery.present().cloned(),
     };
     Ok((view, children))
+}
+
+/// Who has been at work; of no matter for an order whose deadlines are over.
+async fn attendance(context: &Context, key: &Key, phase: OrderPhase) -> Attendance {
+    if phase.is_terminal() || phase == OrderPhase::Cancelling {
+        return Attendance::default();
+    }
+    context.attendance.of(&key.namespace).await
 }
 
 /// In a namespace that is being deleted nothing can be created any more.

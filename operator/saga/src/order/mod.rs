@@ -4,17 +4,19 @@
 //! only then the status is written, once, as a compare-and-set. So the status never runs ahead of the facts, and a
 //! crash at any point leaves something from which the same decision follows.
 
+mod deadline;
 mod ended;
 mod progress;
 mod state;
 mod undo;
 
+pub use deadline::SLACK;
 pub use state::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
 pub use undo::Cause;
 
 use crate::quote::{Obstacle, Quote};
 use crate::time::{Deadlines, Timestamp};
-use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
+use crate::view::{Attendance, Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use crate::words::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
@@ -53,16 +55,20 @@ pub struct OrderView {
     pub quote: Option<Result<Quote, Obstacle>>,
     /// Whether its store takes part now: `false` while it is closed or gone, so that nobody could act.
     pub store_open: bool,
+    /// Whether its store has the operator accept its tickets, so that nobody else is waited for.
+    pub accepts_by_itself: bool,
     /// How long each phase may wait.
     pub deadlines: Deadlines,
-    /// Since when this operator has been watching.
+    /// Since when the operator's controllers have been at work in the order's namespace, in whichever process.
+    pub attendance: Attendance,
+    /// Since when this process has been watching.
     pub watching_since: Timestamp,
 }
 
 /// The answer of [`decide`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing may be done: paused, or something from a newer version.
+    /// Nothing may be done: something from a newer version, or an order that was stopped while it is undone.
     HandsOff,
     /// Do this, then look and ask again.
     Act(Command),
@@ -133,10 +139,22 @@ pub enum ChildKind {
     Payment,
 }
 
+/// The reason of an order that a person stopped.
+const PAUSED: &str = "Paused";
+
 /// Names the next step for an order, or what its status should be when there is none.
 pub fn decide(view: &OrderView, now: Timestamp) -> Decision {
-    if view.paused || view.speaks_of_another_version() {
+    if view.speaks_of_another_version() {
         return Decision::HandsOff;
+    }
+    if view.paused {
+        return paused(view);
+    }
+    if view.state.reason == PAUSED {
+        // What held it up before is found out anew.
+        let mut resumed = view.clone();
+        resumed.state.explain("", "");
+        return decide(&resumed, now);
     }
     if !view.has_finalizer {
         return if view.deleting { Decision::HandsOff } else { Decision::Act(Command::AddFinalizer) };
@@ -151,6 +169,19 @@ pub fn decide(view: &OrderView, now: Timestamp) -> Decision {
         Some(cause) => undo::decide(view, &cause, now),
         None => progress::decide(view, now),
     }
+}
+
+/// A person stopped it where it is: it says so, and its deadline does not run. Nothing else is done.
+fn paused(view: &OrderView) -> Decision {
+    let phase = view.state.phase;
+    // While it is undone, the reason in status is why: it is not to be lost.
+    if !view.has_finalizer || phase.is_terminal() || phase == OrderPhase::Cancelling {
+        return Decision::HandsOff;
+    }
+    let mut state = view.state.clone();
+    state.explain(PAUSED, "a person stopped the order where it is; its deadline begins anew when it goes on");
+    state.deadline = None;
+    Decision::Rest(Rest { state, notes: Vec::new(), wake_at: None })
 }
 
 impl OrderView {

@@ -1,9 +1,9 @@
-//! An order on its way: from its children's stages to its phase, and when it will have waited long enough.
+//! An order on its way: from its children's stages to its phase.
 
 use super::state::{ConditionKind, Note, OrderState};
-use super::{Command, Decision, OrderView, Rest};
+use super::{Command, Decision, OrderView, Rest, deadline};
 use crate::quote::Obstacle;
-use crate::time::{Millis, RESTART_GRACE, Timestamp};
+use crate::time::Timestamp;
 use crate::view::Child;
 use crate::words::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 
@@ -20,7 +20,7 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
         return Decision::Act(Command::ReplaceToken);
     }
     if view.state.phase == OrderPhase::RiderAssigned
-        && due_at(view).is_some_and(|due| now >= due)
+        && deadline::has_passed(view, now)
         && view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Waiting && d.rider.is_some())
     {
         return Decision::Act(Command::ReleaseClaim);
@@ -37,6 +37,8 @@ pub(super) fn wait_for_namesake(view: &OrderView) -> Decision {
         state.explain("NamesakeLingers", message);
         notes.push(Note::warning("NamesakeLingers", message));
     }
+    // Nobody can act on this order before.
+    state.deadline = None;
     Decision::Rest(Rest { state, notes, wake_at: None })
 }
 
@@ -70,7 +72,7 @@ pub(super) fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
 
 /// The customer confirms, or time does, or there is nobody left to confirm.
 fn received(view: &OrderView, now: Timestamp) -> OrderPhase {
-    let waited = view.state.phase == OrderPhase::Delivered && due_at(view).is_some_and(|due| now >= due);
+    let waited = view.state.phase == OrderPhase::Delivered && deadline::has_passed(view, now);
     let complete = view.receipt_confirmed || waited || view.namespace_terminating;
     if complete { OrderPhase::Completed } else { OrderPhase::Delivered }
 }
@@ -95,12 +97,7 @@ fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
         OrderPhase::Completed => complete(&mut state, now),
         _ => {}
     }
-    let next = OrderView { state: state.clone(), ..view.clone() };
-    if state.phase != view.state.phase {
-        state.deadline = span_of(&next).map(|span| now + span);
-    }
-    let due = due_at(&next);
-    let wake_at = due.filter(|_| !state.phase.is_terminal());
+    let wake_at = deadline::set(view, &mut state, now);
     Rest { state, notes, wake_at }
 }
 
@@ -157,36 +154,6 @@ fn held_up(view: &OrderView, obstacle: &Obstacle, now: Timestamp) -> Rest {
         notes.push(Note::warning(obstacle.reason, obstacle.message.clone()));
     }
     state.set(ConditionKind::Paid, false, obstacle.reason, &obstacle.message, now);
-    let wake_at = due_at(&OrderView { state: state.clone(), ..view.clone() });
-    state.deadline =
-        span_of(&OrderView { state: state.clone(), ..view.clone() }).map(|span| view.created_at + span);
+    let wake_at = deadline::set(view, &mut state, now);
     Rest { state, notes, wake_at }
-}
-
-/// How long the present phase may last. `None` while it may last for ever, as when the store is closed.
-fn span_of(view: &OrderView) -> Option<Millis> {
-    let deadlines = &view.deadlines;
-    Some(match view.state.phase {
-        OrderPhase::AwaitingPayment if view.state.reason != "StoreClosed" => deadlines.payment,
-        OrderPhase::PaymentDeferred => deadlines.deferral,
-        OrderPhase::AwaitingStore if view.store_open => deadlines.acceptance,
-        OrderPhase::Accepted | OrderPhase::Cooking => deadlines.cooking,
-        OrderPhase::AwaitingRider => deadlines.rider,
-        OrderPhase::RiderAssigned => deadlines.pickup,
-        OrderPhase::PickedUp => deadlines.delivery,
-        OrderPhase::Delivered => deadlines.confirmation,
-        _ => return None,
-    })
-}
-
-/// When the present phase has lasted too long. `None` also while there is nothing yet that anybody could act on.
-pub(super) fn due_at(view: &OrderView) -> Option<Timestamp> {
-    let span = span_of(view)?;
-    let entered = view.state.phase_since(view.created_at);
-    let since = match view.state.phase {
-        OrderPhase::AwaitingStore => entered.max(view.ticket.present()?.created_at),
-        OrderPhase::AwaitingRider => view.delivery.present().map(|_| entered)?,
-        _ => entered,
-    };
-    Some((since + span).max(view.watching_since + RESTART_GRACE))
 }

@@ -4,7 +4,7 @@
 //! money. A missing child is created as a tombstone, so that a late create by a stalled replica meets it.
 
 use super::state::{ConditionKind, Note, OrderState};
-use super::{Command, Decision, OrderView, Rest, progress};
+use super::{Command, Decision, OrderView, Rest, deadline, progress};
 use crate::payment::PROVIDER_UNAVAILABLE;
 use crate::time::Timestamp;
 use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
@@ -14,6 +14,7 @@ use crate::words::{
 };
 
 const NEEDS_REVIEW: &str = "PaymentNeedsReview";
+const DELIVERY_TIMED_OUT: &str = "DeliveryTimedOut";
 
 /// Why an order has to be undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +106,12 @@ fn of_delivery(view: &OrderView) -> Option<Cause> {
     let on_its_way =
         matches!(view.state.phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp | OrderPhase::Delivered);
     match &view.delivery {
+        // Failed by the operator, because the deadline had passed.
+        Child::Present(DeliverySeen { stage: DeliveryStage::Failed, reason, .. })
+            if reason == DELIVERY_TIMED_OUT =>
+        {
+            Some(Cause::new(DELIVERY_TIMED_OUT, "the food did not arrive in time"))
+        }
         Child::Present(DeliverySeen { stage: DeliveryStage::Failed, reason, .. }) => {
             Some(Cause::new("DeliveryFailed", non_empty(reason, "the food did not arrive")))
         }
@@ -149,7 +156,7 @@ fn of_quote(view: &OrderView) -> Option<Cause> {
 fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
     // What was done in time counts, also when it is seen late.
     let moved_on = progress::target(view, now) != view.state.phase;
-    if moved_on || progress::due_at(view).is_none_or(|due| now < due) {
+    if moved_on || !deadline::has_passed(view, now) {
         return None;
     }
     let state = &view.state;
@@ -167,7 +174,7 @@ fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
         OrderPhase::Accepted => Some(Cause::new("CookingTimedOut", "cooking did not begin in time")),
         OrderPhase::Cooking => Some(Cause::new("CookingTimedOut", "cooking did not end in time")),
         OrderPhase::AwaitingRider => Some(Cause::new("NoRider", "no rider took the delivery in time")),
-        OrderPhase::PickedUp => Some(Cause::new("DeliveryTimedOut", "the food did not arrive in time")),
+        OrderPhase::PickedUp => Some(Cause::new(DELIVERY_TIMED_OUT, "the food did not arrive in time")),
         // The claim is released, or the order completes: nothing to undo.
         _ => None,
     }

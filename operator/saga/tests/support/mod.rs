@@ -1,5 +1,6 @@
 //! The world of `world.rs`: what the API server, the provider and the actors would do, in memory.
-#![allow(missing_docs, unreachable_pub)]
+// Each test file uses a part of the world.
+#![allow(missing_docs, unreachable_pub, dead_code)]
 
 mod money;
 
@@ -10,7 +11,7 @@ use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
+use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use fooddelivery_saga::words::{
     Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
 };
@@ -36,6 +37,14 @@ pub enum Event {
     TimePasses(i64),
     NamespaceGoes,
     OperatorRestarts,
+    /// The store closes, or opens.
+    StoreTurns,
+    /// A person stops the order where it is, or lets it go on.
+    PauseTurns,
+    /// The controller of tickets goes away, or comes back.
+    TicketsTurn,
+    /// The whole operator was away for so long.
+    OperatorAway(i64),
 }
 
 struct Payment {
@@ -57,6 +66,10 @@ pub struct World {
     cancel: bool,
     confirmed: bool,
     when_unavailable: WhenUnavailable,
+    store_open: bool,
+    pub accepts_by_itself: bool,
+    paused: bool,
+    attendance: Attendance,
     payment: Option<Payment>,
     ticket: Option<TicketSeen>,
     delivery: Option<DeliverySeen>,
@@ -83,6 +96,10 @@ impl World {
             cancel: false,
             confirmed: false,
             when_unavailable: if defers { WhenUnavailable::Defer } else { WhenUnavailable::Fail },
+            store_open: true,
+            accepts_by_itself: false,
+            paused: false,
+            attendance: Attendance::of_all(Timestamp(0)),
             payment: None,
             ticket: None,
             delivery: None,
@@ -117,6 +134,14 @@ impl World {
 
     pub fn phase(&self) -> OrderPhase {
         self.order.as_ref().map_or(OrderPhase::Unknown, |o| o.phase)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.order.as_ref()?.deadline
     }
 
     pub fn reason(&self) -> String {
@@ -164,7 +189,31 @@ impl World {
                 self.delivery = None;
             }
             Event::OperatorRestarts => self.watching_since = self.now,
+            Event::StoreTurns => self.store_open = !self.store_open,
+            Event::PauseTurns => self.paused = !self.paused,
+            Event::TicketsTurn => {
+                let gone = self.attendance.ticket.is_none();
+                self.attendance.ticket = gone.then_some(self.now);
+            }
+            Event::OperatorAway(ms) => {
+                self.now = self.now + Millis(ms);
+                self.watching_since = self.now;
+                self.attendance = Attendance::of_all(self.now);
+            }
         }
+    }
+
+    /// Whether somebody could act on the order now, as far as its phase waits for anybody.
+    pub fn somebody_can_act(&self) -> bool {
+        let there = match self.phase() {
+            OrderPhase::AwaitingStore => self.ticket.is_some() && self.store_open,
+            OrderPhase::Accepted => self.store_open,
+            OrderPhase::AwaitingRider => self.delivery.is_some(),
+            _ => true,
+        };
+        let on_tickets =
+            matches!(self.phase(), OrderPhase::AwaitingStore | OrderPhase::Accepted | OrderPhase::Cooking);
+        there && !self.paused && (!on_tickets || self.attendance.ticket.is_some())
     }
 
     pub fn store_moves_to(&mut self, stage: TicketStage) {
@@ -213,13 +262,13 @@ impl World {
         })
     }
 
-    fn order_view(&self, state: OrderState) -> OrderView {
+    pub fn order_view(&self, state: OrderState) -> OrderView {
         OrderView {
             created_at: Timestamp(1_000_000),
             has_finalizer: self.finalizer,
             deleting: self.deleting,
             namespace_terminating: self.terminating,
-            paused: false,
+            paused: self.paused,
             cancellation: self.cancel.then(|| "changed my mind".into()),
             receipt_confirmed: self.confirmed,
             when_unavailable: self.when_unavailable,
@@ -229,7 +278,9 @@ impl World {
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
             delivery: self.delivery.clone().map_or(Child::Absent, Child::Present),
             quote: None,
-            store_open: true,
+            store_open: self.store_open,
+            accepts_by_itself: self.accepts_by_itself,
+            attendance: self.attendance,
             deadlines: Deadlines::default(),
             watching_since: self.watching_since,
         }
@@ -330,12 +381,15 @@ impl World {
     }
 
     fn reconcile_ticket(&mut self) {
+        if self.attendance.ticket.is_none() {
+            return;
+        }
         let view = TicketView {
             order: self.order_seen(),
             payment: self.payment_seen(),
             ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
             acceptance: Some(Acceptance::Manual),
-            paused: false,
+            paused: self.paused,
             deleting: false,
         };
         match ticket::decide(&view) {
@@ -359,7 +413,7 @@ impl World {
             payment: self.payment_seen(),
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
             delivery: self.delivery.as_ref().map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
-            paused: false,
+            paused: self.paused,
             deleting: false,
         };
         match delivery::decide(&view) {
@@ -383,8 +437,10 @@ impl World {
         self.reconcile_delivery();
     }
 
-    /// Fair weather and enough time for every deadline.
+    /// Fair weather, everybody there, and enough time for every deadline.
     pub fn settle(&mut self) {
+        (self.paused, self.store_open) = (false, true);
+        self.attendance = Attendance::of_all(self.now);
         for _ in 0..16 {
             self.operate();
             self.now = self.now + Millis(25 * 3_600_000);

@@ -292,8 +292,9 @@ impl Kitchen {
         bail!("the money is not right:\n- {}\n{}", found.join("\n- "), shown(&ledger))
     }
 
-    /// Deletes the namespace, waits until it is gone (the operator undoes what is open), then removes the provider and
-    /// its Secret. For existing clusters, or tests of just that; a local cluster needs no tidying.
+    /// Deletes the namespace, waits until it is gone (the operator undoes what is open), then removes the provider,
+    /// its Secret and the operator's Leases. For existing clusters, or tests of just that; a local cluster needs no
+    /// tidying.
     ///
     /// # Errors
     /// When the namespace is not gone within 60 s.
@@ -305,6 +306,10 @@ impl Kitchen {
             .await?;
         let args = ["-n", OPERATOR_NAMESPACE, "delete", "secret", &self.namespace];
         self.stage.access().kubectl(args).await?;
+        let leases = ["order", "payment", "ticket", "delivery"]
+            .map(|c| format!("fooddelivery-{c}.{}", self.namespace));
+        let args = ["-n", OPERATOR_NAMESPACE, "delete", "lease", "--ignore-not-found"].map(str::to_owned);
+        self.stage.access().kubectl(args.into_iter().chain(leases)).await?;
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub struct OperatorOptions {
     pub controllers: Vec<String>,
     /// Further arguments, such as `--deadline-acceptance=2`; they come last.
     pub args: Vec<String>,
+    /// Further environment variables, such as `LD_PRELOAD`.
+    pub env: Vec<(String, String)>,
 }
 
 impl OperatorOptions {
@@ -93,13 +95,25 @@ impl Operator {
     /// # Errors
     /// As [`Self::start`].
     pub async fn restart(&self) -> Result<()> {
+        self.start_until("readyz").await
+    }
+
+    /// [`Self::restart`] for one that may never be ready: it is alive when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn restart_unready(&self) -> Result<()> {
+        self.start_until("livez").await
+    }
+
+    async fn start_until(&self, probe: &str) -> Result<()> {
         for _ in 1..PORT_ATTEMPTS {
-            match self.try_start().await {
+            match self.try_start(probe).await {
                 Err(error) if format!("{error:#}").contains(PORT_TAKEN) => {}
                 other => return other,
             }
         }
-        self.try_start().await
+        self.try_start(probe).await
     }
 
     /// [`Self::restart`] with other options.
@@ -111,11 +125,11 @@ impl Operator {
         self.restart().await
     }
 
-    async fn try_start(&self) -> Result<()> {
+    async fn try_start(&self, probe: &str) -> Result<()> {
         let address = free_address()?;
         *lock(&self.address) = Some(address);
         let process = self.daemon.spawn(&self.spec(address))?;
-        let ready = async || self.get("readyz").await.ok();
+        let ready = async || self.get(probe).await.ok();
         wait_ready(&process, ready).await?;
         Ok(())
     }
@@ -132,6 +146,9 @@ impl Operator {
         }
         if !options.controllers.is_empty() {
             spec = spec.arg(format!("--controllers={}", options.controllers.join(",")));
+        }
+        for (key, value) in options.env {
+            spec = spec.env(key, value);
         }
         spec.args(options.args)
     }
@@ -180,9 +197,23 @@ impl Operator {
     /// # Errors
     /// When it does not answer with success.
     pub async fn get(&self, path: &str) -> Result<String> {
-        let Some(address) = *lock(&self.address) else { bail!("{} was never started", self.name) };
-        let answer = self.http.get(format!("http://{address}/{path}")).send().await?.error_for_status()?;
+        let answer = self.send(path).await?.error_for_status()?;
         answer.text().await.context("the body of an answer of the operator")
+    }
+
+    /// The status and the body of any answer to a GET of `path`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn probe(&self, path: &str) -> Result<(u16, String)> {
+        let answer = self.send(path).await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.context("the body of an answer of the operator")?))
+    }
+
+    async fn send(&self, path: &str) -> Result<reqwest::Response> {
+        let Some(address) = *lock(&self.address) else { bail!("{} was never started", self.name) };
+        Ok(self.http.get(format!("http://{address}/{path}")).send().await?)
     }
 
     /// The file that its output goes to, over all its lives.

@@ -1,0 +1,312 @@
+//! Deadlines on the real control plane: they run only while somebody could act, over restarts and by the API server's
+//! clock, and each has an outcome with everything undone.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use fooddelivery_e2e::{
+    DeliveryStage, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Stage, Store, Ticket,
+    TicketStage,
+};
+use fooddelivery_saga::time::RESTART_GRACE;
+use local_cluster::Shutdown;
+use serde_json::json;
+
+/// A controller that is silent for longer was away.
+const GAP: &str = "--attendance-gap-ms=1500";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+async fn kitchen(name: &str, controllers: &[&str], args: &[&str]) -> Result<Kitchen> {
+    let operator =
+        OperatorOptions { controllers: words(controllers), args: words(args), ..OperatorOptions::default() };
+    Stage::shared().await?.kitchen_with(name, KitchenOptions { operator, ..Default::default() }).await
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn deadline_ms(order: &Order) -> Option<i64> {
+    order.state().deadline.map(|at| at.0)
+}
+
+/// Waits until an order stands in `phase` with a deadline that is at least `from_now_ms` away.
+async fn wait_deadline(kitchen: &Kitchen, name: &str, phase: OrderPhase, from_now_ms: i64) -> Result<Order> {
+    let runs =
+        |o: &Order| o.state().phase == phase && deadline_ms(o).is_some_and(|at| at > now_ms() + from_now_ms);
+    kitchen.wait_until(name, "a deadline ahead", LONG, runs).await
+}
+
+async fn wait_no_deadline(kitchen: &Kitchen, name: &str) -> Result<Order> {
+    kitchen.wait_until(name, "no deadline", LONG, |o| deadline_ms(o).is_none()).await
+}
+
+/// Waits until an operator that was started at `since` may fire deadlines.
+async fn outlast_grace(since: Instant) {
+    let grace = Duration::from_millis(RESTART_GRACE.0.unsigned_abs()) + Duration::from_secs(2);
+    tokio::time::sleep(grace.saturating_sub(since.elapsed())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stores_side_is_off_for_longer_than_the_deadline_and_every_waiting_order_goes_on() -> Result<()> {
+    let acceptance = "--deadline-acceptance=15";
+    let controllers = ["order", "payment", "delivery", "provider"];
+    let kitchen = kitchen("store-off", &controllers, &[GAP, acceptance]).await?;
+    let started = Instant::now();
+    let of_tickets =
+        OperatorOptions { controllers: words(&["ticket"]), args: words(&[GAP]), ..Default::default() };
+    let tickets = kitchen.another_operator(of_tickets).await?;
+    let names = ["a", "b", "c"];
+    for name in names {
+        kitchen.order(name, |_| {}).await?;
+        kitchen.wait_until::<Ticket>(name, "to be in the queue", LONG, |_| true).await?;
+        wait_deadline(&kitchen, name, OrderPhase::AwaitingStore, 5_000).await?;
+    }
+    tickets.kill_hard()?;
+    for name in names {
+        wait_no_deadline(&kitchen, name).await?;
+    }
+    // The order's controller has been there all the time, and could have fired since long.
+    outlast_grace(started).await;
+    for name in names {
+        let order = kitchen.get::<Order>(name).await?;
+        ensure!(order.state().phase == OrderPhase::AwaitingStore, "{name} is {}", order.state().phase);
+    }
+    tickets.restart().await?;
+    for name in names {
+        wait_deadline(&kitchen, name, OrderPhase::AwaitingStore, 5_000).await?;
+        kitchen.move_ticket(name, TicketStage::Accepted).await?;
+    }
+    for name in names {
+        kitchen.wait_phase(name, OrderPhase::Accepted, LONG).await?;
+    }
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_operator_is_off_for_longer_than_the_deadline_and_every_waiting_order_goes_on() -> Result<()>
+{
+    let kitchen = kitchen("all-off", &[], &[GAP, "--deadline-acceptance=8", "--deadline-rider=8"]).await?;
+    let names = ["waits-for-the-store", "waits-for-a-rider"];
+    for name in names {
+        kitchen.order(name, |_| {}).await?;
+    }
+    kitchen.cook("waits-for-a-rider").await?;
+    let first = wait_deadline(&kitchen, names[0], OrderPhase::AwaitingStore, 0).await?;
+    let second = wait_deadline(&kitchen, names[1], OrderPhase::AwaitingRider, 0).await?;
+    kitchen.operator.kill_hard()?;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    ensure!(deadline_ms(&first).max(deadline_ms(&second)) < Some(now_ms()), "both have passed");
+    kitchen.operator.restart().await?;
+    wait_deadline(&kitchen, names[0], OrderPhase::AwaitingStore, 0).await?;
+    wait_deadline(&kitchen, names[1], OrderPhase::AwaitingRider, 0).await?;
+    kitchen.move_ticket(names[0], TicketStage::Accepted).await?;
+    kitchen.wait_phase(names[0], OrderPhase::Accepted, LONG).await?;
+    kitchen.deliver(names[1], "minjun").await?;
+    kitchen.wait_phase(names[1], OrderPhase::Delivered, LONG).await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadline_again() -> Result<()> {
+    // It harms the cluster, so it has one of its own.
+    let stage = Stage::local().await?;
+    let args = words(&[GAP, "--deadline-acceptance=20"]);
+    let operator = OperatorOptions { args, ..OperatorOptions::default() };
+    let kitchen = stage.kitchen_with("away", KitchenOptions { operator, ..Default::default() }).await?;
+    kitchen.order("lunch", |_| {}).await?;
+    let before = wait_deadline(&kitchen, "lunch", OrderPhase::AwaitingStore, 0).await?;
+    let before = deadline_ms(&before).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let Some(cluster) = stage.access().local_cluster() else { anyhow::bail!("a local cluster") };
+    cluster.restart_apiserver(Shutdown::Kill).await?;
+    let later = |o: &Order| deadline_ms(o).is_some_and(|at| at > before + 3_000);
+    kitchen.wait_until("lunch", "a later deadline", LONG, later).await?;
+    kitchen.move_ticket("lunch", TicketStage::Accepted).await?;
+    kitchen.wait_phase("lunch", OrderPhase::Accepted, LONG).await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_closes_and_an_order_that_is_stopped_go_on_with_a_whole_deadline() -> Result<()> {
+    let kitchen = kitchen("closes", &[], &["--deadline-acceptance=15", "--deadline-cooking=15"]).await?;
+    let started = Instant::now();
+    let (waiting, stopped) = ("waiting", "stopped");
+    for name in [waiting, stopped] {
+        kitchen.order(name, |_| {}).await?;
+    }
+    kitchen.move_ticket(stopped, TicketStage::Accepted).await?;
+    kitchen.move_ticket(stopped, TicketStage::Cooking).await?;
+    wait_deadline(&kitchen, waiting, OrderPhase::AwaitingStore, 5_000).await?;
+    wait_deadline(&kitchen, stopped, OrderPhase::Cooking, 5_000).await?;
+    kitchen.patch::<Store>("hanok", json!({ "spec": { "open": false } })).await?;
+    kitchen.kubectl(&["annotate", "ord", stopped, "fooddelivery.dev/paused=true"]).await?;
+    wait_no_deadline(&kitchen, waiting).await?;
+    let order = wait_no_deadline(&kitchen, stopped).await?;
+    assert_eq!(order.state().reason, "Paused");
+    let version = order.metadata.resource_version;
+    outlast_grace(started).await;
+    let order = kitchen.get::<Order>(stopped).await?;
+    assert_eq!(order.metadata.resource_version, version, "one write, and no other");
+    kitchen.patch::<Store>("hanok", json!({ "spec": { "open": true } })).await?;
+    kitchen.kubectl(&["annotate", "ord", stopped, "fooddelivery.dev/paused-"]).await?;
+    wait_deadline(&kitchen, waiting, OrderPhase::AwaitingStore, 5_000).await?;
+    let order = wait_deadline(&kitchen, stopped, OrderPhase::Cooking, 5_000).await?;
+    assert_eq!(order.state().reason, "", "it says no longer that it is stopped");
+    kitchen.move_ticket(waiting, TicketStage::Accepted).await?;
+    kitchen.move_ticket(stopped, TicketStage::Cooked).await?;
+    kitchen.wait_phase(waiting, OrderPhase::Accepted, LONG).await?;
+    kitchen.wait_phase(stopped, OrderPhase::AwaitingRider, LONG).await?;
+    kitchen.audit().await
+}
+
+/// Brings orders to where they wait for somebody, each under the name of the reason that it will be given.
+async fn bring_all(kitchen: &Kitchen) -> Result<()> {
+    kitchen.order("unpaid", |o| o.store_ref.as_mut().unwrap().name = "nowhere".into()).await?;
+    let waiting =
+        ["unanswered", "accepted", "cooking", "cooked", "claimed", "picked-up", "delivered"].into_iter();
+    for (n, name) in waiting.enumerate() {
+        kitchen.order(name, |_| {}).await?;
+        let stages = [TicketStage::Accepted, TicketStage::Cooking, TicketStage::Cooked];
+        for stage in stages.into_iter().take(n) {
+            kitchen.move_ticket(name, stage).await?;
+        }
+        if n > 3 {
+            kitchen.claim(name, "minjun").await?;
+            kitchen.wait_phase(name, OrderPhase::RiderAssigned, LONG).await?;
+        }
+        for stage in [DeliveryStage::PickedUp, DeliveryStage::Delivered].into_iter().take(n.saturating_sub(4))
+        {
+            kitchen.move_delivery(name, stage).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_deadline_has_its_outcome_and_everything_is_undone() -> Result<()> {
+    let spans =
+        ["payment", "deferral", "acceptance", "cooking", "rider", "pickup", "delivery", "confirmation"];
+    let args: Vec<String> = spans.iter().map(|span| format!("--deadline-{span}=3")).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let kitchen = kitchen("outcomes", &[], &args).await?;
+    bring_all(&kitchen).await?;
+    // The provider goes away: from now on nothing is paid, and nothing given back.
+    kitchen.sandbox.kill_hard()?;
+    kitchen.order("deferred", |_| {}).await?;
+    wait_deadline(&kitchen, "deferred", OrderPhase::PaymentDeferred, -60_000).await?;
+    kitchen.wait_phase("deferred", OrderPhase::Cancelling, PATIENCE).await?;
+    kitchen.sandbox.restart().await?;
+    for (name, reason) in [
+        ("unpaid", "StoreNotFound"),
+        ("deferred", "PaymentTimedOut"),
+        ("unanswered", "StoreDidNotAnswer"),
+        ("accepted", "CookingTimedOut"),
+        ("cooking", "CookingTimedOut"),
+        ("cooked", "NoRider"),
+        ("claimed", "NoRider"),
+        ("picked-up", "DeliveryTimedOut"),
+    ] {
+        let order = kitchen.wait_condition(name, "Settled", PATIENCE).await?;
+        assert_eq!(order.state().phase, OrderPhase::Cancelled, "{name}");
+        assert_eq!((order.state().reason.as_str(), order.state().deadline), (reason, None), "{name}");
+    }
+    let history = kitchen.get::<Order>("claimed").await?.state().history;
+    let lost = history.windows(2).any(|w| w[0].phase == "RiderAssigned" && w[1].phase == "AwaitingRider");
+    assert!(lost, "the claim was released first: {history:?}");
+    assert_eq!(kitchen.get::<Ticket>("cooking").await?.spec.stage, TicketStage::Abandoned);
+    kitchen.wait_phase("delivered", OrderPhase::Completed, PATIENCE).await?;
+    kitchen.audit().await
+}
+
+/// A library that gives a process another wall clock; tests that need it are skipped where it is not installed.
+fn faketime() -> Option<PathBuf> {
+    let found = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    found.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+}
+
+/// A wall clock that is set by hand while the process runs.
+struct WallClock(PathBuf);
+
+impl WallClock {
+    fn set(&self, offset: &str) -> Result<()> {
+        let next = self.0.with_extension("next");
+        std::fs::write(&next, format!("{offset}\n"))?;
+        std::fs::rename(&next, &self.0).context("the file of the wall clock")
+    }
+
+    fn env(&self, library: &std::path::Path) -> Vec<(String, String)> {
+        let text = |path: &std::path::Path| path.display().to_string();
+        [
+            ("LD_PRELOAD", text(library)),
+            ("FAKETIME_TIMESTAMP_FILE", text(&self.0)),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("DONT_FAKE_MONOTONIC", "1".into()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec()
+    }
+}
+
+async fn wait_readiness(kitchen: &Kitchen, status: u16, sentence: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let said = kitchen.operator.probe("readyz").await?;
+        if said.0 == status && said.1.contains(sentence) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < LONG, "waited for {status} {sentence:?}, but it says {said:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_wrong_and_jumps_neither_fires_a_deadline_nor_holds_it_up() -> Result<()> {
+    let Some(library) = faketime() else {
+        eprintln!("skipped: libfaketime is not installed (apt-get install faketime)");
+        return Ok(());
+    };
+    let stage = Stage::shared().await?;
+    let wall = WallClock(stage.access().dir().join("jumping-clock"));
+    wall.set("+3600")?;
+    // Later than the grace after a start, so that the deadline itself is what fires.
+    let operator = OperatorOptions {
+        args: words(&["--deadline-acceptance=32"]),
+        env: wall.env(&library),
+        ..OperatorOptions::default()
+    };
+    let options = KitchenOptions { operator, operator_stopped: true, ..KitchenOptions::default() };
+    let kitchen = stage.kitchen_with("clock", options).await?;
+    kitchen.operator.restart_unready().await?;
+    wait_readiness(&kitchen, 503, "s ahead of the API server's").await?;
+    let metrics = kitchen.operator.metrics().await?;
+    ensure!(metrics.contains("fooddelivery_clock_skew_seconds 3600") || metrics.contains("_seconds 3599"));
+    kitchen.order("lunch", |_| {}).await?;
+    let order = wait_deadline(&kitchen, "lunch", OrderPhase::AwaitingStore, 20_000).await?;
+    let deadline = deadline_ms(&order).unwrap();
+    ensure!(deadline < now_ms() + 34_000, "it is set by the API server's time");
+    wall.set("+0")?;
+    wait_readiness(&kitchen, 200, "ready").await?;
+    for (offset, sentence) in [("+86400", "ahead of"), ("-3600", "behind")] {
+        wall.set(offset)?;
+        wait_readiness(&kitchen, 503, sentence).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let order = kitchen.get::<Order>("lunch").await?;
+        ensure!(order.state().phase == OrderPhase::AwaitingStore, "too early: {}", order.state().phase);
+        assert_eq!(deadline_ms(&order), Some(deadline), "it stands where it stood");
+    }
+    let order = kitchen.wait_phase("lunch", OrderPhase::Cancelled, PATIENCE).await?;
+    assert_eq!(order.state().reason, "StoreDidNotAnswer");
+    let ended = order.state().history.last().unwrap().at.0;
+    // The API server tells full seconds; a busy machine takes its time.
+    ensure!(ended >= deadline && ended < deadline + 10_000, "due {deadline}, done {ended}");
+    kitchen.audit().await
+}

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fooddelivery_e2e::{
-    DeliveryStage, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase,
-    Stage, TicketStage,
+    DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment,
+    PaymentPhase, Stage, TicketStage,
 };
 use local_cluster::Shutdown;
 use serde_json::{Value, json};
@@ -23,20 +23,21 @@ fn slow(operation: &str, fault: &str) -> Value {
     json!([{ "match": { "operation": operation }, "fault": { "type": fault, "ms": 4000 }, "times": 1 }])
 }
 
-async fn calls(kitchen: &Kitchen, operation: &str) -> Result<usize> {
-    Ok(kitchen.sandbox.calls().await?.iter().filter(|c| c.operation == operation).count())
-}
-
-/// Waits until the provider is in the middle of a call, and kills the operator there.
-async fn kill_during(kitchen: &Kitchen, operation: &str) -> Result<()> {
+/// Kills the operator in the middle of a call: the provider records a call only when it has ended, so what shows that
+/// one has begun is the intent, or the money that has moved.
+async fn kill_once(begun: impl AsyncFn() -> Result<bool>, kitchen: &Kitchen) -> Result<()> {
     for _ in 0..600 {
-        if calls(kitchen, operation).await? > 0 {
-            kitchen.operator.kill_hard()?;
-            return Ok(());
+        if begun().await? {
+            return kitchen.operator.kill_hard();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    anyhow::bail!("the provider was never asked to {operation}")
+    anyhow::bail!("the provider was never asked")
+}
+
+/// Kills it while the answer about money that has moved is on its way.
+async fn kill_unheard(kitchen: &Kitchen, moved: EntryKind) -> Result<()> {
+    kill_once(async || Ok(kitchen.ledger().await?.iter().any(|entry| entry.kind == moved)), kitchen).await
 }
 
 async fn complete(kitchen: &Kitchen, name: &str) -> Result<()> {
@@ -52,7 +53,9 @@ async fn killed_between_the_intent_and_the_money() -> Result<()> {
     let kitchen = kitchen("kill-before").await?;
     kitchen.sandbox.set_faults(slow("confirm", "DelayBefore")).await?;
     kitchen.order("lunch", |_| {}).await?;
-    kill_during(&kitchen, "confirm").await?;
+    let intends =
+        async || Ok(kitchen.find::<Payment>("lunch").await?.is_some_and(|p| p.state().attempt == 1));
+    kill_once(intends, &kitchen).await?;
     kitchen.operator.restart().await?;
     kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
     kitchen.cook("lunch").await?;
@@ -64,7 +67,7 @@ async fn killed_when_the_money_had_moved_but_nobody_had_heard() -> Result<()> {
     let kitchen = kitchen("kill-after").await?;
     kitchen.sandbox.set_faults(slow("confirm", "DelayAfter")).await?;
     kitchen.order("lunch", |_| {}).await?;
-    kill_during(&kitchen, "confirm").await?;
+    kill_unheard(&kitchen, EntryKind::Capture).await?;
     let payment = kitchen.get::<Payment>("lunch").await?;
     assert_eq!(
         (payment.state().phase, payment.state().attempt),
@@ -84,7 +87,7 @@ async fn killed_while_the_refund_was_under_way() -> Result<()> {
     kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
     kitchen.sandbox.set_faults(slow("cancel", "DelayAfter")).await?;
     kitchen.cancel("lunch", "changed my mind").await?;
-    kill_during(&kitchen, "cancel").await?;
+    kill_unheard(&kitchen, EntryKind::Refund).await?;
     kitchen.operator.restart().await?;
     kitchen.wait_phase("lunch", OrderPhase::Cancelled, LONG).await?;
     kitchen.audit().await

@@ -24,6 +24,8 @@ pub struct SandboxOptions {
     pub listen: Option<SocketAddr>,
     /// How long confirm and cancel take, `MIN-MAX` in ms; `None`: no added time.
     pub latency: Option<String>,
+    /// Where the control endpoints listen; `None`: a free port on 127.0.0.1.
+    pub admin: Option<SocketAddr>,
     /// Further arguments, such as `--strict-checkout` or `--after-server-error=replay`.
     pub args: Vec<String>,
 }
@@ -36,7 +38,7 @@ pub struct Call {
     pub seq: u64,
     /// How long it took, in ms.
     pub elapsed_ms: u64,
-    /// `confirm`, `cancel` or `lookup`.
+    /// `prepare`, `confirm`, `cancel`, `void` or `lookup`.
     pub operation: String,
     /// URL path.
     pub path: String,
@@ -61,6 +63,7 @@ pub struct Sandbox {
     log: PathBuf,
     ledger_file: PathBuf,
     address: SocketAddr,
+    admin: SocketAddr,
     daemon: Daemon,
     http: reqwest::Client,
 }
@@ -81,10 +84,8 @@ impl Sandbox {
     /// # Errors
     /// When it ends or does not listen within 30 s, with the end of its log.
     pub async fn start(program: &Path, dir: &Path, name: &str, options: SandboxOptions) -> Result<Self> {
-        let address = match options.listen {
-            Some(address) => address,
-            None => free_address()?,
-        };
+        let chosen = |given: Option<SocketAddr>| given.map_or_else(free_address, Ok);
+        let (address, admin) = (chosen(options.listen)?, chosen(options.admin)?);
         let sandbox = Self {
             program: program.to_owned(),
             name: name.to_owned(),
@@ -93,6 +94,7 @@ impl Sandbox {
             daemon: Daemon::new(name),
             http: http::client()?,
             address,
+            admin,
             options,
         };
         sandbox.restart().await?;
@@ -106,6 +108,7 @@ impl Sandbox {
     pub async fn restart(&self) -> Result<()> {
         let mut spec = ProcessSpec::new(&self.name, &self.program)
             .arg(format!("--listen={}", self.address))
+            .arg(format!("--admin-listen={}", self.admin))
             .arg("--ledger-file")
             .arg(&self.ledger_file)
             .log_file(&self.log);
@@ -143,6 +146,11 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
+    /// The base URL of its control endpoints, without a trailing slash.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Every movement of money so far, in order. An entry's order id is the order's uid, unless the order names
     /// another.
     ///
@@ -160,7 +168,8 @@ impl Sandbox {
         Ok(self.get::<Calls>("sandbox/calls").await?.calls)
     }
 
-    /// Every payment, in the words of the Toss API (`paymentKey`, `orderId`, `status`, `balanceAmount`, …).
+    /// Every payment, in the words of its API (Toss: `paymentKey`, `orderId`, `status`, …; Stripe: `id`, `status`, …),
+    /// with its `dialect`.
     ///
     /// # Errors
     /// When the sandbox does not answer.
@@ -189,18 +198,28 @@ impl Sandbox {
         self.put("sandbox/latency", &json!({ "profile": latency })).await
     }
 
+    /// Has the provider as a whole go wrong from now on: `none`, `refuse` (connections are cut), `hang` (no answer) or
+    /// `error` (503).
+    ///
+    /// # Errors
+    /// When the word is refused.
+    pub async fn set_outage(&self, mode: &str) -> Result<()> {
+        self.put("sandbox/outage", &json!({ "mode": mode })).await
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self, lines: usize) -> String {
         tail(&self.log, lines)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let answer = self.http.get(format!("{}/{path}", self.url())).send().await?.error_for_status()?;
+        let answer =
+            self.http.get(format!("{}/{path}", self.admin_url())).send().await?.error_for_status()?;
         answer.json().await.with_context(|| format!("the sandbox's answer for {path}"))
     }
 
     async fn put(&self, path: &str, body: &impl Serialize) -> Result<()> {
-        let answer = self.http.put(format!("{}/{path}", self.url())).json(body).send().await?;
+        let answer = self.http.put(format!("{}/{path}", self.admin_url())).json(body).send().await?;
         let status = answer.status();
         if !status.is_success() {
             bail!("the sandbox answered {status} for {path}: {}", answer.text().await.unwrap_or_default());

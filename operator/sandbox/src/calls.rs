@@ -1,13 +1,15 @@
-//! A bounded log of the calls of the payment API: what came in, which fault it met, what went out.
+//! A bounded log of the calls of the payment API, in either dialect: what came in, which fault it met, what went
+//! out. It keeps what it is given, and decides nothing.
 
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::dialect::Dialect;
 use crate::faults::Operation;
 
-/// One call that ended.
+/// One call that ended, or that an outage keeps from ever being answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallRecord {
@@ -17,6 +19,8 @@ pub struct CallRecord {
     pub at: Timestamp,
     /// How long it took, in ms.
     pub elapsed_ms: u64,
+    /// The protocol it spoke.
+    pub dialect: Dialect,
     /// What it did.
     pub operation: Operation,
     /// HTTP method.
@@ -31,7 +35,7 @@ pub struct CallRecord {
     pub status: Option<u16>,
     /// Whether the answer was that of an earlier call with the same key.
     pub replayed: bool,
-    /// The fault that was applied, by name.
+    /// The fault that was applied, by name; `Outage` when it was the provider as a whole.
     pub fault: Option<&'static str>,
 }
 
@@ -80,6 +84,7 @@ mod tests {
                 seq: 0,
                 at: Timestamp::UNIX_EPOCH,
                 elapsed_ms: 1,
+                dialect: Dialect::Toss,
                 operation: Operation::Confirm,
                 method: "POST",
                 path: "/v1/payments/confirm".into(),

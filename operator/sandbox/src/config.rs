@@ -16,42 +16,59 @@ use crate::faults::Latency;
 pub const DEFAULT_SECRET_KEY: &str = "test_sk_sandbox";
 /// How long Toss replays the first answer for an idempotency key.
 pub const DEFAULT_IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(15 * 24);
+/// How long Stripe replays the first answer for an idempotency key, at least.
+pub const DEFAULT_STRIPE_IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
+/// How far Stripe's search is behind.
+pub const DEFAULT_SEARCH_LAG: Duration = Duration::from_mins(1);
 /// How long a checkout waits for its confirmation before it is EXPIRED.
 pub const DEFAULT_CHECKOUT_EXPIRY: Duration = Duration::from_mins(10);
 /// How many calls `GET /sandbox/calls` remembers.
 pub const DEFAULT_CALLS_KEPT: usize = 10_000;
 
-/// How the sandbox behaves. [`Config::default`] listens on a free loopback port and adds no latency.
+/// How the sandbox behaves. [`Config::default`] listens on free loopback ports and adds no latency.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "fooddelivery-sandbox",
     version,
-    about = "A payment provider to run against (Toss protocol)"
+    about = "A payment provider to run against (Toss and Stripe protocols)"
 )]
 pub struct Config {
-    /// Address to listen on; port 0 picks a free one, printed on standard output.
+    /// Address of the payment API; port 0 picks a free one, printed on standard output.
     #[arg(long, env = "SANDBOX_LISTEN", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,
+
+    /// Address of the control endpoints (ledger, faults, reset), which ask for no authentication; port 0 picks a
+    /// free one, printed on standard output.
+    #[arg(long, env = "SANDBOX_ADMIN_LISTEN", default_value = "127.0.0.1:8788")]
+    pub admin_listen: SocketAddr,
 
     /// Accepted secret keys, comma-separated; several stand for a rotation: one merchant, separate key scopes.
     #[arg(long = "secret-key", env = "SANDBOX_SECRET_KEY", hide_env_values = true, value_delimiter = ',',
           default_value = DEFAULT_SECRET_KEY)]
     pub secret_keys: Vec<SecretKey>,
 
-    /// How long confirm and cancel take, in ms: `none`, or MIN-MAX, uniform. The reference services are 400-620 and
+    /// How long every POST of the payment API takes, in ms: `none`, or MIN-MAX, uniform. The reference services are 400-620 and
     /// 520-740.
     #[arg(long, env = "SANDBOX_LATENCY", default_value = "none")]
     pub latency: Latency,
 
-    /// How long the first answer for an idempotency key is replayed, from its first use, such as `15d` or `2s`.
+    /// How long the first answer for a Toss idempotency key is replayed, from its first use, such as `15d` or `2s`.
     #[arg(long, env = "SANDBOX_IDEMPOTENCY_RETENTION", default_value = "15d", value_parser = parse_duration)]
     pub idempotency_retention: Duration,
 
-    /// What a repeat with the same idempotency key gets after a 5xx.
+    /// The same for a Stripe idempotency key.
+    #[arg(long, env = "SANDBOX_STRIPE_IDEMPOTENCY_RETENTION", default_value = "24h", value_parser = parse_duration)]
+    pub stripe_idempotency_retention: Duration,
+
+    /// What a repeat with the same Toss idempotency key gets after a 5xx. With Stripe it is always the 5xx.
     #[arg(long, env = "SANDBOX_AFTER_SERVER_ERROR", default_value = "result")]
     pub after_server_error: ServerErrorMemory,
 
-    /// Refuse payment keys that no checkout registered, instead of registering them at their first confirm.
+    /// How far Stripe's search is behind: what it finds is what was so long ago.
+    #[arg(long, env = "SANDBOX_SEARCH_LAG", default_value = "60s", value_parser = parse_duration)]
+    pub search_lag: Duration,
+
+    /// Refuse Toss payment keys that no checkout registered, instead of registering them at their first confirm.
     #[arg(long, env = "SANDBOX_STRICT_CHECKOUT")]
     pub strict_checkout: bool,
 
@@ -59,7 +76,8 @@ pub struct Config {
     #[arg(long, env = "SANDBOX_CHECKOUT_EXPIRY", default_value = "10min", value_parser = parse_duration)]
     pub checkout_expiry: Duration,
 
-    /// A file to append every ledger entry to, as a JSON line; read back at start. Declines are not in it.
+    /// A file to append every ledger entry to, as a JSON line; read back at start. Only money that moved
+    /// is in it: declines, and Stripe intents that were not captured, are forgotten.
     #[arg(long, env = "SANDBOX_LEDGER_FILE")]
     pub ledger_file: Option<PathBuf>,
 
@@ -72,10 +90,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             secret_keys: vec![SecretKey::from(DEFAULT_SECRET_KEY)],
             latency: Latency::NONE,
             idempotency_retention: DEFAULT_IDEMPOTENCY_RETENTION,
+            stripe_idempotency_retention: DEFAULT_STRIPE_IDEMPOTENCY_RETENTION,
             after_server_error: ServerErrorMemory::Result,
+            search_lag: DEFAULT_SEARCH_LAG,
             strict_checkout: false,
             checkout_expiry: DEFAULT_CHECKOUT_EXPIRY,
             ledger_file: None,
@@ -147,13 +168,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_defaults_are_the_defaults_of_the_library_except_for_the_address() {
+    fn the_command_line_defaults_are_the_defaults_of_the_library_except_for_the_addresses() {
         let parsed = Config::try_parse_from(["sandbox"]).unwrap();
         let default = Config::default();
         assert_eq!(parsed.listen.to_string(), "127.0.0.1:8787");
+        assert_eq!(parsed.admin_listen.to_string(), "127.0.0.1:8788");
         assert_eq!(parsed.secret_keys, default.secret_keys);
         assert_eq!(parsed.latency, default.latency);
         assert_eq!(parsed.idempotency_retention, default.idempotency_retention);
+        assert_eq!(parsed.stripe_idempotency_retention, default.stripe_idempotency_retention);
+        assert_eq!(parsed.search_lag, default.search_lag);
         assert_eq!(parsed.after_server_error, default.after_server_error);
         assert_eq!(parsed.checkout_expiry, default.checkout_expiry);
         assert_eq!(parsed.calls_kept, default.calls_kept);

@@ -15,6 +15,9 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::outage::Outage;
+use crate::state::App;
+
 /// Cuts the connection it came with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cut(Arc<AtomicBool>);
@@ -36,23 +39,32 @@ impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
     }
 }
 
-/// Accepts connections that can be cut.
+/// Accepts connections that can be cut; while the provider refuses, it closes them instead.
 #[derive(Debug)]
-pub(crate) struct CuttableListener(pub(crate) TcpListener);
+pub(crate) struct CuttableListener {
+    pub(crate) listener: TcpListener,
+    pub(crate) app: Arc<App>,
+}
 
 impl Listener for CuttableListener {
     type Io = CuttableStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (inner, address) = Listener::accept(&mut self.0).await;
+        let (inner, address) = loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            if self.app.outage.get() != Outage::Refuse {
+                break (stream, address);
+            }
+            // Dropping it closes it, with nothing read.
+        };
         // Nagle's algorithm would add its own delay to small answers; without the option they are merely slower.
         let _ = inner.set_nodelay(true);
         (CuttableStream { inner, cut: Cut::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 

@@ -1,7 +1,7 @@
-//! The sandbox's own endpoints: ledger, payments, calls, faults, latency, checkouts, reset.
+//! The sandbox's own endpoints: ledger, payments, calls, faults, latency, outage, checkouts, reset.
 //!
-//! They have no authentication and show payment keys in full, for tests and audits: listen where only those can
-//! reach it.
+//! They have a listener of their own, which no outage touches. They ask for no authentication and show payment keys
+//! in full, for tests and audits: listen where only those can reach it.
 
 use std::sync::Arc;
 
@@ -17,20 +17,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::bank::{Checkout, Rejection};
+use crate::dialect::Dialect;
 use crate::faults::Rule;
+use crate::outage::Outage;
 use crate::state::App;
-use crate::toss;
+use crate::{stripe, toss};
 
 /// The control endpoints.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
         .route("/sandbox/ledger", get(ledger))
         .route("/sandbox/ledger.txt", get(ledger_table))
         .route("/sandbox/payments", get(payments))
         .route("/sandbox/calls", get(calls))
         .route("/sandbox/faults", get(faults).put(replace_faults))
         .route("/sandbox/latency", get(latency).put(replace_latency))
+        .route("/sandbox/outage", get(outage).put(replace_outage))
         .route("/sandbox/checkouts", post(register))
         .route("/sandbox/reset", post(reset))
 }
@@ -50,6 +52,12 @@ struct LatencyBody {
     profile: String,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutageBody {
+    mode: Outage,
+}
+
 async fn ledger(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "entries": app.lock().ledger.entries() }))
 }
@@ -58,9 +66,19 @@ async fn ledger_table(State(app): State<Arc<App>>) -> String {
     app.lock().ledger.table()
 }
 
+/// Each dialect's own JSON, with its name.
 async fn payments(State(app): State<Arc<App>>) -> Json<Value> {
-    let payments = app.lock().bank.all(Timestamp::now());
-    Json(json!({ "payments": payments.iter().map(toss::payment_json).collect::<Vec<_>>() }))
+    let mut core = app.lock();
+    let toss = core.bank.toss.all(Timestamp::now());
+    let stripe = core.bank.stripe.all();
+    drop(core);
+    let named = |dialect: Dialect, mut payment: Value| {
+        payment["dialect"] = json!(dialect);
+        payment
+    };
+    let toss = toss.iter().map(|payment| named(Dialect::Toss, toss::payment_json(payment)));
+    let stripe = stripe.iter().map(|intent| named(Dialect::Stripe, stripe::intent_json(intent)));
+    Json(json!({ "payments": toss.chain(stripe).collect::<Vec<_>>() }))
 }
 
 async fn calls(State(app): State<Arc<App>>) -> Json<Value> {
@@ -83,18 +101,27 @@ async fn replace_latency(State(app): State<Arc<App>>, Json(body): Json<LatencyBo
     done(body.profile.parse().map(|latency| app.lock().latency = latency))
 }
 
+async fn outage(State(app): State<Arc<App>>) -> Json<OutageBody> {
+    Json(OutageBody { mode: app.outage.get() })
+}
+
+async fn replace_outage(State(app): State<Arc<App>>, Json(body): Json<OutageBody>) -> Response {
+    app.outage.set(body.mode);
+    done(Ok(()))
+}
+
 async fn register(State(app): State<Arc<App>>, Json(body): Json<CheckoutBody>) -> Response {
     let CheckoutBody { payment_key, order_id, amount } = body;
     let payment_key = payment_key.unwrap_or_else(new_payment_key);
     let checkout = Checkout { payment_key, order_id, amount };
-    match app.lock().bank.register(&checkout, Timestamp::now()) {
+    match app.lock().bank.toss.register(&checkout, Timestamp::now()) {
         Ok(payment) => (StatusCode::CREATED, Json(toss::payment_json(payment))).into_response(),
         Err(rejection) => refused(&rejection),
     }
 }
 
 async fn reset(State(app): State<Arc<App>>) -> Response {
-    done(app.lock().reset().map_err(|error| error.to_string()))
+    done(app.reset().map_err(|error| error.to_string()))
 }
 
 fn done(result: Result<(), String>) -> Response {

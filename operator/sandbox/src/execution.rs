@@ -1,7 +1,8 @@
 //! What happens to an authenticated call: admission by idempotency key, fault, latency, the bank, the answer.
 //!
-//! A call is executed in a task of its own, so that it runs to its end when the client hangs up. The bank is asked
-//! in one locked section; whatever waits, waits outside the lock.
+//! The same for all dialects; what they say is in their [`Protocol`]. A call is executed in a task of its own, so
+//! that it runs to its end when the client hangs up. The bank is asked in one locked section; whatever waits, waits
+//! outside the lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,37 +10,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use crate::bank::{Cancel, Checkout, DEFAULT_DECLINE_CODE, Rejection};
 use crate::calls::CallRecord;
 use crate::config::ServerErrorMemory;
 use crate::faults::{Fault, Operation, Subject};
-use crate::idempotency::{Admission, Answer, Scope};
+use crate::idempotency::{Admission, Answer, Presented};
+use crate::protocol::{Desk, Protocol, Trouble};
 use crate::state::{App, Core};
-use crate::toss;
-
-/// What is asked for.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// Capture.
-    Confirm(Checkout),
-    /// Refund.
-    Cancel(Cancel),
-    /// Read by payment key.
-    ByKey(String),
-    /// Read by order id.
-    ByOrder(String),
-    /// A body that cannot be read; the refusal is an answer like any other, and replayed like any other.
-    Malformed(Rejection),
-}
 
 /// A call that has been authenticated.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct Call<P> {
     pub(crate) operation: Operation,
-    pub(crate) request: Request,
+    pub(crate) request: P,
     pub(crate) method: &'static str,
     pub(crate) path: String,
-    pub(crate) scope: Option<Scope>,
+    /// Its idempotency key.
+    pub(crate) presented: Option<Presented>,
     pub(crate) correlation_id: Option<String>,
 }
 
@@ -53,21 +39,22 @@ pub(crate) enum Wire {
 }
 
 /// Executes a call to its end, whether or not the caller still polls the returned future.
-pub(crate) async fn execute(app: &Arc<App>, call: Call) -> Wire {
+pub(crate) async fn execute<P: Protocol>(app: &Arc<App>, call: Call<P>) -> Wire {
     let task = app.tasks.spawn(run(Arc::clone(app), call));
     task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call did not end");
-        Wire::Answer(server_error(500))
+        Wire::Answer(P::trouble(Trouble::ServerError(500)))
     })
 }
 
-async fn run(app: Arc<App>, call: Call) -> Wire {
+async fn run<P: Protocol>(app: Arc<App>, call: Call<P>) -> Wire {
     let (at, started) = (Timestamp::now(), Instant::now());
     let (admission, fault) = {
         let mut core = app.lock();
         let admission = call.admit(&mut core);
         // A call that is turned away for the first one's sake must not use up the fault of another.
-        let fault = if admission == Admission::InProgress { None } else { core.take_fault(&call) };
+        let turned_away = matches!(admission, Admission::InProgress | Admission::Mismatch);
+        let fault = if turned_away { None } else { core.take_fault(&call) };
         (admission, fault)
     };
     let name = fault.as_ref().map(Fault::name);
@@ -83,31 +70,21 @@ async fn run(app: Arc<App>, call: Call) -> Wire {
 }
 
 impl Core {
-    fn take_fault(&mut self, call: &Call) -> Option<Fault> {
-        let (key, order) = match &call.request {
-            Request::Confirm(checkout) => {
-                (Some(checkout.payment_key.clone()), Some(checkout.order_id.clone()))
-            }
-            Request::Cancel(Cancel { payment_key: key, .. }) | Request::ByKey(key) => {
-                let known = self.bank.by_key(key, Timestamp::now()).ok();
-                (Some(key.clone()), known.map(|payment| payment.order_id.clone()))
-            }
-            Request::ByOrder(order) => {
-                let known = self.bank.by_order(order, Timestamp::now()).ok();
-                (known.map(|payment| payment.payment_key.clone()), Some(order.clone()))
-            }
-            Request::Malformed(_) => (None, None),
-        };
-        let subject =
-            Subject { operation: call.operation, payment_key: key.as_deref(), order_id: order.as_deref() };
-        self.faults.take(&subject)
+    fn take_fault<P: Protocol>(&mut self, call: &Call<P>) -> Option<Fault> {
+        let names = call.request.names(&mut self.bank, Timestamp::now());
+        self.faults.take(&Subject {
+            operation: call.operation,
+            payment_key: names.payment_key.as_deref(),
+            payment_method: names.payment_method.as_deref(),
+            order_id: names.order_id.as_deref(),
+        })
     }
 }
 
-impl Call {
+impl<P: Protocol> Call<P> {
     fn admit(&self, core: &mut Core) -> Admission {
-        match &self.scope {
-            Some(scope) => core.keys.begin(scope, Timestamp::now()),
+        match &self.presented {
+            Some(presented) => core.keys.of(P::DIALECT).begin(presented, Timestamp::now()),
             None => Admission::Execute,
         }
     }
@@ -115,7 +92,8 @@ impl Call {
     /// The answer, and whether it is an earlier one.
     async fn answer(&self, app: &App, admission: Admission, fault: Option<Fault>) -> (Wire, bool) {
         match admission {
-            Admission::InProgress => (Wire::Answer(in_progress()), false),
+            Admission::InProgress => (trouble::<P>(Trouble::InProgress), false),
+            Admission::Mismatch => (trouble::<P>(Trouble::KeyMismatch), false),
             Admission::Replay(answer) => (self.replay(answer, fault).await, true),
             Admission::Execute => (self.execute(app, fault).await, false),
         }
@@ -123,32 +101,33 @@ impl Call {
 
     /// An earlier answer can be delayed, lost or replaced on its way like any other.
     async fn replay(&self, answer: Answer, fault: Option<Fault>) -> Wire {
+        let answer = Wire::Answer(Answer { replayed: true, ..answer });
         match fault {
             Some(Fault::ErrorBefore { status } | Fault::ErrorAfter { status }) => {
-                Wire::Answer(server_error(status))
+                trouble::<P>(Trouble::ServerError(status))
             }
             Some(Fault::DropBefore | Fault::DropAfter) => Wire::Cut,
-            Some(Fault::InProgress409) => Wire::Answer(in_progress()),
+            Some(Fault::InProgress409) => trouble::<P>(Trouble::InProgress),
             Some(Fault::TooManyRequests { retry_after_seconds }) => {
-                Wire::Answer(too_many_requests(retry_after_seconds))
+                trouble::<P>(Trouble::TooMany { retry_after_seconds })
             }
             Some(Fault::GarbledAnswer) => Wire::Answer(garbled()),
             Some(Fault::DelayBefore { ms } | Fault::DelayAfter { ms }) => {
                 sleep(Duration::from_millis(ms)).await;
-                Wire::Answer(answer)
+                answer
             }
-            Some(Fault::Decline { .. } | Fault::DuplicateDelivery) | None => Wire::Answer(answer),
+            Some(Fault::Decline { .. } | Fault::DuplicateDelivery) | None => answer,
         }
     }
 
     async fn execute(&self, app: &App, fault: Option<Fault>) -> Wire {
-        let memory = app.config.after_server_error;
+        let memory = P::memory(&app.config);
         let nothing_done = match &fault {
-            Some(Fault::ErrorBefore { status }) => Some(Wire::Answer(server_error(*status))),
+            Some(Fault::ErrorBefore { status }) => Some(trouble::<P>(Trouble::ServerError(*status))),
             Some(Fault::DropBefore) => Some(Wire::Cut),
-            Some(Fault::InProgress409) => Some(Wire::Answer(in_progress())),
+            Some(Fault::InProgress409) => Some(trouble::<P>(Trouble::InProgress)),
             Some(Fault::TooManyRequests { retry_after_seconds }) => {
-                Some(Wire::Answer(too_many_requests(*retry_after_seconds)))
+                Some(trouble::<P>(Trouble::TooMany { retry_after_seconds: *retry_after_seconds }))
             }
             _ => None,
         };
@@ -164,13 +143,13 @@ impl Call {
         }
         let (wire, kept) = match fault {
             Some(Fault::ErrorAfter { status }) => {
-                let error = server_error(status);
+                let error = trouble::<P>(Trouble::ServerError(status));
                 let kept = match memory {
                     ServerErrorMemory::Result => Wire::Answer(truth).worth_keeping(memory),
                     ServerErrorMemory::Forget => None,
-                    ServerErrorMemory::Replay => Some(error.clone()),
+                    ServerErrorMemory::Replay => error.clone().worth_keeping(memory),
                 };
-                (Wire::Answer(error), kept)
+                (error, kept)
             }
             Some(Fault::DropAfter) => (Wire::Cut, Wire::Answer(truth).worth_keeping(memory)),
             Some(Fault::GarbledAnswer) => {
@@ -192,35 +171,24 @@ impl Call {
         }
     }
 
-    /// Asks the bank. This is where money moves.
     fn perform(&self, core: &mut Core, fault: Option<&Fault>) -> Answer {
-        let now = Timestamp::now();
-        let key = self.scope.as_ref().map(|scope| scope.key.as_str());
         let decline = match fault {
-            Some(Fault::Decline { code }) => Some(code.as_deref().unwrap_or(DEFAULT_DECLINE_CODE)),
+            Some(Fault::Decline { code }) => Some(code.as_deref().unwrap_or(P::DECLINE_CODE)),
             _ => None,
         };
         let Core { bank, ledger, .. } = core;
-        let result = match &self.request {
-            Request::Confirm(checkout) => bank.confirm(checkout, key, decline, now, ledger),
-            Request::Cancel(cancel) => bank.cancel(cancel, key, now, ledger),
-            Request::ByKey(key) => bank.by_key(key, now),
-            Request::ByOrder(order) => bank.by_order(order, now),
-            Request::Malformed(rejection) => Err(rejection.clone()),
-        };
-        match result {
-            Ok(payment) => toss::payment_answer(payment),
-            Err(rejection) => toss::rejection_answer(&rejection),
-        }
+        let idempotency_key = self.presented.as_ref().map(|presented| presented.key.as_str());
+        self.request.perform(Desk { bank, ledger, idempotency_key, decline, now: Timestamp::now() })
     }
 
     /// Ends the idempotency key's run: with an answer to replay, or as if it had never been.
     fn settle(&self, app: &App, answer: Option<Answer>) {
-        if let Some(scope) = &self.scope {
+        if let Some(presented) = &self.presented {
             let mut core = app.lock();
-            match answer {
-                Some(answer) => core.keys.finish(scope, answer),
-                None => core.keys.forget(scope),
+            let keys = core.keys.of(P::DIALECT);
+            match answer.filter(|_| self.request.can_be_kept()) {
+                Some(answer) => keys.finish(presented, answer),
+                None => keys.forget(presented),
             }
         }
     }
@@ -240,15 +208,16 @@ impl Call {
         };
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let correlation_id = self.correlation_id.as_deref().unwrap_or("-");
-        tracing::info!(operation = ?self.operation, ?status, replayed, ?fault, elapsed_ms, correlation_id, "call");
+        tracing::info!(dialect = ?P::DIALECT, operation = ?self.operation, ?status, replayed, ?fault, elapsed_ms, correlation_id, "call");
         app.lock().calls.push(CallRecord {
             seq: 0,
             at,
             elapsed_ms,
+            dialect: P::DIALECT,
             operation: self.operation,
             method: self.method,
             path: self.path.clone(),
-            idempotency_key: self.scope.as_ref().map(|scope| scope.key.clone()),
+            idempotency_key: self.presented.as_ref().map(|presented| presented.key.clone()),
             correlation_id: self.correlation_id.clone(),
             status,
             replayed,
@@ -271,21 +240,10 @@ impl Wire {
     }
 }
 
-fn server_error(status: u16) -> Answer {
-    let message = "The internal processing failed.";
-    toss::rejection_answer(&Rejection::new(status, "FAILED_INTERNAL_SYSTEM_PROCESSING", message))
-}
-
-fn in_progress() -> Answer {
-    let message = "A request with this idempotency key is being processed.";
-    toss::rejection_answer(&Rejection::new(409, "IDEMPOTENT_REQUEST_PROCESSING", message))
-}
-
-fn too_many_requests(retry_after_seconds: Option<u64>) -> Answer {
-    let rejection = Rejection::new(429, "TOO_MANY_REQUESTS", "Too many requests; try again later.");
-    Answer { retry_after_seconds, ..toss::rejection_answer(&rejection) }
+fn trouble<P: Protocol>(trouble: Trouble) -> Wire {
+    Wire::Answer(P::trouble(trouble))
 }
 
 fn garbled() -> Answer {
-    Answer { status: 200, body: "<html>upstream".to_owned(), retry_after_seconds: None }
+    Answer::new(200, "<html>upstream".to_owned())
 }

@@ -1,7 +1,7 @@
 //! Faults on request: which misbehaviour applies to which call, and how long calls take.
 //!
 //! It chooses; the execution of a call carries out. Rules come first, in their order; then the prefixes of
-//! payment keys that are made for use by hand.
+//! payment keys and payment methods that are made for use by hand.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -18,25 +18,29 @@ pub const MAX_DELAY_MS: u64 = 600_000;
 /// How long a confirm of a `slow_` key takes before the money moves, in ms.
 pub const SLOW_MS: u64 = 1_500;
 
-/// What a call does.
+/// What a call does; in JSON in lower case, without a separator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
-    /// Capture.
+    /// Capture: Toss's confirm, Stripe's confirm, and Stripe's create with `confirm=true`.
     Confirm,
-    /// Refund.
+    /// Refund: Toss's cancel, Stripe's refund.
     Cancel,
-    /// Read a payment.
+    /// Read a payment, by whatever it is known by.
     LookUp,
+    /// Create what can be captured later (Stripe only).
+    Prepare,
+    /// Make a capture impossible (Stripe's cancel of a payment intent).
+    Void,
 }
 
-/// A misbehaviour. "Before" and "after" are relative to the moment the money moves.
+/// A misbehaviour. "Before" and "after" are relative to the moment the money moves, or the intent changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
-    /// The issuer declines, finally (confirm only).
+    /// The issuer declines (confirm only): finally with Toss, and with Stripe until the next confirm.
     Decline {
-        /// The refusal's code; [`crate::bank::DEFAULT_DECLINE_CODE`] when absent.
+        /// The refusal's code (Stripe: its `decline_code`); when absent, the dialect's `DEFAULT_DECLINE_CODE`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
     },
@@ -67,7 +71,7 @@ pub enum Fault {
         /// How late, at most [`MAX_DELAY_MS`].
         ms: u64,
     },
-    /// 409 `IDEMPOTENT_REQUEST_PROCESSING`, and nothing was done.
+    /// 409 as while the first request with the key still runs, and nothing was done.
     InProgress409,
     /// 429, and nothing was done.
     TooManyRequests {
@@ -111,7 +115,7 @@ pub struct Match {
     /// What the call does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
-    /// The payment's key.
+    /// The payment's key; with Stripe, the payment intent's id or its payment method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_key: Option<String>,
     /// The payment's order id.
@@ -162,8 +166,10 @@ impl Rule {
 pub struct Subject<'a> {
     /// What it does.
     pub operation: Operation,
-    /// The payment's key.
+    /// The payment's key; with Stripe, the payment intent's id.
     pub payment_key: Option<&'a str>,
+    /// With Stripe, the payment method.
+    pub payment_method: Option<&'a str>,
     /// The payment's order id.
     pub order_id: Option<&'a str>,
 }
@@ -214,12 +220,13 @@ impl FaultPlan {
         Some(fault)
     }
 
-    /// Prefixes apply to the first confirm of a payment key, so that a repeat succeeds; `decline_` to each.
+    /// Prefixes apply to the first confirm of a payment key or payment method, so that a repeat succeeds; `decline_`
+    /// to each.
     fn by_prefix(&mut self, subject: &Subject<'_>) -> Option<Fault> {
         if subject.operation != Operation::Confirm {
             return None;
         }
-        let key = subject.payment_key?;
+        let key = subject.payment_method.or(subject.payment_key)?;
         if key.starts_with("decline_") {
             return Some(Fault::Decline { code: None });
         }
@@ -240,12 +247,13 @@ impl Match {
         let same =
             |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
         self.operation.is_none_or(|operation| operation == subject.operation)
-            && same(&self.payment_key, subject.payment_key)
+            && (same(&self.payment_key, subject.payment_key)
+                || same(&self.payment_key, subject.payment_method))
             && same(&self.order_id, subject.order_id)
     }
 }
 
-/// How long a confirm or a cancel takes, uniform between two bounds; `none` or `MIN-MAX` in text, in ms.
+/// How long a POST takes, uniform between two bounds; `none` or `MIN-MAX` in text, in ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
     min_ms: u64,
@@ -290,7 +298,12 @@ mod tests {
     use super::*;
 
     fn confirm(key: &str) -> Subject<'_> {
-        Subject { operation: Operation::Confirm, payment_key: Some(key), order_id: Some("order-1") }
+        Subject {
+            operation: Operation::Confirm,
+            payment_key: Some(key),
+            payment_method: None,
+            order_id: Some("order-1"),
+        }
     }
 
     fn plan(json: &str) -> FaultPlan {
@@ -349,6 +362,19 @@ mod tests {
         assert_eq!(plan.take(&confirm("slow_1")), Some(Fault::DelayBefore { ms: SLOW_MS }));
         assert!((0..3).all(|_| plan.take(&confirm("decline_1")).is_some()));
         assert_eq!(plan.take(&Subject { operation: Operation::Cancel, ..confirm("error_after_1") }), None);
+    }
+
+    #[test]
+    fn with_stripe_a_rule_names_the_intent_or_the_payment_method_and_a_prefix_is_that_of_the_method() {
+        let stripe = Subject { payment_method: Some("drop_before_pm"), ..confirm("pi_1") };
+        for name in ["pi_1", "drop_before_pm"] {
+            let rule = format!(r#"[{{"match":{{"paymentKey":"{name}"}},"fault":{{"type":"DropAfter"}}}}]"#);
+            assert_eq!(plan(&rule).take(&stripe), Some(Fault::DropAfter), "{name}");
+        }
+        assert_eq!(FaultPlan::default().take(&stripe), Some(Fault::DropBefore));
+        let mut void = plan(r#"[{"match":{"operation":"void"},"fault":{"type":"DropAfter"}}]"#);
+        assert_eq!(void.take(&Subject { operation: Operation::Prepare, ..stripe }), None);
+        assert_eq!(void.take(&Subject { operation: Operation::Void, ..stripe }), Some(Fault::DropAfter));
     }
 
     #[test]

@@ -1,22 +1,31 @@
-//! Idempotency keys as Toss keeps them: the first answer is replayed for the same key, API key, method and URL.
+//! Idempotency keys: the first answer to a key is replayed, and while the first request runs, a second is told so.
 //!
-//! The body is **not** part of the match. While the first request runs, a second is told so (409). What counts as
-//! an answer worth keeping is the caller's decision ([`Keys::finish`] or [`Keys::forget`]); nothing here does I/O
-//! or reads a clock.
+//! The dialects differ in what makes two requests the same, which is their [`Policy`]. What counts as an answer
+//! worth keeping is the caller's decision ([`Keys::finish`] or [`Keys::forget`]); nothing here does I/O or reads a
+//! clock.
 //!
-//! Source: <https://docs.tosspayments.com/guides/using-api/idempotency-key>.
+//! Sources: <https://docs.tosspayments.com/guides/using-api/idempotency-key>,
+//! <https://docs.stripe.com/api/idempotent_requests>.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The longest key that is accepted, in characters.
-pub const MAX_KEY_CHARS: usize = 300;
+/// What makes two requests with the same key the same request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Toss: API key, method and path. The body is **not** part of the match; with another path, a key is another
+    /// key.
+    PerEndpoint,
+    /// Stripe: a key is one key in the whole account (API key); with another path or other parameters it is
+    /// refused.
+    PerAccount,
+}
 
-/// What an answer is kept under.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Scope {
+/// An idempotency key as a request presents it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
     /// The `Idempotency-Key` header.
     pub key: String,
     /// The secret key that authenticated the request.
@@ -25,6 +34,8 @@ pub struct Scope {
     pub method: &'static str,
     /// The URL's path, as sent.
     pub path: String,
+    /// The body's parameters in an order of their own, so that equal ones are equal text.
+    pub parameters: String,
 }
 
 /// An answer as it goes over the wire.
@@ -36,6 +47,15 @@ pub struct Answer {
     pub body: String,
     /// `Retry-After`, in seconds.
     pub retry_after_seconds: Option<u64>,
+    /// Whether it was given before.
+    pub replayed: bool,
+}
+
+impl Answer {
+    /// An answer given for the first time.
+    pub fn new(status: u16, body: String) -> Self {
+        Self { status, body, retry_after_seconds: None, replayed: false }
+    }
 }
 
 /// What to do with a request that carries a key.
@@ -47,18 +67,42 @@ pub enum Admission {
     InProgress,
     /// The first was answered thus.
     Replay(Answer),
+    /// The first was another request.
+    Mismatch,
+}
+
+/// What an answer is kept under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Scope {
+    key: String,
+    api_key: String,
+    /// Method and path, where they are part of the scope.
+    endpoint: Option<(&'static str, String)>,
+}
+
+/// What the first request of a key was, to recognise it by.
+#[derive(Debug)]
+enum First {
+    /// The scope says it all.
+    InScope,
+    /// This path, with these parameters.
+    Exactly { path: String, parameters: String },
+    /// One of these paths; the parameters were lost in a restart.
+    OneOf(Vec<String>),
 }
 
 #[derive(Debug)]
 struct Record {
     first_used: Timestamp,
+    first: First,
     /// None while the first request runs.
     answer: Option<Answer>,
 }
 
-/// The keys in use.
+/// The keys in use in one dialect.
 #[derive(Debug)]
 pub struct Keys {
+    policy: Policy,
     retention: Duration,
     records: HashMap<Scope, Record>,
     /// Every record in order of first use, to purge the expired without a scan.
@@ -67,38 +111,50 @@ pub struct Keys {
 
 impl Keys {
     /// No keys yet; each will be kept for `retention` from its first use.
-    pub fn new(retention: Duration) -> Self {
-        Self { retention, records: HashMap::new(), by_age: VecDeque::new() }
+    pub fn new(policy: Policy, retention: Duration) -> Self {
+        Self { policy, retention, records: HashMap::new(), by_age: VecDeque::new() }
     }
 
     /// Admits a request. After [`Admission::Execute`] the key counts as running.
-    pub fn begin(&mut self, scope: &Scope, now: Timestamp) -> Admission {
+    pub fn begin(&mut self, presented: &Presented, now: Timestamp) -> Admission {
         self.purge(now);
-        match self.records.get(scope) {
+        let scope = self.policy.scope(presented);
+        match self.records.get(&scope) {
+            Some(record) if !record.first.is(presented) => Admission::Mismatch,
             Some(Record { answer: None, .. }) => Admission::InProgress,
             Some(Record { answer: Some(answer), .. }) => Admission::Replay(answer.clone()),
             None => {
-                self.insert(scope.clone(), now, None);
+                let first = self.policy.first(presented);
+                self.insert(scope, Record { first_used: now, first, answer: None });
                 Admission::Execute
             }
         }
     }
 
-    /// The running request of `scope` was answered, and the answer is to be replayed.
-    pub fn finish(&mut self, scope: &Scope, answer: Answer) {
-        if let Some(record) = self.records.get_mut(scope) {
+    /// The running request was answered, and the answer is to be replayed.
+    pub fn finish(&mut self, presented: &Presented, answer: Answer) {
+        if let Some(record) = self.records.get_mut(&self.policy.scope(presented)) {
             record.answer = Some(answer);
         }
     }
 
-    /// The running request of `scope` ended without an answer worth keeping: the next one executes.
-    pub fn forget(&mut self, scope: &Scope) {
-        self.records.remove(scope);
+    /// The running request ended without an answer worth keeping: the next one executes.
+    pub fn forget(&mut self, presented: &Presented) {
+        self.records.remove(&self.policy.scope(presented));
     }
 
-    /// Puts an answer back that was given before a restart.
-    pub fn restore(&mut self, scope: Scope, answer: Answer, first_used: Timestamp) {
-        self.insert(scope, first_used, Some(answer));
+    /// Puts an answer back that was given before a restart, to a POST of one of `paths`.
+    pub fn restore(&mut self, key: &str, api_key: &str, paths: &[String], answer: &Answer, at: Timestamp) {
+        let scope = |endpoint| Scope { key: key.to_owned(), api_key: api_key.to_owned(), endpoint };
+        let record = |first| Record { first_used: at, first, answer: Some(answer.clone()) };
+        match self.policy {
+            Policy::PerEndpoint => {
+                for path in paths {
+                    self.insert(scope(Some(("POST", path.clone()))), record(First::InScope));
+                }
+            }
+            Policy::PerAccount => self.insert(scope(None), record(First::OneOf(paths.to_vec()))),
+        }
     }
 
     /// Forgets all keys.
@@ -107,9 +163,9 @@ impl Keys {
         self.by_age.clear();
     }
 
-    fn insert(&mut self, scope: Scope, first_used: Timestamp, answer: Option<Answer>) {
-        self.by_age.push_back((first_used, scope.clone()));
-        self.records.insert(scope, Record { first_used, answer });
+    fn insert(&mut self, scope: Scope, record: Record) {
+        self.by_age.push_back((record.first_used, scope.clone()));
+        self.records.insert(scope, record);
     }
 
     fn purge(&mut self, now: Timestamp) {
@@ -130,72 +186,35 @@ impl Keys {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scope(key: &str) -> Scope {
-        Scope { key: key.into(), api_key: "sk".into(), method: "POST", path: "/v1/payments/confirm".into() }
+impl Policy {
+    fn scope(self, presented: &Presented) -> Scope {
+        let Presented { key, api_key, method, path, .. } = presented;
+        let endpoint = (self == Self::PerEndpoint).then(|| (*method, path.clone()));
+        Scope { key: key.clone(), api_key: api_key.clone(), endpoint }
     }
 
-    fn answer(status: u16) -> Answer {
-        Answer { status, body: "{}".into(), retry_after_seconds: None }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn keys() -> Keys {
-        Keys::new(Duration::from_secs(10))
-    }
-
-    #[test]
-    fn the_first_executes_the_second_waits_and_the_third_gets_the_first_answer() {
-        let mut keys = keys();
-        assert_eq!(keys.begin(&scope("a"), at(0)), Admission::Execute);
-        assert_eq!(keys.begin(&scope("a"), at(1)), Admission::InProgress);
-        keys.finish(&scope("a"), answer(403));
-        assert_eq!(keys.begin(&scope("a"), at(2)), Admission::Replay(answer(403)));
-    }
-
-    #[test]
-    fn another_api_key_method_or_path_is_another_scope() {
-        let mut keys = keys();
-        keys.begin(&scope("a"), at(0));
-        for other in [
-            Scope { api_key: "sk2".into(), ..scope("a") },
-            Scope { method: "PUT", ..scope("a") },
-            Scope { path: "/v1/payments/x/cancel".into(), ..scope("a") },
-        ] {
-            assert_eq!(keys.begin(&other, at(0)), Admission::Execute);
+    fn first(self, presented: &Presented) -> First {
+        let Presented { path, parameters, .. } = presented;
+        match self {
+            Self::PerEndpoint => First::InScope,
+            Self::PerAccount => First::Exactly { path: path.clone(), parameters: parameters.clone() },
         }
     }
+}
 
-    #[test]
-    fn retention_counts_from_the_first_use_and_then_the_key_executes_anew() {
-        let mut keys = keys();
-        keys.begin(&scope("a"), at(0));
-        keys.finish(&scope("a"), answer(200));
-        assert_eq!(keys.begin(&scope("a"), at(9)), Admission::Replay(answer(200)));
-        assert_eq!(keys.begin(&scope("a"), at(10)), Admission::Execute);
-    }
-
-    #[test]
-    fn a_request_that_still_runs_never_expires() {
-        let mut keys = keys();
-        keys.begin(&scope("a"), at(0));
-        assert_eq!(keys.begin(&scope("a"), at(1000)), Admission::InProgress);
-    }
-
-    #[test]
-    fn a_forgotten_key_executes_again_and_keeps_its_new_age() {
-        let mut keys = keys();
-        keys.begin(&scope("a"), at(0));
-        keys.forget(&scope("a"));
-        assert_eq!(keys.begin(&scope("a"), at(5)), Admission::Execute);
-        keys.finish(&scope("a"), answer(200));
-        assert_eq!(keys.begin(&scope("a"), at(12)), Admission::Replay(answer(200)));
-        assert_eq!(keys.begin(&scope("a"), at(15)), Admission::Execute);
+impl First {
+    /// Only POST carries keys, so the method need not be compared.
+    fn is(&self, presented: &Presented) -> bool {
+        match self {
+            Self::InScope => true,
+            Self::Exactly { path, parameters } => {
+                *path == presented.path && *parameters == presented.parameters
+            }
+            Self::OneOf(paths) => paths.contains(&presented.path),
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "idempotency_tests.rs"]
+mod tests;

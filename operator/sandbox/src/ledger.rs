@@ -11,6 +11,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::dialect::Dialect;
+
 /// Which way the money went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
@@ -30,19 +32,31 @@ pub struct Entry {
     pub at: Timestamp,
     /// Which way.
     pub kind: EntryKind,
-    /// The payment, unmasked: audits match on it.
+    /// The payment, unmasked: audits match on it. For Stripe, the payment intent's id.
     pub payment_key: String,
-    /// The order id fixed at checkout.
+    /// The order id fixed at checkout. For Stripe, `metadata[order_id]`; empty when there was none.
     pub order_id: String,
     /// KRW, always positive.
     pub amount: i64,
     /// The `Idempotency-Key` of the request that moved it, if it had one.
     pub idempotency_key: Option<String>,
+    /// The protocol that moved it; absent: Toss, as in the files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
+}
+
+impl Entry {
+    /// The protocol that moved it.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect.unwrap_or(Dialect::Toss)
+    }
 }
 
 /// A movement about to be recorded: an [`Entry`] without its place and time.
 #[derive(Debug, Clone)]
 pub struct Movement<'a> {
+    /// The protocol that moves it.
+    pub dialect: Dialect,
     /// Which way.
     pub kind: EntryKind,
     /// The payment.
@@ -125,6 +139,7 @@ impl Ledger {
             order_id: movement.order_id.to_owned(),
             amount: movement.amount,
             idempotency_key: movement.idempotency_key.map(str::to_owned),
+            dialect: Some(movement.dialect).filter(|dialect| *dialect != Dialect::Toss),
         };
         if let Some(file) = &mut self.file {
             let mut line = serde_json::to_vec(&entry).map_err(io::Error::from)?;
@@ -190,7 +205,14 @@ mod tests {
     use super::*;
 
     fn movement(kind: EntryKind, amount: i64) -> Movement<'static> {
-        Movement { kind, payment_key: "pk_1", order_id: "order-1", amount, idempotency_key: Some("k1") }
+        Movement {
+            dialect: Dialect::Toss,
+            kind,
+            payment_key: "pk_1",
+            order_id: "order-1",
+            amount,
+            idempotency_key: Some("k1"),
+        }
     }
 
     struct TempFile(PathBuf);
@@ -216,6 +238,21 @@ mod tests {
         let before = ledger.entries().to_vec();
         drop(ledger);
         assert_eq!(Ledger::open(&path.0).unwrap().entries(), before);
+    }
+
+    #[test]
+    fn the_dialect_is_on_disk_only_where_it_is_not_toss() {
+        let path = TempFile::new("dialect");
+        let mut ledger = Ledger::open(&path.0).unwrap();
+        let toss = movement(EntryKind::Capture, 100);
+        let stripe = Movement { dialect: Dialect::Stripe, ..toss.clone() };
+        ledger.append(&toss, Timestamp::UNIX_EPOCH).unwrap();
+        ledger.append(&stripe, Timestamp::UNIX_EPOCH).unwrap();
+        let text = std::fs::read_to_string(&path.0).unwrap();
+        let named: Vec<_> = text.lines().map(|line| line.contains("dialect")).collect();
+        assert_eq!(named, [false, true]);
+        let read: Vec<_> = Ledger::open(&path.0).unwrap().entries().iter().map(Entry::dialect).collect();
+        assert_eq!(read, [Dialect::Toss, Dialect::Stripe]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! A payment provider to run against, speaking the Toss Payments protocol: no money, but all the rules.
+//! A payment provider to run against, speaking the protocols of Toss Payments and of Stripe: no money, but all the
+//! rules.
 //!
-//! It is as strict as the real one where that matters to a caller (idempotency keys, single-use payment keys,
-//! refunds that never exceed the capture), keeps a ledger that tests audit, and misbehaves on request: delays,
-//! 5xx and dropped connections before or after the money moved, declines, 409, 429, duplicate delivery.
+//! It is as strict as the real ones where that matters to a caller (idempotency keys, single-use payment keys,
+//! intents that are canceled for good, refunds that never exceed the capture), keeps a ledger that tests audit, and
+//! misbehaves on request: delays, 5xx and dropped connections before or after the money moved, declines, 409, 429,
+//! duplicate delivery, and outages of the provider as a whole.
 //!
 //! [`server::serve`] starts it in-process for tests; the binary is a thin shell around the same function.
 //!
@@ -14,14 +16,21 @@ mod calls;
 pub mod config;
 mod connection;
 mod control;
+mod dialect;
 mod execution;
 pub mod faults;
+mod front;
 pub mod idempotency;
 pub mod ledger;
+mod outage;
+mod protocol;
 pub mod server;
 mod state;
+mod stripe;
 mod toss;
 
 pub use calls::CallRecord;
 pub use config::{Config, SecretKey, ServerErrorMemory};
+pub use dialect::Dialect;
+pub use outage::Outage;
 pub use server::{Handle, ServeError, serve};

@@ -1,4 +1,5 @@
-//! Starts and stops the sandbox: one listener, the payment API and the control endpoints behind it.
+//! Starts and stops the sandbox: one listener for the payment API in all dialects, and one for the control
+//! endpoints, which an outage of the provider does not touch.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::routing::get;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -14,14 +16,16 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::bank::stripe::Intent;
 use crate::bank::{Checkout, Payment, Rejection};
 use crate::calls::CallRecord;
 use crate::config::Config;
 use crate::connection::{Cut, CuttableListener};
 use crate::faults::{Latency, Rule};
 use crate::ledger::{Entry, LedgerError};
+use crate::outage::Outage;
 use crate::state::App;
-use crate::{control, toss};
+use crate::{control, stripe, toss};
 
 /// The longest request body, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -47,40 +51,53 @@ pub enum ServeError {
 /// Starts the sandbox; it serves until the handle is dropped or shut down.
 ///
 /// # Errors
-/// When the address is taken or the ledger file cannot be used.
+/// When an address is taken or the ledger file cannot be used.
 pub async fn serve(config: Config) -> Result<Handle, ServeError> {
-    let listen_error = |source| ServeError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
+    let (admin_listener, admin_address) = bind(config.admin_listen).await?;
+    let (listener, address) = bind(config.listen).await?;
     let app = Arc::new(App::open(config)?);
     let stop = CancellationToken::new();
-    let router = Router::new()
-        .merge(toss::routes())
-        .merge(control::routes())
+
+    let payments = routes(toss::routes().merge(stripe::routes()), &app);
+    let payments = payments.into_make_service_with_connect_info::<Cut>();
+    let payments = axum::serve(CuttableListener { listener, app: Arc::clone(&app) }, payments)
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let admin = axum::serve(admin_listener, routes(control::routes(), &app))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let servers = async { tokio::try_join!(payments.into_future(), admin.into_future()).map(|_| ()) };
+    Ok(Handle { address, admin_address, app, stop, servers: tokio::spawn(servers) })
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listen_error = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+    let bound = listener.local_addr().map_err(listen_error)?;
+    Ok((listener, bound))
+}
+
+/// What both listeners have in common.
+fn routes(own: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    own.route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async {
             let body = json!({ "code": "NOT_FOUND", "message": "There is no such endpoint." });
             (StatusCode::NOT_FOUND, axum::Json(body))
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Arc::clone(&app))
-        .into_make_service_with_connect_info::<Cut>();
-    let server = axum::serve(CuttableListener(listener), router)
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
-        .into_future();
-    Ok(Handle { address, app, stop, server: tokio::spawn(server) })
+        .with_state(Arc::clone(app))
 }
 
 /// A running sandbox. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Handle {
     address: SocketAddr,
+    admin_address: SocketAddr,
     app: Arc<App>,
     stop: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    servers: JoinHandle<std::io::Result<()>>,
 }
 
 impl Handle {
-    /// Where it listens.
+    /// Where the payment API listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -90,14 +107,29 @@ impl Handle {
         format!("http://{}", self.address)
     }
 
+    /// Where the control endpoints listen.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The base of the control endpoints, without a trailing slash.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin_address)
+    }
+
     /// Every movement of money so far.
     pub fn ledger(&self) -> Vec<Entry> {
         self.app.lock().ledger.entries().to_vec()
     }
 
-    /// All payments, in order of registration.
+    /// All Toss payments, in order of registration.
     pub fn payments(&self) -> Vec<Payment> {
-        self.app.lock().bank.all(Timestamp::now())
+        self.app.lock().bank.toss.all(Timestamp::now())
+    }
+
+    /// All Stripe payment intents, in order of creation.
+    pub fn payment_intents(&self) -> Vec<Intent> {
+        self.app.lock().bank.stripe.all()
     }
 
     /// The calls that have ended, oldest first, as many as are kept.
@@ -113,25 +145,35 @@ impl Handle {
         self.app.lock().faults.replace(rules)
     }
 
-    /// Sets how long confirm and cancel take from now on.
+    /// Sets how long every POST of the payment API takes from now on.
     pub fn set_latency(&self, latency: Latency) {
         self.app.lock().latency = latency;
     }
 
-    /// Registers what a customer agreed to pay.
+    /// How the provider is out as a whole.
+    pub fn outage(&self) -> Outage {
+        self.app.outage.get()
+    }
+
+    /// Begins, changes or ends an outage of the provider as a whole.
+    pub fn set_outage(&self, outage: Outage) {
+        self.app.outage.set(outage);
+    }
+
+    /// Registers what a Toss customer agreed to pay.
     ///
     /// # Errors
     /// As the protocol words them.
     pub fn register_checkout(&self, checkout: &Checkout) -> Result<Payment, Rejection> {
-        self.app.lock().bank.register(checkout, Timestamp::now()).cloned()
+        self.app.lock().bank.toss.register(checkout, Timestamp::now()).cloned()
     }
 
-    /// Forgets payments, ledger, keys, faults and calls.
+    /// Forgets payments, ledger, keys, faults and calls, and ends an outage.
     ///
     /// # Errors
     /// When the ledger file cannot be truncated.
     pub fn reset(&self) -> Result<(), LedgerError> {
-        self.app.lock().reset()
+        self.app.reset()
     }
 
     /// Waits until no request is in execution, with or without a client that still waits for it.
@@ -143,20 +185,26 @@ impl Handle {
 
     /// Stops accepting, and waits a bounded time for the requests in execution.
     pub async fn shutdown(mut self) {
-        self.stop.cancel();
+        self.stop_accepting();
         let ended = timeout(SHUTDOWN_GRACE, async {
             self.idle().await;
-            (&mut self.server).await
+            (&mut self.servers).await
         });
         if ended.await.is_err() {
             tracing::warn!("some requests or connections did not end in time");
         }
     }
+
+    fn stop_accepting(&self) {
+        self.stop.cancel();
+        // What hangs in an outage would hang for ever.
+        self.app.outage.set(Outage::Refuse);
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.server.abort();
+        self.stop_accepting();
+        self.servers.abort();
     }
 }

@@ -7,23 +7,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
-use crate::bank::Bank;
+use crate::bank::{Bank, Restored};
 use crate::calls::CallLog;
 use crate::config::Config;
+use crate::dialect::Dialect;
 use crate::faults::{FaultPlan, Latency};
-use crate::idempotency::{Keys, Scope};
-use crate::ledger::{EntryKind, Ledger, LedgerError};
-use crate::toss;
+use crate::idempotency::{Keys, Policy};
+use crate::ledger::{Ledger, LedgerError};
+use crate::outage::{Outage, Switch};
+use crate::{stripe, toss};
 
 /// Everything that changes.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) bank: Bank,
     pub(crate) ledger: Ledger,
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeyRings,
     pub(crate) faults: FaultPlan,
     pub(crate) latency: Latency,
     pub(crate) calls: CallLog,
+}
+
+/// The idempotency keys of each dialect: the same key in both is two keys.
+#[derive(Debug)]
+pub(crate) struct KeyRings {
+    toss: Keys,
+    stripe: Keys,
 }
 
 /// What the handlers share.
@@ -32,6 +41,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     /// Requests in execution, with or without a client that still waits.
     pub(crate) tasks: TaskTracker,
+    /// Whether the provider is out as a whole; beside the lock, for a call may wait for its end.
+    pub(crate) outage: Switch,
     core: Mutex<Core>,
 }
 
@@ -43,15 +54,19 @@ impl App {
             None => Ledger::in_memory(),
         };
         let mut core = Core {
-            bank: Bank::new(config.strict_checkout, config.checkout_expiry),
+            bank: Bank::new(&config),
             ledger,
-            keys: Keys::new(config.idempotency_retention),
+            keys: KeyRings {
+                toss: Keys::new(Policy::PerEndpoint, config.idempotency_retention),
+                stripe: Keys::new(Policy::PerAccount, config.stripe_idempotency_retention),
+            },
             faults: FaultPlan::default(),
             latency: config.latency,
             calls: CallLog::new(config.calls_kept),
         };
         core.restore(&config)?;
-        Ok(Self { config, tasks: TaskTracker::new(), core: Mutex::new(core) })
+        let (tasks, outage) = (TaskTracker::new(), Switch::default());
+        Ok(Self { config, tasks, outage, core: Mutex::new(core) })
     }
 
     /// Everything that changes. A panic while it was held leaves no half-done movement of money: the ledger entry
@@ -59,44 +74,53 @@ impl App {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Forgets everything but the latency and the configuration, and ends an outage. Requests in execution go on.
+    pub(crate) fn reset(&self) -> Result<(), LedgerError> {
+        let mut core = self.lock();
+        core.ledger.clear()?;
+        core.bank.clear();
+        core.keys.clear();
+        core.faults.clear();
+        core.calls.clear();
+        drop(core);
+        self.outage.set(Outage::None);
+        Ok(())
+    }
+}
+
+impl KeyRings {
+    pub(crate) fn of(&mut self, dialect: Dialect) -> &mut Keys {
+        match dialect {
+            Dialect::Toss => &mut self.toss,
+            Dialect::Stripe => &mut self.stripe,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.toss.clear();
+        self.stripe.clear();
+    }
 }
 
 impl Core {
-    /// Forgets everything but the latency and the configuration. Requests in execution go on.
-    pub(crate) fn reset(&mut self) -> Result<(), LedgerError> {
-        self.ledger.clear()?;
-        self.bank.clear();
-        self.keys.clear();
-        self.faults.clear();
-        self.calls.clear();
-        Ok(())
-    }
-
     /// Rebuilds payments and the answers to their idempotency keys from the ledger. It does not say which API key a
     /// request came with, so the answers are kept for each configured one.
     fn restore(&mut self, config: &Config) -> Result<(), LedgerError> {
-        for (index, entry) in self.ledger.entries().iter().enumerate() {
-            let payment = self
-                .bank
-                .restore(entry)
-                .map_err(|rejection| LedgerError::Corrupt { line: index + 1, why: rejection.message })?;
+        let Self { bank, ledger, keys, .. } = self;
+        for (index, entry) in ledger.entries().iter().enumerate() {
+            let restored =
+                bank.restore(entry).map_err(|why| LedgerError::Corrupt { line: index + 1, why })?;
             let Some(key) = &entry.idempotency_key else { continue };
-            let answer = toss::payment_answer(payment);
-            let path = match entry.kind {
-                EntryKind::Capture => toss::CONFIRM_PATH.to_owned(),
-                EntryKind::Refund => toss::cancel_path(&entry.payment_key),
+            let (paths, answer) = match restored {
+                Restored::Toss(payment) => toss::restored(payment, entry.kind),
+                Restored::Stripe(intent) => stripe::restored(intent, entry.kind),
             };
             for api_key in &config.secret_keys {
-                let scope = Scope {
-                    key: key.clone(),
-                    api_key: api_key.expose().to_owned(),
-                    method: "POST",
-                    path: path.clone(),
-                };
-                self.keys.restore(scope, answer.clone(), entry.at);
+                keys.of(entry.dialect()).restore(key, api_key.expose(), &paths, &answer, entry.at);
             }
         }
-        tracing::info!(entries = self.ledger.entries().len(), at = %Timestamp::now(), "ledger opened");
+        tracing::info!(entries = ledger.entries().len(), at = %Timestamp::now(), "ledger opened");
         Ok(())
     }
 }

@@ -96,7 +96,7 @@ impl Scene {
             patch("delivery", &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#));
         }
         patch("order", r#"{"spec":{"receiptConfirmed":true}}"#);
-        paper.note(&format!("curl -s {}/sandbox/ledger.txt", self.sandbox.url()));
+        paper.note(&format!("curl -s {}/sandbox/ledger.txt", self.sandbox.admin_url()));
         paper.note(&format!("tail -f '{}'", self.operator.log_path().display()));
         paper.note("Ctrl-C here stops everything.");
     }

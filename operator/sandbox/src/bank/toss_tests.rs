@@ -1,9 +1,9 @@
-//! The rules of the bank, one test each.
+//! The rules of Toss, one test each.
 
 use super::*;
 
 struct Desk {
-    bank: Bank,
+    bank: Book,
     ledger: Ledger,
     now: Timestamp,
 }
@@ -14,7 +14,7 @@ impl Desk {
     }
 
     fn with(strict: bool) -> Self {
-        let bank = Bank::new(strict, Duration::from_mins(10));
+        let bank = Book::new(strict, Duration::from_mins(10));
         Self { bank, ledger: Ledger::in_memory(), now: Timestamp::UNIX_EPOCH }
     }
 
@@ -63,7 +63,7 @@ fn an_order_is_captured_by_one_payment_key_only() {
     let mut desk = Desk::open();
     desk.confirm("pk-1", "order-1", 100).unwrap();
     assert_eq!(code(desk.confirm("pk-2", "order-1", 100)), (400, "DUPLICATED_ORDER_ID".into()));
-    assert_eq!(desk.bank.by_order("order-1", desk.now).unwrap().payment_key, "pk-1");
+    assert_eq!(desk.bank.by_order("order-1", desk.now).unwrap().money.payment_key(), "pk-1");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn after_a_decline_the_order_can_be_paid_with_another_key() {
     let mut desk = Desk::open();
     desk.decline("pk-1", "REJECT_CARD_PAYMENT").unwrap_err();
     assert_eq!(desk.confirm("pk-2", "order-1", 100).unwrap().status, Status::Done);
-    assert_eq!(desk.bank.by_order("order-1", desk.now).unwrap().payment_key, "pk-2");
+    assert_eq!(desk.bank.by_order("order-1", desk.now).unwrap().money.payment_key(), "pk-2");
 }
 
 #[test]
@@ -135,10 +135,10 @@ fn refunds_add_up_to_the_capture_and_never_exceed_it() {
     let mut desk = Desk::open();
     desk.confirm("pk", "order-1", 100).unwrap();
     let part = desk.cancel("pk", Some(30)).unwrap();
-    assert_eq!((part.status, part.balance()), (Status::PartialCanceled, 70));
+    assert_eq!((part.status, part.money.balance()), (Status::PartialCanceled, 70));
     assert_eq!(code(desk.cancel("pk", Some(71))), (403, "NOT_CANCELABLE_AMOUNT".into()));
     let whole = desk.cancel("pk", None).unwrap();
-    assert_eq!((whole.status, whole.balance()), (Status::Canceled, 0));
+    assert_eq!((whole.status, whole.money.balance()), (Status::Canceled, 0));
     assert_eq!(code(desk.cancel("pk", Some(1))), (400, "ALREADY_CANCELED_PAYMENT".into()));
     assert_eq!(desk.amounts(), [100, 30, 70]);
 }
@@ -165,12 +165,12 @@ fn a_bank_restored_from_the_ledger_stands_where_the_first_one_stood() {
     let mut desk = Desk::open();
     desk.confirm("pk", "order-1", 100).unwrap();
     desk.cancel("pk", Some(30)).unwrap();
-    let mut restored = Bank::new(false, Duration::from_mins(10));
+    let mut restored = Book::new(false, Duration::from_mins(10));
     for entry in desk.ledger.entries() {
         restored.restore(entry).unwrap();
     }
     let payment = restored.by_key("pk", desk.now).unwrap();
-    assert_eq!((payment.status, payment.balance()), (Status::PartialCanceled, 70));
+    assert_eq!((payment.status, payment.money.balance()), (Status::PartialCanceled, 70));
     let capture = desk.ledger.entries()[0].clone();
     assert!(restored.restore(&capture).is_err(), "a second capture cannot be restored");
     let refund = Entry { amount: 71, ..desk.ledger.entries()[1].clone() };

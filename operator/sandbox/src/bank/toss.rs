@@ -1,7 +1,6 @@
-//! The money logic: checkouts, captures and refunds, and the rules that keep them honest.
+//! The rules of Toss: checkouts, captures and refunds.
 //!
-//! Synchronous and without a clock: the time is handed in. It moves money only together with a ledger entry, and
-//! knows nothing of HTTP, of idempotency keys' retention or of faults.
+//! It decides and words the refusals; the money itself is moved by [`Money`]. No I/O, no clock.
 //!
 //! Invariants: a payment key captures at most once; an order is captured by at most one payment key; refunds never
 //! exceed the capture.
@@ -11,7 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ledger::{Entry, EntryKind, Ledger, LedgerError, Movement};
+use crate::bank::money::{Money, MoneyError};
+use crate::dialect::Dialect;
+use crate::ledger::{Entry, EntryKind, Ledger};
 
 /// The longest payment key, in characters.
 pub const MAX_PAYMENT_KEY_CHARS: usize = 200;
@@ -57,44 +58,23 @@ impl Status {
     }
 }
 
-/// One refund of a payment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cancellation {
-    /// The merchant's reason.
-    pub reason: String,
-    /// KRW, positive.
-    pub amount: i64,
-    /// When the money went back.
-    pub at: Timestamp,
-    /// What was left to refund afterwards, KRW.
-    pub balance_after: i64,
-}
-
 /// A payment key with everything that happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// The key; single-use.
-    pub payment_key: String,
-    /// Fixed at checkout.
-    pub order_id: String,
-    /// KRW, fixed at checkout.
-    pub total: i64,
+    /// Key, order id and amount, all fixed at checkout, and what moved.
+    pub money: Money,
     /// Where it stands.
     pub status: Status,
     /// When the checkout was registered.
     pub requested_at: Timestamp,
-    /// When it was captured.
-    pub approved_at: Option<Timestamp>,
-    /// Its refunds, in order.
-    pub cancels: Vec<Cancellation>,
     /// Why it was declined.
     pub failure: Option<Rejection>,
 }
 
 impl Payment {
-    /// What can still be given back, KRW; before the capture, the whole amount.
-    pub fn balance(&self) -> i64 {
-        self.cancels.last().map_or(self.total, |last| last.balance_after)
+    /// After money went back.
+    fn canceled(&mut self) {
+        self.status = if self.money.balance() == 0 { Status::Canceled } else { Status::PartialCanceled };
     }
 }
 
@@ -131,10 +111,27 @@ impl Rejection {
     }
 }
 
-impl From<LedgerError> for Rejection {
-    fn from(error: LedgerError) -> Self {
-        tracing::error!(%error, "the money did not move: it could not be recorded");
-        Self::new(500, "FAILED_INTERNAL_SYSTEM_PROCESSING", "The ledger cannot be written.")
+impl From<MoneyError> for Rejection {
+    fn from(error: MoneyError) -> Self {
+        match error {
+            MoneyError::CapturedAlready => {
+                Self::new(400, "ALREADY_PROCESSED_PAYMENT", "This payment has been processed already.")
+            }
+            MoneyError::NotCaptured => {
+                Self::new(403, "NOT_CANCELABLE_PAYMENT", "This payment was never captured.")
+            }
+            MoneyError::RefundedAlready => {
+                Self::new(400, "ALREADY_CANCELED_PAYMENT", "This payment was canceled in whole already.")
+            }
+            MoneyError::NotPositive => Self::invalid_request("cancelAmount must be positive."),
+            MoneyError::ExceedsRest { .. } => {
+                Self::new(403, "NOT_CANCELABLE_AMOUNT", "cancelAmount exceeds what is left.")
+            }
+            MoneyError::Ledger(error) => {
+                tracing::error!(%error, "the money did not move: it could not be recorded");
+                Self::new(500, "FAILED_INTERNAL_SYSTEM_PROCESSING", "The ledger cannot be written.")
+            }
+        }
     }
 }
 
@@ -160,9 +157,9 @@ pub struct Cancel {
     pub amount: Option<i64>,
 }
 
-/// All payments.
+/// All Toss payments.
 #[derive(Debug)]
-pub struct Bank {
+pub struct Book {
     strict_checkout: bool,
     checkout_expiry: Duration,
     payments: HashMap<String, Payment>,
@@ -172,7 +169,7 @@ pub struct Bank {
     by_order: HashMap<String, Vec<String>>,
 }
 
-impl Bank {
+impl Book {
     /// No payments yet. `strict_checkout`: an unregistered payment key cannot be confirmed.
     pub fn new(strict_checkout: bool, checkout_expiry: Duration) -> Self {
         Self {
@@ -227,14 +224,10 @@ impl Bank {
             Status::Aborted => return Err(payment.failure.clone().unwrap_or_else(Rejection::no_session)),
             Status::Expired => return Err(Rejection::no_session()),
             Status::Done | Status::PartialCanceled | Status::Canceled => {
-                return Err(Rejection::new(
-                    400,
-                    "ALREADY_PROCESSED_PAYMENT",
-                    "This payment has been processed already.",
-                ));
+                return Err(MoneyError::CapturedAlready.into());
             }
         }
-        if payment.order_id != checkout.order_id || payment.total != checkout.amount {
+        if payment.money.order_id() != checkout.order_id || payment.money.total() != checkout.amount {
             return Err(Rejection::invalid_request(
                 "The order id or the amount is not that of the checkout.",
             ));
@@ -248,15 +241,8 @@ impl Bank {
             payment.failure = Some(refusal.clone());
             return Err(refusal);
         }
-        let movement = Movement {
-            kind: EntryKind::Capture,
-            payment_key: &payment.payment_key,
-            order_id: &payment.order_id,
-            amount: payment.total,
-            idempotency_key,
-        };
-        ledger.append(&movement, now)?;
-        payment.capture(now);
+        payment.money.capture(idempotency_key, now, ledger)?;
+        payment.status = Status::Done;
         Ok(payment)
     }
 
@@ -276,39 +262,8 @@ impl Bank {
         }
         self.refresh(&cancel.payment_key, now);
         let payment = self.payments.get_mut(&cancel.payment_key).ok_or_else(Rejection::not_found)?;
-        match payment.status {
-            Status::Done | Status::PartialCanceled => {}
-            Status::Canceled => {
-                return Err(Rejection::new(
-                    400,
-                    "ALREADY_CANCELED_PAYMENT",
-                    "This payment was canceled in whole already.",
-                ));
-            }
-            Status::InProgress | Status::Aborted | Status::Expired => {
-                return Err(Rejection::new(
-                    403,
-                    "NOT_CANCELABLE_PAYMENT",
-                    "This payment was never captured.",
-                ));
-            }
-        }
-        let amount = cancel.amount.unwrap_or_else(|| payment.balance());
-        if amount <= 0 {
-            return Err(Rejection::invalid_request("cancelAmount must be positive."));
-        }
-        if amount > payment.balance() {
-            return Err(Rejection::new(403, "NOT_CANCELABLE_AMOUNT", "cancelAmount exceeds what is left."));
-        }
-        let movement = Movement {
-            kind: EntryKind::Refund,
-            payment_key: &payment.payment_key,
-            order_id: &payment.order_id,
-            amount,
-            idempotency_key,
-        };
-        ledger.append(&movement, now)?;
-        payment.give_back(amount, cancel.reason.clone(), now);
+        payment.money.give_back(cancel.amount, &cancel.reason, idempotency_key, now, ledger)?;
+        payment.canceled();
         Ok(payment)
     }
 
@@ -340,32 +295,17 @@ impl Bank {
     /// Does again what a ledger entry of an earlier run says, and returns the payment as it then stood.
     ///
     /// # Errors
-    /// When the entry cannot follow those before it: it captures twice, or refunds what was not captured.
-    pub fn restore(&mut self, entry: &Entry) -> Result<&Payment, Rejection> {
-        let known = self.payments.contains_key(&entry.payment_key);
-        match entry.kind {
-            EntryKind::Capture if known => {
-                return Err(Rejection::invalid_request("captured twice"));
-            }
-            EntryKind::Capture => {
-                let checkout = Checkout {
-                    payment_key: entry.payment_key.clone(),
-                    order_id: entry.order_id.clone(),
-                    amount: entry.amount,
-                };
-                self.insert(&checkout, entry.at);
-            }
-            EntryKind::Refund => {}
+    /// A sentence when the entry cannot follow those before it.
+    pub fn restore(&mut self, entry: &Entry) -> Result<&Payment, String> {
+        if entry.kind == EntryKind::Capture && !self.payments.contains_key(&entry.payment_key) {
+            let Entry { payment_key, order_id, amount, .. } = entry.clone();
+            self.insert(&Checkout { payment_key, order_id, amount }, entry.at);
         }
-        let payment = self.payments.get_mut(&entry.payment_key).ok_or_else(Rejection::not_found)?;
+        let payment = self.payments.get_mut(&entry.payment_key).ok_or("it refunds an unknown payment")?;
+        payment.money.restore(entry).map_err(|error| error.to_string())?;
         match entry.kind {
-            EntryKind::Capture => payment.capture(entry.at),
-            EntryKind::Refund if entry.amount > payment.balance() => {
-                return Err(Rejection::invalid_request("refunded more than was captured"));
-            }
-            EntryKind::Refund => {
-                payment.give_back(entry.amount, "restored from the ledger".to_owned(), entry.at);
-            }
+            EntryKind::Capture => payment.status = Status::Done,
+            EntryKind::Refund => payment.canceled(),
         }
         Ok(payment)
     }
@@ -382,13 +322,9 @@ impl Bank {
         self.keys.push(key.clone());
         self.by_order.entry(checkout.order_id.clone()).or_default().push(key.clone());
         self.payments.entry(key.clone()).or_insert_with(|| Payment {
-            payment_key: key.clone(),
-            order_id: checkout.order_id.clone(),
-            total: checkout.amount,
+            money: Money::new(Dialect::Toss, key, &checkout.order_id, checkout.amount),
             status: Status::InProgress,
             requested_at: now,
-            approved_at: None,
-            cancels: Vec::new(),
             failure: None,
         })
     }
@@ -407,19 +343,6 @@ impl Bank {
                 payment.status = Status::Expired;
             }
         }
-    }
-}
-
-impl Payment {
-    fn capture(&mut self, now: Timestamp) {
-        self.status = Status::Done;
-        self.approved_at = Some(now);
-    }
-
-    fn give_back(&mut self, amount: i64, reason: String, now: Timestamp) {
-        let balance_after = self.balance() - amount;
-        self.cancels.push(Cancellation { reason, amount, at: now, balance_after });
-        self.status = if balance_after == 0 { Status::Canceled } else { Status::PartialCanceled };
     }
 }
 
@@ -445,5 +368,5 @@ fn decline_status(code: &str) -> u16 {
 }
 
 #[cfg(test)]
-#[path = "bank_tests.rs"]
+#[path = "toss_tests.rs"]
 mod tests;

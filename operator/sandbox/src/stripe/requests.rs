@@ -1,0 +1,96 @@
+//! What each Stripe endpoint takes: the parameters it reads, those it knows and ignores, and which it refuses.
+//!
+//! Only the request itself is looked at; whether it can be granted is decided in the bank.
+
+use super::Request;
+use super::form::Form;
+use crate::bank::stripe::{NewIntent, NewRefund, Refusal};
+use crate::front::Arrival;
+
+/// The greatest amount: eight digits.
+const MAX_AMOUNT_KRW: i64 = 99_999_999;
+/// The longest payment method, in characters.
+const MAX_PAYMENT_METHOD_CHARS: usize = 255;
+
+/// What a real integration sends along and the sandbox has no use for.
+const IGNORED_ON_CREATE: [&str; 12] = [
+    "automatic_payment_methods",
+    "customer",
+    "description",
+    "error_on_requires_action",
+    "expand",
+    "off_session",
+    "payment_method_options",
+    "payment_method_types",
+    "receipt_email",
+    "return_url",
+    "statement_descriptor_suffix",
+    "use_stripe_sdk",
+];
+const IGNORED_ON_CONFIRM: [&str; 6] = [
+    "error_on_requires_action",
+    "expand",
+    "off_session",
+    "payment_method_options",
+    "return_url",
+    "use_stripe_sdk",
+];
+const CANCELLATION_REASONS: [&str; 4] = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
+
+pub(super) fn create(arrival: &Arrival) -> Result<Request, Refusal> {
+    let mut form = Form::of_body(&arrival.headers, &arrival.body)?;
+    let amount = form.require_positive("amount", MAX_AMOUNT_KRW)?;
+    let currency = form.require("currency")?;
+    if currency != "krw" {
+        return Err(Refusal::invalid(None, "The sandbox has one currency: krw.").of_param("currency"));
+    }
+    for (name, only) in [("capture_method", "automatic"), ("confirmation_method", "automatic")] {
+        if form.take(name).is_some_and(|value| value != only) {
+            return Err(Refusal::invalid(None, format!("The sandbox has one {name}: {only}.")));
+        }
+    }
+    let confirm = form.flag("confirm")?;
+    let payment_method = payment_method(&mut form)?;
+    if confirm && payment_method.is_none() {
+        let message = "An intent that is to be confirmed at once needs a payment_method.";
+        return Err(Refusal::invalid(Some("parameter_missing"), message).of_param("payment_method"));
+    }
+    let metadata = form.metadata()?;
+    form.finish(&IGNORED_ON_CREATE)?;
+    Ok(Request::Create { new: NewIntent { amount, payment_method, metadata }, confirm })
+}
+
+pub(super) fn confirm(id: String, arrival: &Arrival) -> Result<Request, Refusal> {
+    let mut form = Form::of_body(&arrival.headers, &arrival.body)?;
+    let payment_method = payment_method(&mut form)?;
+    form.finish(&IGNORED_ON_CONFIRM)?;
+    Ok(Request::Confirm { id, payment_method })
+}
+
+pub(super) fn cancel(id: String, arrival: &Arrival) -> Result<Request, Refusal> {
+    let mut form = Form::of_body(&arrival.headers, &arrival.body)?;
+    let reason = form.take("cancellation_reason");
+    if reason.as_deref().is_some_and(|reason| !CANCELLATION_REASONS.contains(&reason)) {
+        let message = format!("cancellation_reason is one of {}.", CANCELLATION_REASONS.join(", "));
+        return Err(Refusal::invalid(None, message).of_param("cancellation_reason"));
+    }
+    form.finish(&["expand"])?;
+    Ok(Request::Cancel { id, reason })
+}
+
+pub(super) fn refund(arrival: &Arrival) -> Result<Request, Refusal> {
+    let mut form = Form::of_body(&arrival.headers, &arrival.body)?;
+    let intent = form.require("payment_intent")?;
+    let amount = form.positive("amount", MAX_AMOUNT_KRW)?;
+    form.finish(&["expand", "metadata", "reason"])?;
+    Ok(Request::Refund(NewRefund { intent, amount }))
+}
+
+fn payment_method(form: &mut Form) -> Result<Option<String>, Refusal> {
+    let method = form.take("payment_method");
+    if method.as_deref().is_some_and(|method| method.chars().count() > MAX_PAYMENT_METHOD_CHARS) {
+        let message = format!("payment_method has at most {MAX_PAYMENT_METHOD_CHARS} characters.");
+        return Err(Refusal::invalid(None, message).of_param("payment_method"));
+    }
+    Ok(method)
+}

@@ -80,6 +80,7 @@ impl PaymentStatus {
             credential: self.credential_fingerprint.clone(),
             captured: self.captured_amount,
             refunded: self.refunded_amount,
+            refund_attempt: self.refund_attempt,
         }
     }
 
@@ -98,6 +99,7 @@ impl PaymentStatus {
             credential_fingerprint: state.credential.clone(),
             captured_amount: state.captured,
             refunded_amount: state.refunded,
+            refund_attempt: state.refund_attempt,
             observed_generation: generation,
         }
     }

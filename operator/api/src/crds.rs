@@ -102,11 +102,11 @@ fn insert(schema: &mut JSONSchemaProps, rule: &Rule) -> Result<(), GenerateError
     Ok(())
 }
 
-/// A fresh object shows its first phase in columns and selectors without anybody having written it.
+/// A fresh object shows what its status begins with in columns and selectors without anybody having written it.
 fn default_status(schema: &mut JSONSchemaProps) {
     let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) else { return };
-    let has_phase = status.properties.as_ref().is_some_and(|p| p.contains_key("phase"));
-    if has_phase {
+    let begins = status.properties.iter().flat_map(|p| p.values()).any(|p| p.default.is_some());
+    if begins {
         status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
             serde_json::json!({}),
         ));

@@ -1,6 +1,6 @@
 //! Payment: the recorded intent to take an order's money, and what became of it.
 
-use fooddelivery_saga::words::{PaymentDesired, PaymentPhase, WhenUnavailable};
+use fooddelivery_saga::words::{PaymentDesired, PaymentPhase, Resolution, WhenUnavailable};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,23 @@ pub struct PaymentSpec {
     /// Why the order wants its money back. Set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reversal: Option<ReversalReason>,
+    /// What a person found out about a payment that needs review. It can be set only then; the operator acts on it
+    /// and takes it out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<PaymentResolution>,
+}
+
+/// A person's word on a payment that needs review.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentResolution {
+    /// What is the case: `Captured` (the whole total was taken and is still there), `Refunded` (it went back, in
+    /// whole), `NotCharged` (none was taken and none will be); or `Retry`: ask the provider again, as it is configured
+    /// now.
+    pub action: Resolution,
+    /// Who found it out, and where. It is kept in an Event.
+    #[schemars(length(min = 1, max = 500))]
+    pub note: String,
 }
 
 /// Why an order was undone.
@@ -129,13 +146,13 @@ pub struct PaymentStatus {
     /// The attempt that idempotency keys are made from; 0 until an intent to charge is recorded.
     #[serde(default)]
     pub attempt: i64,
-    /// When the first intent was recorded.
+    /// When the first intent was recorded at this provider, with this credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_attempt_at: Option<Time>,
     /// How often in a row the provider was out of reach.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub deferrals: i64,
-    /// When a deferred payment is tried again.
+    /// When a deferred payment is due again. Once that has passed, it waits for the provider's circuit to close.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Time>,
     /// The provider's name for the payment.
@@ -156,6 +173,9 @@ pub struct PaymentStatus {
     /// What was given back, in KRW.
     #[serde(default)]
     pub refunded_amount: i64,
+    /// The attempt that the refund's idempotency key is made from; 0 for the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refund_attempt: i64,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

@@ -145,6 +145,20 @@ pub fn payment() -> Vec<Rule> {
         immutable("spec", "providerOrderId", "the provider's order id is fixed"),
         immutable("spec", "whenUnavailable", "whenUnavailable is fixed"),
         set_once("spec", "reversal", "the reason of a reversal is set once"),
+        rule(
+            "",
+            "!has(self.spec.resolution) || has(oldSelf.spec.resolution) || \
+             (has(self.status) && has(self.status.phase) && self.status.phase == 'NeedsReview')",
+            "a payment is resolved by hand only while it needs review",
+        ),
+        rule(
+            "",
+            "!has(self.spec.resolution) || has(oldSelf.spec.resolution) || \
+             self.spec.resolution.action != 'NotCharged' || !has(self.status) || \
+             !has(self.status.capturedAmount) || self.status.capturedAmount == 0",
+            "the provider has said that it took the money: the resolution is Refunded, Captured or Retry",
+        ),
+        rule("spec.resolution", "self == oldSelf", "a resolution stands until the operator has acted on it"),
         steps("spec.desired", "what is wanted of a payment", table::DESIRED, PaymentDesired::ALL),
         steps("status.phase", "a payment", table::PAYMENT, PaymentPhase::ALL),
         rule(

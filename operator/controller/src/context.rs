@@ -13,6 +13,7 @@ use crate::engine::{Cache, Cached, Key};
 use crate::events::Events;
 use crate::gateway::Gateways;
 use crate::metrics::Metrics;
+use crate::routes::Queues;
 
 /// Shared by all controllers.
 pub struct Context {
@@ -36,6 +37,10 @@ pub struct Context {
     pub providers: Arc<Cache<PaymentProvider>>,
     /// Ways to the payment providers.
     pub gateways: Gateways,
+    /// What is to be looked at.
+    pub queues: Queues,
+    /// This replica's name.
+    pub replica: Arc<str>,
     /// Deadlines where a Store names none.
     pub deadlines: Deadlines,
     /// How far mirrored status may lag.

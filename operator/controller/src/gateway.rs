@@ -1,22 +1,26 @@
 //! Ways to the payment providers: from a PaymentProvider and its Secret to an adapter that can be called.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fooddelivery_api::{Dialect, PaymentProvider};
+use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
+use fooddelivery_providers::guard::{Guard, GuardSettings, Rate};
 use fooddelivery_providers::{self as providers, Credential, HttpClient, PaymentPort};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::api::{ApiError, ApiServer};
+use crate::circuits::{Paces, Told, Turn};
 use crate::engine::{Cache, Key};
 use crate::events::uid_of;
 
 /// A changed Secret takes effect within this time.
 const SECRET_LIFETIME: Duration = Duration::from_secs(5);
+/// Where a provider names no rate, so many of the payments that waited for its circuit come back in a second.
+const RETURNS_PER_SECOND: u32 = 20;
 
 /// A provider that can be called.
 #[derive(Clone)]
@@ -27,8 +31,8 @@ pub struct Gateway {
     pub credential: String,
     /// The adapter.
     pub port: Arc<dyn PaymentPort>,
-    /// The bulkhead: so many calls at once.
-    pub permits: Arc<Semaphore>,
+    /// Breaker, bulkhead and rate limit, one for all who call this provider.
+    pub guard: Arc<Guard>,
 }
 
 /// Why a provider cannot be called.
@@ -51,12 +55,14 @@ pub struct Gateways {
     http: HttpClient,
     secrets_namespace: String,
     built: Mutex<HashMap<String, Built>>,
+    told: Told,
 }
 
 impl Gateways {
-    /// None built yet.
-    pub fn new(http: HttpClient, secrets_namespace: &str) -> Self {
-        Self { http, secrets_namespace: secrets_namespace.to_owned(), built: Mutex::new(HashMap::new()) }
+    /// None built yet. Every turn of a circuit goes to `told`.
+    pub fn new(http: HttpClient, secrets_namespace: &str, told: Told) -> Self {
+        let secrets_namespace = secrets_namespace.to_owned();
+        Self { http, secrets_namespace, built: Mutex::new(HashMap::new()), told }
     }
 
     /// The way to the provider called `name`, or why there is none.
@@ -116,6 +122,7 @@ impl Gateways {
         let name = provider.name_any();
         let dialect = match provider.spec.dialect {
             Dialect::Toss => providers::Dialect::Toss,
+            Dialect::Stripe => providers::Dialect::Stripe,
             Dialect::Unknown => {
                 let message =
                     format!("payment provider {name} speaks a dialect that this version does not know");
@@ -128,13 +135,14 @@ impl Gateways {
             providers::provider(dialect, &provider.spec.endpoint, credential, timeout, self.http.clone())
                 .map_err(|e| barred("ProviderMisconfigured", format!("payment provider {name}: {e}")))?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = usize::try_from(provider.spec.concurrency).unwrap_or(1).max(1);
-        let same_limit = |known: &Built| known.generation == provider.metadata.generation;
-        let permits = match built.get(&name).filter(|known| same_limit(known)) {
-            Some(known) => known.gateway.permits.clone(),
-            None => Arc::new(Semaphore::new(limit)),
+        let known = built.get(&name).filter(|known| {
+            known.generation == provider.metadata.generation && known.gateway.provider_uid == uid_of(provider)
+        });
+        let guard = match known {
+            Some(known) => known.gateway.guard.clone(),
+            None => self.guard(&name, &provider.spec)?,
         };
-        let gateway = Gateway { provider_uid: uid_of(provider), credential: fingerprint, port, permits };
+        let gateway = Gateway { provider_uid: uid_of(provider), credential: fingerprint, port, guard };
         let fresh = Built {
             gateway: gateway.clone(),
             generation: provider.metadata.generation,
@@ -142,6 +150,49 @@ impl Gateways {
         };
         built.insert(name, fresh);
         Ok(gateway)
+    }
+
+    /// A circuit that begins closed, whatever an earlier one was.
+    fn guard(&self, name: &str, spec: &PaymentProviderSpec) -> Result<Arc<Guard>, Barred> {
+        let told = self.told.clone();
+        let turned = {
+            let (told, name, paces) = (told.clone(), name.to_owned(), paces(spec));
+            move |transition| told.tell(Turn::of(&name, &transition, paces))
+        };
+        let guard = Guard::new(name, &guard_settings(spec), turned).map_err(|e| {
+            let message = format!("payment provider {name}: {e}");
+            Barred { reason: "ProviderMisconfigured", message }
+        })?;
+        told.tell(Turn::begun(name, paces(spec)));
+        Ok(Arc::new(guard))
+    }
+}
+
+fn guard_settings(spec: &PaymentProviderSpec) -> GuardSettings {
+    let breaker = &spec.breaker;
+    let count = |n: i64| usize::try_from(n).unwrap_or(1).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    let share = |percent: i64| percent.clamp(1, 100) as f64 / 100.0;
+    let number = |n: i64| NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+    GuardSettings {
+        failure_rate: share(breaker.failure_rate_percent),
+        slow_rate: share(breaker.slow_call_rate_percent),
+        slow_after: Duration::from_millis(breaker.slow_call_ms().unwrap_or(spec.timeout_ms())),
+        window: Duration::from_millis(breaker.window_ms()),
+        minimum_calls: count(breaker.minimum_calls),
+        open_for: Duration::from_millis(breaker.open_for_ms()),
+        trials: count(breaker.trials),
+        concurrency: count(spec.concurrency),
+        rate: spec.rate.map(|r| Rate { per_second: number(r.per_second), burst: number(r.burst) }),
+    }
+}
+
+/// How those who waited for a circuit are to come back.
+fn paces(spec: &PaymentProviderSpec) -> Paces {
+    Paces {
+        open_for: Duration::from_millis(spec.breaker.open_for_ms()),
+        trials: usize::try_from(spec.breaker.trials).unwrap_or(1).max(1),
+        per_second: spec.rate.map_or(RETURNS_PER_SECOND, |r| u32::try_from(r.per_second).unwrap_or(1).max(1)),
     }
 }
 

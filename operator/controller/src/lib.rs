@@ -6,6 +6,7 @@
 pub mod api;
 pub mod attendance;
 mod child;
+pub mod circuits;
 pub mod cli;
 pub mod clock;
 pub mod context;

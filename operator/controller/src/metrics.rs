@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use fooddelivery_saga::words::CircuitState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -36,6 +37,17 @@ struct ProviderCall {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfProvider {
+    provider: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CircuitTurn {
+    provider: String,
+    to: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Phase {
     kind: &'static str,
     phase: &'static str,
@@ -51,6 +63,9 @@ pub struct Metrics {
     provider_calls: Family<ProviderCall, Counter>,
     provider_seconds: Histogram,
     phases: Family<Phase, Counter>,
+    circuits: Family<OfProvider, Gauge>,
+    circuit_turns: Family<CircuitTurn, Counter>,
+    in_review: Gauge,
     clock_skew: Gauge<f64, AtomicU64>,
 }
 
@@ -66,6 +81,9 @@ impl Default for Metrics {
             provider_calls: Family::default(),
             provider_seconds: seconds(),
             phases: Family::default(),
+            circuits: Family::default(),
+            circuit_turns: Family::default(),
+            in_review: Gauge::default(),
             clock_skew: Gauge::default(),
             registry: Registry::default(),
         };
@@ -86,6 +104,21 @@ impl Default for Metrics {
             made.provider_seconds.clone(),
         );
         registry.register("phases_entered", "Phases that orders and payments entered", made.phases.clone());
+        registry.register(
+            "provider_circuit",
+            "This replica's circuit to a payment provider: 0 closed, 1 half-open, 2 open",
+            made.circuits.clone(),
+        );
+        registry.register(
+            "provider_circuit_turns",
+            "How often this replica's circuit to a payment provider turned",
+            made.circuit_turns.clone(),
+        );
+        registry.register(
+            "payments_in_review",
+            "Payments that wait for a person (spec.resolution)",
+            made.in_review.clone(),
+        );
         registry.register_with_unit(
             "clock_skew",
             "How far the machine's clock is ahead of the API server's, as far as that is certain",
@@ -118,6 +151,21 @@ impl Metrics {
 
     pub(crate) fn phase(&self, kind: &'static str, phase: &'static str) {
         self.phases.get_or_create(&Phase { kind, phase }).inc();
+    }
+
+    pub(crate) fn circuit(&self, provider: &str, circuit: CircuitState) {
+        let provider = provider.to_owned();
+        let level = match circuit {
+            CircuitState::Closed | CircuitState::Unknown => 0,
+            CircuitState::HalfOpen => 1,
+            CircuitState::Open => 2,
+        };
+        self.circuits.get_or_create(&OfProvider { provider: provider.clone() }).set(level);
+        self.circuit_turns.get_or_create(&CircuitTurn { provider, to: circuit.as_str() }).inc();
+    }
+
+    pub(crate) fn in_review(&self, count: usize) {
+        self.in_review.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// In milliseconds; negative when the machine's clock is behind.

@@ -11,6 +11,7 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::api::Namespaced;
@@ -49,6 +50,13 @@ impl Queues {
     /// The queue of a controller, if it runs here.
     pub fn of(&self, name: ControllerName) -> Option<Arc<Queue>> {
         self.queues.get(word(name)).cloned()
+    }
+
+    /// Has a controller look at `key` at `at`, or earlier if it is due earlier; nothing when it does not run here.
+    pub fn push_at(&self, name: ControllerName, key: Key, at: Instant) {
+        if let Some(queue) = self.queues.get(word(name)) {
+            queue.push_at(key, at);
+        }
     }
 
     fn push(&self, names: &[ControllerName], key: &Key) {

@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::api::ApiServer;
 use crate::attendance::Attendance;
+use crate::circuits::{self, Told};
 use crate::clock::{self, DateLayer};
 use crate::context::Context;
 use crate::delivery::Deliveries;
@@ -42,8 +43,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .context("the API server does not answer; is the kubeconfig (KUBECONFIG, --context) right?")?;
     info!(version = env!("CARGO_PKG_VERSION"), kubernetes = %server.git_version, "starting");
     let metrics = Arc::new(Metrics::default());
-    let context = Arc::new(context(&settings, client, metrics.clone())?);
     let queues = Queues::new(&settings);
+    let (told, turns) = circuits::channel();
+    let context = Arc::new(context(&settings, client, metrics.clone(), queues.clone(), told)?);
     let (stop, stopping) = watch::channel(false);
     let watches = Watches::new(context.clone(), queues.clone(), &settings);
     let health = Arc::new(Health::new(watches.count(), stopping.clone()));
@@ -61,6 +63,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     watches.start(&mut tasks, &health, &stopping);
     wait_until_synced(&health).await;
     info!(controllers = ?settings.controllers, "caches are complete; reconciling");
+    tasks.spawn(circuits::run(context.clone(), turns, stopping.clone()));
     attend(&mut tasks, &context, &queues, &stopping).await;
     start_controllers(&mut tasks, &settings, &context, &queues, &stopping);
 
@@ -91,13 +94,19 @@ async fn connect(context: Option<&str>) -> anyhow::Result<Client> {
     Ok(builder.with_layer(&DateLayer::new(clock::process().clone())).build())
 }
 
-fn context(settings: &Settings, client: Client, metrics: Arc<Metrics>) -> anyhow::Result<Context> {
+fn context(
+    settings: &Settings,
+    client: Client,
+    metrics: Arc<Metrics>,
+    queues: Queues,
+    told: Told,
+) -> anyhow::Result<Context> {
     let api = ApiServer::new(client, metrics.clone());
-    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
+    let replica = settings.replica();
     let http = HttpClient::new().context("cannot set up the HTTP client for payment providers")?;
     Ok(Context {
-        attendance: Arc::new(Attendance::new(api.clone(), &instance, settings)),
-        events: Events::new(api.clone(), &instance),
+        attendance: Arc::new(Attendance::new(api.clone(), &replica, settings)),
+        events: Events::new(api.clone(), &replica),
         api,
         metrics,
         orders: Arc::new(Cache::<Order>::default()),
@@ -106,7 +115,9 @@ fn context(settings: &Settings, client: Client, metrics: Arc<Metrics>) -> anyhow
         deliveries: Arc::new(Cache::<Delivery>::default()),
         stores: Arc::new(Cache::<Store>::default()),
         providers: Arc::new(Cache::<PaymentProvider>::default()),
-        gateways: Gateways::new(http, &settings.secrets_namespace),
+        gateways: Gateways::new(http, &settings.secrets_namespace, told),
+        queues,
+        replica: replica.into(),
         deadlines: settings.deadlines.to_deadlines(),
         mirror_lag: settings.mirror_lag(),
         watching_since: clock::now(),

@@ -58,6 +58,11 @@ pub struct Settings {
     #[arg(long, env = "FOODDELIVERY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
+    /// This replica's name, under which its circuits stand in the status of payment providers; without it HOSTNAME,
+    /// which in a pod is the pod's name.
+    #[arg(long, env = "FOODDELIVERY_REPLICA")]
+    pub replica: Option<String>,
+
     /// How log lines look.
     #[arg(long, env = "FOODDELIVERY_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
@@ -144,6 +149,14 @@ impl Settings {
     /// Whether a controller runs here.
     pub fn runs(&self, name: ControllerName) -> bool {
         self.controllers.contains(&name)
+    }
+
+    /// This replica's name.
+    pub fn replica(&self) -> String {
+        let named = self.replica.clone().or_else(|| std::env::var("HOSTNAME").ok());
+        let of_machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let name = named.filter(|name| !name.is_empty()).or_else(of_machine).unwrap_or_default();
+        if name.trim().is_empty() { format!("pid-{}", std::process::id()) } else { name.trim().to_owned() }
     }
 
     /// The mirrors' lag.

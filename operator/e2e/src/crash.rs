@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::audit::{balances, holds};
-use crate::{Kitchen, Stage};
+use crate::{Kitchen, KitchenOptions, Stage};
 
 /// So many orders are under way at once.
 const AT_ONCE: usize = 24;
@@ -62,6 +62,8 @@ struct Fate {
     rejects: bool,
     declines: bool,
     fails: bool,
+    /// Paid at the provider whose payments are prepared.
+    prepares: bool,
     /// When the customer cancels, from the order on.
     cancels: Option<Duration>,
     /// When somebody deletes the order, and how.
@@ -76,6 +78,7 @@ fn fate(rng: &mut StdRng) -> Fate {
         rejects: rng.random_bool(0.08),
         declines: rng.random_bool(0.06),
         fails: rng.random_bool(0.08),
+        prepares: rng.random_bool(0.5),
         cancels,
         deletes,
     }
@@ -85,7 +88,7 @@ fn fate(rng: &mut StdRng) -> Fate {
 fn faults(rng: &mut StdRng, token: &str) -> Vec<Value> {
     let count = rng.random_range(0..3_usize);
     let one = |rng: &mut StdRng| {
-        let operation = ["confirm", "cancel", "lookup"][rng.random_range(0..3_usize)];
+        let operation = ["confirm", "cancel", "lookup", "prepare", "void"][rng.random_range(0..5_usize)];
         let fault = match rng.random_range(0..7) {
             0 => json!({ "type": "ErrorBefore", "status": 503 }),
             1 => json!({ "type": "ErrorAfter", "status": 500 }),
@@ -106,7 +109,8 @@ fn faults(rng: &mut StdRng, token: &str) -> Vec<Value> {
 /// When the stage cannot be set. What is found wrong is in the report.
 pub async fn run(plan: Plan, say: impl Fn(&str)) -> Result<Report> {
     let stage = Stage::local().await?;
-    let kitchen = Arc::new(stage.kitchen("crash").await?);
+    let options = KitchenOptions::default().with_provider(json!({ "breaker": { "minimumCalls": 10_000 } }));
+    let kitchen = Arc::new(stage.kitchen_with("crash", options).await?);
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let fates: Vec<Fate> = (0..plan.orders).map(|_| fate(&mut rng)).collect();
     let tokens: Vec<String> = fates
@@ -117,15 +121,19 @@ pub async fn run(plan: Plan, say: impl Fn(&str)) -> Result<Report> {
     let rules: Vec<Value> = tokens.iter().flat_map(|token| faults(&mut rng, token)).collect();
     kitchen.sandbox.set_faults(rules).await?;
     kitchen.sandbox.set_latency("0-120").await?;
+    // The breaker would hold back what is to be broken here; it has tests of its own.
+    let provider = json!({ "dialect": "Stripe", "breaker": { "minimumCalls": 10_000 } });
+    let stripe: Arc<str> = kitchen.another_provider("stripe", provider).await?.into();
 
     let (done, over) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut people = JoinSet::new();
     for (n, (fate, token)) in fates.into_iter().zip(tokens).enumerate() {
         let (kitchen, places, done) = (kitchen.clone(), places.clone(), done.clone());
+        let provider = fate.prepares.then(|| stripe.clone());
         people.spawn(async move {
             let _place = places.acquire().await;
-            let end = live(&kitchen, &format!("order-{n}"), fate, token).await;
+            let end = live(&kitchen, &format!("order-{n}"), fate, token, provider).await;
             done.fetch_add(1, Ordering::Relaxed);
             end
         });
@@ -201,10 +209,21 @@ struct End {
 }
 
 /// Plays everybody around one order until it has ended and settled, or is gone.
-async fn live(kitchen: &Kitchen, name: &str, fate: Fate, token: String) -> Result<End> {
+async fn live(
+    kitchen: &Kitchen,
+    name: &str,
+    fate: Fate,
+    token: String,
+    provider: Option<Arc<str>>,
+) -> Result<End> {
     let started = Instant::now();
     let uid = loop {
-        let change = |o: &mut fooddelivery_api::OrderSpec| o.payment.token = Some(TokenText(token.clone()));
+        let change = |o: &mut fooddelivery_api::OrderSpec| {
+            o.payment.token = Some(TokenText(token.clone()));
+            if let Some(provider) = &provider {
+                provider.as_ref().clone_into(&mut o.payment.provider_ref.name);
+            }
+        };
         // The API server may be away; a second create of the same name is no second order.
         let _ = kitchen.order(name, change).await;
         if let Ok(Some(order)) = kitchen.find::<Order>(name).await {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use fooddelivery_api::{OPERATOR_NAMESPACE, Order, Payment, PaymentProvider};
+use fooddelivery_api::{OPERATOR_NAMESPACE, Order, Payment, PaymentProvider, PaymentProviderStatus};
 use fooddelivery_saga::words::OrderPhase;
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::ledger::Entry;
@@ -18,7 +18,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::{findings, holds};
 use crate::binaries::workspace;
@@ -41,6 +41,19 @@ pub struct KitchenOptions {
     pub sandbox: SandboxOptions,
     /// The PaymentProvider's `timeout`, such as `2s`; `None`: its default.
     pub provider_timeout: Option<String>,
+    /// Further fields of the PaymentProvider's spec, such as `{"dialect": "Stripe"}`.
+    pub provider: serde_json::Map<String, Value>,
+}
+
+impl KitchenOptions {
+    /// With these fields in the PaymentProvider's spec; `fields` is a JSON object.
+    #[must_use]
+    pub fn with_provider(mut self, fields: Value) -> Self {
+        if let Value::Object(fields) = fields {
+            self.provider.extend(fields);
+        }
+        self
+    }
 }
 
 /// A namespace with a store, its own provider and its own operator. Dropping it ends the two processes; the namespace
@@ -77,8 +90,9 @@ impl Kitchen {
         let programs = stage.programs();
         let sandbox_name = format!("{namespace}-sandbox");
         let sandbox = Sandbox::start(&programs.sandbox, dir, &sandbox_name, options.sandbox).await?;
-        let timeout = options.provider_timeout.as_deref();
-        let manifests = manifests(&namespace, &sandbox.url(), timeout)?;
+        let mut fields = options.provider;
+        fields.extend(options.provider_timeout.map(|timeout| ("timeout".to_owned(), timeout.into())));
+        let manifests = manifests(&namespace, &sandbox.url(), &fields)?;
         stage.access().kubectl_with_input(["apply", "-f", "-"], &manifests).await?;
         let mut of_operator = options.operator;
         if of_operator.namespaces.is_empty() {
@@ -242,20 +256,49 @@ impl Kitchen {
     /// # Errors
     /// When it does not before `deadline`.
     pub async fn wait_provider_ready(&self, deadline: Duration) -> Result<()> {
+        let is_ready = |status: &PaymentProviderStatus| {
+            status.conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True")
+        };
+        self.wait_provider(self.provider(), "Ready", deadline, is_ready).await.map(drop)
+    }
+
+    /// Waits until `is_so` holds for the status of a PaymentProvider, and returns it.
+    ///
+    /// # Errors
+    /// When it does not come to that before `deadline`; the error shows the status and the operator's log.
+    pub async fn wait_provider(
+        &self,
+        name: &str,
+        what: &str,
+        deadline: Duration,
+        is_so: impl Fn(&PaymentProviderStatus) -> bool,
+    ) -> Result<PaymentProviderStatus> {
         let api: Api<PaymentProvider> = Api::all(self.client.clone());
         let started = Instant::now();
         loop {
-            let provider = api.get(self.provider()).await?;
-            let conditions = provider.status.map(|status| status.conditions).unwrap_or_default();
-            if conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True") {
-                return Ok(());
+            let status = api.get(name).await?.status.unwrap_or_default();
+            if is_so(&status) {
+                return Ok(status);
             }
             if started.elapsed() >= deadline {
                 let log = self.operator.log_tail(SHOWN_LOG_LINES);
-                bail!("provider {} is not Ready after {deadline:?}: {conditions:?}\n{log}", self.provider());
+                bail!("provider {name}: waited {deadline:?} for {what}: {status:#?}\n{log}");
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Applies another PaymentProvider, at the same sandbox and with the same Secret, with these fields in its spec,
+    /// and returns its name: the kitchen's own with `-<suffix>`.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub async fn another_provider(&self, suffix: &str, fields: Value) -> Result<String> {
+        let name = format!("{}-{suffix}", self.namespace);
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        let provider = provider(&name, &self.namespace, &self.sandbox.url(), &fields);
+        self.stage.access().kubectl_with_input(["apply", "-f", "-"], &provider.to_string()).await?;
+        Ok(name)
     }
 
     /// The Events about the object called `name`: reason and note of each.
@@ -347,7 +390,7 @@ fn shown(ledger: &[Entry]) -> String {
 }
 
 /// The samples' marketplace in another namespace, and a provider of its own.
-fn manifests(namespace: &str, endpoint: &str, timeout: Option<&str>) -> Result<String> {
+fn manifests(namespace: &str, endpoint: &str, fields: &serde_json::Map<String, Value>) -> Result<String> {
     let path = workspace().join("manifests/samples/marketplace.yaml");
     let marketplace = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let marketplace = marketplace
@@ -358,18 +401,23 @@ fn manifests(namespace: &str, endpoint: &str, timeout: Option<&str>) -> Result<S
         "metadata": { "name": namespace, "namespace": OPERATOR_NAMESPACE },
         "stringData": { "secretKey": DEFAULT_SECRET_KEY },
     });
+    let provider = provider(namespace, namespace, endpoint, fields);
+    Ok(format!("{marketplace}\n---\n{secret}\n---\n{provider}\n"))
+}
+
+fn provider(name: &str, secret: &str, endpoint: &str, fields: &serde_json::Map<String, Value>) -> Value {
     let mut provider = json!({
         "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "PaymentProvider",
-        "metadata": { "name": namespace },
+        "metadata": { "name": name },
         "spec": {
             "dialect": "Toss", "endpoint": endpoint, "allowPlainHttp": true,
-            "secretRef": { "name": namespace },
+            "secretRef": { "name": secret },
         },
     });
-    if let Some(timeout) = timeout {
-        provider["spec"]["timeout"] = timeout.into();
+    for (field, value) in fields {
+        provider["spec"][field] = value.clone();
     }
-    Ok(format!("{marketplace}\n---\n{secret}\n---\n{provider}\n"))
+    provider
 }
 
 #[cfg(test)]
@@ -378,7 +426,8 @@ mod tests {
 
     #[test]
     fn a_kitchen_is_the_samples_marketplace_in_a_namespace_of_its_own() {
-        let text = manifests("test-1", "http://127.0.0.1:1", Some("2s")).unwrap();
+        let options = KitchenOptions::default().with_provider(json!({ "timeout": "2s" }));
+        let text = manifests("test-1", "http://127.0.0.1:1", &options.provider).unwrap();
         assert!(
             text.contains("name: hanok") && text.contains("name: minjun") && text.contains("name: jiwoo")
         );

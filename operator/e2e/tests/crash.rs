@@ -198,3 +198,58 @@ async fn an_api_server_that_goes_away_delays_and_loses_nothing() -> Result<()> {
     assert!(kitchen.list::<Order>().await?.len() == 6);
     kitchen.audit().await
 }
+
+fn signal(pid: Option<u32>, name: &str) -> Result<()> {
+    let pid = pid.expect("it runs").to_string();
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status()?;
+    ensure!(sent.success(), "kill -{name} {pid}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_frozen_in_the_middle_of_payments_and_thawed_after_their_end_moves_no_money_again()
+-> Result<()> {
+    let kitchen = kitchen("frozen").await?;
+    let stripe = json!({ "dialect": "Stripe", "timeout": "10s" });
+    let stripe = kitchen.another_provider("stripe", stripe).await?;
+    kitchen.sandbox.set_latency("20-200").await?;
+    let mut frozen = 0;
+    for round in 0..6 {
+        let names: Vec<String> = (0..8).map(|n| format!("order-{round}-{n}")).collect();
+        for (n, name) in names.iter().enumerate() {
+            kitchen
+                .order(name, |o| {
+                    if n % 2 == 0 {
+                        o.payment.provider_ref.name.clone_from(&stripe);
+                    }
+                })
+                .await?;
+        }
+        // Somewhere between reading, recording, sending and hearing.
+        tokio::time::sleep(Duration::from_millis(40 * (round + 1))).await;
+        signal(kitchen.operator.pid(), "STOP")?;
+        frozen += 1;
+        let second = kitchen.another_operator(OperatorOptions::default()).await?;
+        for name in &names {
+            kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
+            kitchen.cancel(name, "changed my mind").await?;
+        }
+        for name in &names {
+            kitchen.wait_condition(name, "Settled", LONG).await?;
+        }
+        signal(kitchen.operator.pid(), "CONT")?;
+        // What it had in hand it does now, or finds out that it is too late.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        second.stop().await?;
+        kitchen.audit().await?;
+    }
+    let (mut captures, mut refunds) = (0, 0);
+    for entry in kitchen.ledger().await? {
+        match entry.kind {
+            EntryKind::Capture => captures += 1,
+            EntryKind::Refund => refunds += 1,
+        }
+    }
+    assert_eq!((captures, refunds), (frozen * 8, frozen * 8), "each once");
+    Ok(())
+}

@@ -8,6 +8,8 @@ pub enum Request {
     Charge(u8),
     /// Give it back.
     Refund(u8),
+    /// See to it that it can never be taken; of a prepared payment.
+    Void(u8),
 }
 
 /// How the provider, or the way to it, behaves in one call.
@@ -47,6 +49,8 @@ pub struct Bank {
     pub charges: [Option<Charged>; UIDS],
     /// Whether each payment was given back.
     pub returned: [bool; UIDS],
+    /// Whether each prepared payment was voided.
+    pub voided: [bool; UIDS],
     /// How often money was taken.
     pub captures: u8,
     /// How often money was given back.
@@ -65,6 +69,7 @@ impl Bank {
     pub fn execute(&mut self, request: Request, declines: bool) {
         match request {
             Request::Charge(uid) => {
+                let declines = declines || self.was_voided(uid);
                 if let Some(answer @ None) = self.charges.get_mut(usize::from(uid)) {
                     *answer = Some(if declines { Charged::Declined } else { Charged::Captured });
                     self.captures += u8::from(!declines);
@@ -79,6 +84,14 @@ impl Bank {
                     self.refunds += 1;
                 }
             }
+            Request::Void(uid) => {
+                let captured = self.charge(uid) == Some(Charged::Captured);
+                if let Some(voided) = self.voided.get_mut(usize::from(uid))
+                    && !captured
+                {
+                    *voided = true;
+                }
+            }
         }
     }
 
@@ -90,6 +103,11 @@ impl Bank {
     /// Whether a payment was given back.
     pub fn was_returned(&self, uid: u8) -> bool {
         self.returned.get(usize::from(uid)).copied().unwrap_or(false)
+    }
+
+    /// Whether a prepared payment was voided.
+    pub fn was_voided(&self, uid: u8) -> bool {
+        self.voided.get(usize::from(uid)).copied().unwrap_or(false)
     }
 
     /// Puts a request on the wire.

@@ -31,6 +31,8 @@ pub struct Bounds {
     pub delete: bool,
     /// Whether the provider may decline.
     pub declines: bool,
+    /// Whether payments are prepared at the provider, and voided there, rather than charged again to find out.
+    pub prepares: bool,
     /// Whether the store acts, and how far.
     pub store: Store,
     /// Whether riders act and the customer confirms.
@@ -98,6 +100,8 @@ pub enum Mistake {
     DropBeforeRefund,
     /// Each call has an idempotency key of its own.
     FreshKeys,
+    /// A prepared payment is charged before its id is stored.
+    ChargeBeforeId,
     /// No tombstone stands where a ticket could still be made.
     NoTombstone,
 }

@@ -25,7 +25,7 @@ pub fn is_quiet(world: &World, bounds: &Bounds) -> bool {
     is_calm(world)
         && (0..world.replicas.len()).all(|r| {
             order::next(world, bounds, r).is_none_or(|step| matches!(step, order::Step::Rest { .. }))
-                && payment::rests(world, r)
+                && payment::rests(world, bounds, r)
                 && next_for_ticket(world, r).is_none()
                 && next_for_delivery(world, r).is_none()
         })

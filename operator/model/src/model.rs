@@ -154,8 +154,9 @@ impl Saga {
         let faults = world.spent.faults < self.bounds.faults;
         match (visit.step, faults, self.bounds.declines) {
             (payment::Step::LookUp, true, _) => &[Fair, Blind],
+            (payment::Step::Prepare, true, _) => &[Fair, Lost],
             (payment::Step::Charge, true, true) => &[Fair, Declines, Unreachable, Lost, Stalled],
-            (payment::Step::Charge, true, false) | (payment::Step::Refund, true, _) => {
+            (payment::Step::Charge, true, false) | (payment::Step::Refund | payment::Step::Void, true, _) => {
                 &[Fair, Unreachable, Lost, Stalled]
             }
             (payment::Step::Charge, false, true) => &[Fair, Declines],

@@ -40,7 +40,7 @@ pub enum Step {
     /// Move the ticket to an operator-only stage.
     EndTicket(TicketStage, Word),
     /// Create the delivery as a tombstone.
-    DeliveryTombstone,
+    DeliveryTombstone(Word),
     /// Move the delivery to its end.
     EndDelivery(DeliveryStage, Word),
     /// Take the claim from the rider.
@@ -188,11 +188,11 @@ pub fn carry_out(world: &mut World, bounds: &Bounds, replica: usize) {
         Step::EndTicket(stage, reason) => {
             patch::<Ticket>(world, replica, flight.ticket, |t| Ticket { stage, reason, ..*t });
         }
-        Step::DeliveryTombstone => {
+        Step::DeliveryTombstone(reason) => {
             if world.live::<Delivery>().is_none() {
                 let uid = world.count(2);
                 let stage = DeliveryStage::Cancelled;
-                world.put(Some(Delivery { uid, stage, reason: "", claimed: false }));
+                world.put(Some(Delivery { uid, stage, reason, claimed: false }));
             }
             world.refresh::<Delivery>(replica);
         }
@@ -350,7 +350,7 @@ fn step(command: Command) -> Step {
         Command::ReturnMoney(why) => Step::ReturnMoney(intern(&why.reason)),
         Command::CreateTicketTombstone(reason) => Step::TicketTombstone(intern(&reason)),
         Command::EndTicket { stage, reason } => Step::EndTicket(stage, intern(&reason)),
-        Command::CreateDeliveryTombstone => Step::DeliveryTombstone,
+        Command::CreateDeliveryTombstone(reason) => Step::DeliveryTombstone(intern(&reason)),
         Command::EndDelivery { stage, reason } => Step::EndDelivery(stage, intern(&reason)),
         Command::ReleaseClaim => Step::ReleaseClaim,
         Command::DeleteChild(ChildKind::Delivery) => Step::DeleteDelivery,

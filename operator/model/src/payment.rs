@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fooddelivery_saga::payment::{
-    Access, Answers, Command, Decision, OrderStanding, PaymentState, PaymentView, decide,
+    Access, Answers, Command, Decision, OrderStanding, PaymentState, PaymentView, Way, decide,
 };
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+    Trouble, VoidOutcome,
 };
-use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::time::{Millis, Timestamp};
 use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase};
 
 use crate::bank::{Charged, Request, Weather};
@@ -38,9 +39,15 @@ pub enum Standing {
     GoneCooked,
 }
 
-/// What a look-up or a charge told.
+/// What a call told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Told {
+    /// The payment is prepared and may be charged.
+    Open,
+    /// It can never be charged.
+    Voided,
+    /// It was charged, and cannot be voided.
+    TooLate,
     /// The money was taken; whether it was given back too.
     Captured(bool),
     /// A final no.
@@ -60,12 +67,16 @@ pub struct Learnt {
     pub order: Option<Standing>,
     /// The provider can be called.
     pub access: bool,
-    /// The intent was recorded by this visit.
+    /// What a charge is made under was recorded by this visit.
     pub intent_is_fresh: bool,
+    /// What preparing told.
+    pub prepare: Option<Told>,
     /// What the look-up told.
     pub look_up: Option<Told>,
     /// What the charge told.
     pub charge: Option<Told>,
+    /// What voiding told.
+    pub void: Option<Told>,
     /// What the refund told.
     pub refund: Option<Told>,
 }
@@ -81,10 +92,14 @@ pub enum Step {
     CheckOrder,
     /// Read the provider live.
     CheckAccess,
+    /// Make a payment at the provider that can be charged.
+    Prepare,
     /// Ask the provider what became of it.
     LookUp,
     /// Charge.
     Charge,
+    /// See to it that it can never be charged.
+    Void,
     /// Refund.
     Refund,
     /// Write this status.
@@ -112,24 +127,24 @@ pub struct Visit {
     pub unwritten: bool,
 }
 
-type Seen = (Payment, bool, Learnt);
+type Seen = (Payment, bool, Learnt, bool);
 
 thread_local! {
     /// `decide` is pure: what it said of a view once, it says again.
     static KNOWN: RefCell<HashMap<Seen, Step>> = RefCell::new(HashMap::new());
 }
 
-fn ask(payment: &Payment, order_in_cache: bool, learnt: Learnt) -> Step {
-    let seen: Seen = (*payment, order_in_cache, learnt);
+fn ask(payment: &Payment, order_in_cache: bool, learnt: Learnt, prepares: bool) -> Step {
+    let seen: Seen = (*payment, order_in_cache, learnt, prepares);
     KNOWN.with_borrow_mut(|known| *known.entry(seen).or_insert_with(|| decided(&seen)))
 }
 
 /// Whether a replica's payment controller would do anything now.
-pub fn rests(world: &World, replica: usize) -> bool {
+pub fn rests(world: &World, bounds: &Bounds, replica: usize) -> bool {
     let Some((_, payment)) = world.held::<Payment>(replica) else { return true };
     let mut learnt = Learnt::default();
     for _ in 0..ROUNDS {
-        match ask(&payment, world.held::<Order>(replica).is_some(), learnt) {
+        match ask(&payment, world.held::<Order>(replica).is_some(), learnt, bounds.prepares) {
             Step::CheckOrder => learnt.order = Some(standing(world)),
             Step::CheckAccess => learnt.access = true,
             step => return step == Step::Rest,
@@ -152,8 +167,10 @@ fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut visit: Visit) {
         let Some(mut payment) = Payment::chain(world).at(visit.hand) else { return };
         if visit.unwritten {
             payment.attempt = 1;
+            payment.known |= mistake == Some(Mistake::ChargeBeforeId);
         }
-        let mut step = ask(&payment, world.held::<Order>(replica).is_some(), visit.learnt);
+        let in_cache = world.held::<Order>(replica).is_some();
+        let mut step = ask(&payment, in_cache, visit.learnt, bounds.prepares);
         if mistake == Some(Mistake::DropBeforeRefund) && payment.deleting {
             step = Step::RemoveFinalizer;
         }
@@ -169,7 +186,16 @@ fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut visit: Visit) {
                 visit.unwritten = true;
                 visit.learnt.intent_is_fresh = true;
             }
-            Step::LookUp | Step::Charge | Step::Refund if !visit.read => {
+            Step::Write(new)
+                if mistake == Some(Mistake::ChargeBeforeId)
+                    && !payment.known
+                    && new.known
+                    && !new.captured =>
+            {
+                visit.unwritten = true;
+                visit.learnt.intent_is_fresh = true;
+            }
+            Step::Prepare | Step::LookUp | Step::Charge | Step::Void | Step::Refund if !visit.read => {
                 let Some(_) = world.refresh::<Payment>(replica) else { return };
                 let live = Payment::chain(world).last().0;
                 visit.read = true;
@@ -196,8 +222,17 @@ pub fn carry_out(world: &mut World, bounds: &Bounds, replica: usize, weather: We
     let Some(mut visit) = slot.payment.take() else { return };
     let Some(payment) = Payment::chain(world).at(visit.hand) else { return };
     match visit.step {
+        Step::Prepare => {
+            let told = if weather == Weather::Fair { Told::Open } else { Told::Unknown };
+            visit.learnt.prepare = Some(told);
+            go_on(world, bounds, replica, visit);
+        }
+        Step::Void => {
+            visit.learnt.void = Some(void(world, payment.uid, weather));
+            go_on(world, bounds, replica, visit);
+        }
         Step::LookUp => {
-            visit.learnt.look_up = Some(look_up(world, payment.uid, weather));
+            visit.learnt.look_up = Some(look_up(world, bounds, payment.uid, weather));
             go_on(world, bounds, replica, visit);
         }
         Step::Charge => {
@@ -258,7 +293,9 @@ fn write(world: &mut World, bounds: &Bounds, replica: usize, visit: Visit, old: 
     match world.swap::<Payment>(hand, status) {
         Ok(()) => {
             world.refresh::<Payment>(replica);
-            let fresh = new.phase == PaymentPhase::Pending && old.attempt == 0 && new.attempt > 0;
+            let recorded =
+                if bounds.prepares { !old.known && new.known } else { old.attempt == 0 && new.attempt > 0 };
+            let fresh = new.phase == PaymentPhase::Pending && recorded;
             let learnt = Learnt {
                 order: visit.learnt.order,
                 access: visit.learnt.access,
@@ -294,7 +331,16 @@ pub fn standing(world: &World) -> Standing {
     if undoing { Standing::Undoing } else { Standing::Wants }
 }
 
-fn look_up(world: &World, uid: u8, weather: Weather) -> Told {
+fn look_up(world: &World, bounds: &Bounds, uid: u8, weather: Weather) -> Told {
+    if bounds.prepares {
+        // By its id a payment is found at once, or not at all.
+        return match world.bank.charge(uid) {
+            _ if weather == Weather::Blind => Told::Unknown,
+            Some(Charged::Captured) => Told::Captured(world.bank.was_returned(uid)),
+            _ if world.bank.was_voided(uid) => Told::Voided,
+            _ => Told::Open,
+        };
+    }
     match world.bank.charge(uid) {
         Some(Charged::Captured) if weather != Weather::Blind => Told::Captured(world.bank.was_returned(uid)),
         _ => Told::NotFound,
@@ -326,6 +372,21 @@ fn charge(world: &mut World, bounds: &Bounds, uid: u8, weather: Weather) -> Told
     }
 }
 
+fn void(world: &mut World, uid: u8, weather: Weather) -> Told {
+    let request = Request::Void(uid);
+    match weather {
+        Weather::Unreachable => return Told::NotSent,
+        Weather::Lost => return Told::Unknown,
+        Weather::Stalled => {
+            world.bank.stall(request);
+            return Told::Unknown;
+        }
+        Weather::Fair | Weather::Declines | Weather::Blind => {}
+    }
+    world.bank.execute(request, false);
+    if world.bank.was_voided(uid) { Told::Voided } else { Told::TooLate }
+}
+
 fn refund(world: &mut World, uid: u8, weather: Weather) -> Told {
     let request = Request::Refund(uid);
     match weather {
@@ -341,14 +402,14 @@ fn refund(world: &mut World, uid: u8, weather: Weather) -> Told {
     if world.bank.was_returned(uid) { Told::Captured(true) } else { Told::Declined }
 }
 
-fn provider_payment(refunded: bool) -> ProviderPayment {
+fn provider_payment(status: ProviderStatus, refunded: bool) -> ProviderPayment {
     ProviderPayment {
         payment_id: "pk".into(),
         order_id: "o1".into(),
         amount: TOTAL,
         refunded: if refunded { TOTAL } else { 0 },
         currency: "KRW".into(),
-        status: ProviderStatus::Captured,
+        status,
     }
 }
 
@@ -356,7 +417,55 @@ fn refusal() -> Refusal {
     Refusal { code: "REJECT_CARD_PAYMENT".into(), message: "no".into() }
 }
 
-fn answers(learnt: Learnt) -> Answers {
+fn trouble(told: Told) -> Trouble {
+    match told {
+        Told::NotSent => Trouble::NotSent("connection refused".into()),
+        _ => Trouble::Unknown("no answer".into()),
+    }
+}
+
+fn found(told: Told) -> LookUpOutcome {
+    match told {
+        Told::Captured(refunded) => {
+            LookUpOutcome::Found(provider_payment(ProviderStatus::Captured, refunded))
+        }
+        Told::Open => LookUpOutcome::Found(provider_payment(ProviderStatus::Open, false)),
+        Told::Voided => LookUpOutcome::Found(provider_payment(ProviderStatus::Failed, false)),
+        Told::Unknown => LookUpOutcome::Trouble(trouble(told)),
+        Told::Declined | Told::NotFound | Told::NotSent | Told::TooLate => LookUpOutcome::NotFound,
+    }
+}
+
+fn charged(told: Told) -> ChargeOutcome {
+    match told {
+        Told::Captured(refunded) => {
+            ChargeOutcome::Captured(provider_payment(ProviderStatus::Captured, refunded))
+        }
+        Told::Declined => ChargeOutcome::Refused(refusal()),
+        _ => ChargeOutcome::Trouble(trouble(told)),
+    }
+}
+
+fn returned(told: Told) -> RefundOutcome {
+    match told {
+        Told::Captured(refunded) => {
+            RefundOutcome::Refunded(provider_payment(ProviderStatus::Captured, refunded))
+        }
+        Told::Declined => RefundOutcome::Refused(refusal()),
+        _ => RefundOutcome::Trouble(trouble(told)),
+    }
+}
+
+fn answers(learnt: Learnt, prepares: bool) -> Answers {
+    let way = || Way {
+        provider_uid: "p".into(),
+        credential: "c".into(),
+        prepares,
+        retention: Millis(1),
+        token_lifetime: Some(Millis::seconds(900)),
+        no_token: None,
+        open_until: None,
+    };
     Answers {
         order: learnt.order.map(|standing| match standing {
             Standing::Wants => OrderStanding::Wants,
@@ -365,32 +474,27 @@ fn answers(learnt: Learnt) -> Answers {
             Standing::Gone => OrderStanding::Gone { store_has_begun: false },
             Standing::GoneCooked => OrderStanding::Gone { store_has_begun: true },
         }),
-        access: learnt.access.then(|| Access::Ready { provider_uid: "p".into(), credential: "c".into() }),
+        access: learnt.access.then(|| Access::Ready(way())),
         asked_in_vain: 0,
         intent_is_fresh: learnt.intent_is_fresh,
-        look_up: learnt.look_up.map(|told| match told {
-            Told::Captured(refunded) => LookUpOutcome::Found(provider_payment(refunded)),
-            Told::Unknown => LookUpOutcome::Failed("no answer".into()),
-            Told::Declined | Told::NotFound | Told::NotSent => LookUpOutcome::NotFound,
+        prepare: learnt.prepare.map(|told| match told {
+            Told::Open => PrepareOutcome::Prepared(provider_payment(ProviderStatus::Open, false)),
+            _ => PrepareOutcome::Trouble(trouble(told)),
         }),
-        charge: learnt.charge.map(|told| match told {
-            Told::Captured(refunded) => ChargeOutcome::Captured(provider_payment(refunded)),
-            Told::Declined => ChargeOutcome::Refused(refusal()),
-            Told::NotSent => ChargeOutcome::NotSent("connection refused".into()),
-            Told::NotFound | Told::Unknown => ChargeOutcome::Unknown("no answer".into()),
+        look_up: learnt.look_up.map(found),
+        charge: learnt.charge.map(charged),
+        void: learnt.void.map(|told| match told {
+            Told::Voided => VoidOutcome::Voided,
+            Told::TooLate => VoidOutcome::TooLate,
+            _ => VoidOutcome::Trouble(trouble(told)),
         }),
-        refund: learnt.refund.map(|told| match told {
-            Told::Captured(refunded) => RefundOutcome::Refunded(provider_payment(refunded)),
-            Told::Declined => RefundOutcome::Refused(refusal()),
-            Told::NotSent => RefundOutcome::NotSent("connection refused".into()),
-            Told::NotFound | Told::Unknown => RefundOutcome::Unknown("no answer".into()),
-        }),
+        refund: learnt.refund.map(returned),
     }
 }
 
 /// Asks `saga`. The pause of a deferred payment is over at any time.
 fn decided(seen: &Seen) -> Step {
-    let (payment, order_in_cache, learnt) = seen;
+    let (payment, order_in_cache, learnt, prepares) = seen;
     let amount = |moved: bool| if moved { TOTAL } else { 0 };
     let state = PaymentState {
         phase: payment.phase,
@@ -400,6 +504,7 @@ fn decided(seen: &Seen) -> Step {
         payment_id: payment.known.then(|| "pk".into()),
         provider_uid: (payment.attempt > 0).then(|| "p".into()),
         credential: (payment.attempt > 0).then(|| "c".into()),
+        first_attempt_at: (payment.attempt > 0).then_some(Timestamp(0)),
         captured: amount(payment.captured),
         refunded: amount(payment.refunded),
         ..PaymentState::default()
@@ -409,12 +514,14 @@ fn decided(seen: &Seen) -> Step {
         deleting: payment.deleting,
         paused: false,
         desired: payment.desired,
+        resolution: None,
         total: if payment.tombstone { 0 } else { TOTAL },
         currency: "KRW".into(),
         order_id: "o1".into(),
         state,
         order_in_cache: *order_in_cache,
-        answers: answers(*learnt),
+        spread: 0,
+        answers: answers(*learnt, *prepares),
     };
     match decide(&view, Timestamp(0)) {
         Decision::HandsOff | Decision::Wait(_) => Step::Rest,
@@ -423,14 +530,16 @@ fn decided(seen: &Seen) -> Step {
         Decision::Act(command) => match command {
             Command::CheckOrder => Step::CheckOrder,
             Command::CheckAccess => Step::CheckAccess,
+            Command::Prepare => Step::Prepare,
             Command::LookUp => Step::LookUp,
             Command::Charge => Step::Charge,
+            Command::Void => Step::Void,
             Command::Refund(_) => Step::Refund,
             Command::WantMoneyBack => Step::WantMoneyBack,
             Command::Delete => Step::Delete,
             Command::RemoveFinalizer => Step::RemoveFinalizer,
-            // The finalizer is there from birth.
-            Command::AddFinalizer => Step::Rest,
+            // The finalizer is there from birth, and nothing needs a person.
+            Command::AddFinalizer | Command::ClearResolution => Step::Rest,
         },
     }
 }

@@ -46,6 +46,7 @@ const PLAIN: Bounds = Bounds {
     cancel: false,
     delete: false,
     declines: false,
+    prepares: false,
     store: Store::Idle,
     riders: false,
     when_unavailable: WhenUnavailable::Defer,
@@ -77,6 +78,23 @@ pub const RUNS: &[Run] = &[
     Run {
         name: "two replicas with stale caches, paying, a provider fault",
         bounds: Bounds { replicas: 2, faults: 1, cancel: true, declines: true, ..PLAIN },
+    },
+    Run {
+        name: "one replica, prepared payments, every provider fault, a crash, cancel and delete",
+        bounds: Bounds {
+            prepares: true,
+            stale: false,
+            faults: 2,
+            crashes: 1,
+            cancel: true,
+            delete: true,
+            declines: true,
+            ..PLAIN
+        },
+    },
+    Run {
+        name: "two replicas with stale caches, prepared payments, a provider fault",
+        bounds: Bounds { prepares: true, replicas: 2, faults: 1, cancel: true, declines: true, ..PLAIN },
     },
     Run {
         name: "two replicas with stale caches, paying, a crash",

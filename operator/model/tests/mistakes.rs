@@ -19,6 +19,7 @@ const PAYING: Bounds = Bounds {
     cancel: true,
     delete: false,
     declines: false,
+    prepares: false,
     store: Store::Idle,
     riders: false,
     when_unavailable: WhenUnavailable::Defer,
@@ -71,6 +72,11 @@ fn a_payment_dropped_before_its_refund_is_found() {
 #[test]
 fn a_fresh_idempotency_key_for_each_call_is_found() {
     planted(Mistake::FreshKeys, Bounds { faults: 1, ..PAYING });
+}
+
+#[test]
+fn a_prepared_payment_charged_before_its_id_is_stored_is_found() {
+    planted(Mistake::ChargeBeforeId, Bounds { prepares: true, ..PAYING });
 }
 
 #[test]

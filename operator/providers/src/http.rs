@@ -4,9 +4,10 @@
 //! redirects, or read proxies from the environment unless asked. No error carries a URL, as URLs name payments.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::RETRY_AFTER;
+use fooddelivery_saga::provider::Trouble;
+use reqwest::header::{HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
 
 /// How long it may take to connect (TCP and TLS), unless configured otherwise. It is less than
@@ -17,6 +18,8 @@ pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_IDLE_PER_HOST: usize = 32;
+/// Stripe's mark on an answer that it kept from an earlier call with the same key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What can be chosen of the client.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +50,23 @@ pub struct HttpClient(Client);
 pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
+    /// Whether the provider says that this is what it answered to an earlier call with the same key.
+    pub(crate) replayed: bool,
+    /// When it came, for a `Retry-After` that names a date.
+    pub(crate) received: SystemTime,
     pub(crate) body: Vec<u8>,
+}
+
+impl HttpAnswer {
+    /// `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3), in ms from its arrival; a past date is zero.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        let text = self.retry_after.as_deref()?.trim();
+        let wait = match text.parse::<u64>() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(self.received).unwrap_or_default(),
+        };
+        u64::try_from(wait.as_millis()).ok()
+    }
 }
 
 /// A request that got no answer. The reasons are fit for a person and name no URL.
@@ -57,6 +76,15 @@ pub(crate) enum NoAnswer {
     NotSent(String),
     /// It may have arrived.
     Unknown(String),
+}
+
+impl From<&NoAnswer> for Trouble {
+    fn from(no_answer: &NoAnswer) -> Self {
+        match no_answer {
+            NoAnswer::NotSent(why) => Self::NotSent(why.clone()),
+            NoAnswer::Unknown(why) => Self::Unknown(why.clone()),
+        }
+    }
 }
 
 impl HttpClient {
@@ -99,6 +127,7 @@ pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<H
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let replayed = response.headers().get(REPLAYED).is_some_and(|value| value == "true");
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
@@ -106,7 +135,7 @@ pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<H
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(HttpAnswer { status, retry_after, body })
+    Ok(HttpAnswer { status, retry_after, replayed, received: SystemTime::now(), body })
 }
 
 fn no_answer(error: reqwest::Error) -> NoAnswer {
@@ -134,4 +163,31 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry_after_ms(text: &str, received: SystemTime) -> Option<u64> {
+        let retry_after = Some(text.to_owned());
+        HttpAnswer { status: 429, retry_after, replayed: false, received, body: Vec::new() }.retry_after_ms()
+    }
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date_and_anything_else_is_none() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(retry_after_ms("3", epoch), Some(3000));
+        assert_eq!(retry_after_ms("Thu, 01 Jan 1970 00:00:07 GMT", epoch), Some(7000));
+        for nonsense in ["soon", "", "-1", "1.5", "99999999999999999999"] {
+            assert_eq!(retry_after_ms(nonsense, epoch), None, "{nonsense:?}");
+        }
+        assert_eq!(retry_after_ms("Wed, 31 Dec 1969 23:59:59 GMT", epoch), None, "before the epoch");
+    }
+
+    #[test]
+    fn a_date_in_the_past_means_at_once() {
+        let received = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        assert_eq!(retry_after_ms("Thu, 01 Jan 1970 00:00:07 GMT", received), Some(0));
+    }
 }

@@ -4,31 +4,77 @@
 
 use std::fmt;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, RefundOutcome};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
+};
 
 use crate::secret::Token;
 
-/// A payment provider. Every call ends within the configured time and never panics; what is not known is said to be
-/// unknown.
+/// What distinguishes one protocol from another, as far as decisions depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// Whether a payment is prepared, and its id stored, before it is charged. Such a payment is voided by
+    /// [`PaymentPort::void`]; any other by repeating its charge under its key.
+    pub prepares: bool,
+    /// For how long at least the first answer is replayed for an idempotency key, from its first use.
+    pub key_retention: Duration,
+    /// For how long a checkout's token can be charged at most, with room; `None`: for ever.
+    pub token_lifetime: Option<Duration>,
+}
+
+/// A payment provider. Every call ends within a few times the configured time (that is for one request, and an adapter
+/// may need several for a call) and never panics; what is not known is said to be unknown.
 #[async_trait]
 pub trait PaymentPort: Send + Sync {
-    /// Takes the money of a checkout, or learns what became of an earlier call with the same key.
+    /// What is particular about it.
+    fn traits(&self) -> Traits;
+    /// Makes a payment that can be charged, and moves no money; only where [`Traits::prepares`].
+    async fn prepare(&self, _: &PrepareRequest) -> PrepareOutcome {
+        PrepareOutcome::Trouble(Trouble::NotSent("this provider's payments are not prepared".into()))
+    }
+    /// Takes the money of a checkout or a prepared payment, or learns what became of an earlier call with the same
+    /// key.
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome;
     /// Asks what the provider knows of a payment. Moves no money. Whether what is found is the payment that was
     /// meant (id, order id and amount) is for the caller to compare.
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome;
+    /// Makes it impossible that a prepared payment is ever charged; only where [`Traits::prepares`].
+    async fn void(&self, _: &VoidRequest) -> VoidOutcome {
+        VoidOutcome::Trouble(Trouble::NotSent("this provider's payments are not prepared".into()))
+    }
     /// Gives money back, or learns what became of an earlier call with the same key.
     async fn refund(&self, request: &RefundRequest) -> RefundOutcome;
+}
+
+/// A payment that is to be prepared.
+#[derive(Debug, Clone)]
+pub struct PrepareRequest {
+    /// The same for every repeat of this attempt. At most 255 characters.
+    pub idempotency_key: String,
+    /// What the customer's checkout gave (Stripe: a payment method's id).
+    pub token: Token,
+    /// The order id that it is found by later.
+    pub order_id: String,
+    /// In the currency's smallest unit.
+    pub amount: i64,
+    /// ISO 4217 code, upper case.
+    pub currency: String,
+    /// Ties the provider's log to ours.
+    pub correlation_id: String,
 }
 
 /// A charge.
 #[derive(Debug, Clone)]
 pub struct ChargeRequest {
-    /// The last fence against charging twice; the same for every repeat of this attempt. At most 300 characters.
+    /// The last fence against charging twice; the same for every repeat of this attempt. At most 255 characters.
     pub idempotency_key: String,
-    /// What the customer's checkout gave (Toss: `paymentKey`).
+    /// What the customer's checkout gave (Toss: `paymentKey`; Stripe: a payment method's id).
     pub token: Token,
+    /// The provider's name for the payment, where it was prepared.
+    pub payment_id: Option<String>,
     /// The order id that was fixed at checkout.
     pub order_id: String,
     /// In the currency's smallest unit; that of the checkout.
@@ -42,10 +88,22 @@ pub struct ChargeRequest {
 /// A question about a payment.
 #[derive(Debug, Clone)]
 pub struct LookUpRequest {
-    /// What the customer's checkout gave.
-    pub token: Token,
+    /// What the customer's checkout gave, while it is to be had.
+    pub token: Option<Token>,
+    /// The provider's name for the payment, where it is known.
+    pub payment_id: Option<String>,
     /// The order id that was fixed at checkout.
     pub order_id: String,
+    /// Ties the provider's log to ours.
+    pub correlation_id: String,
+}
+
+/// A prepared payment that must never be charged. It has no idempotency key: to void twice is to void, and a stored
+/// error under a key would keep it from ever being voided.
+#[derive(Debug, Clone)]
+pub struct VoidRequest {
+    /// The provider's name for the payment.
+    pub payment_id: String,
     /// Ties the provider's log to ours.
     pub correlation_id: String,
 }
@@ -53,7 +111,7 @@ pub struct LookUpRequest {
 /// A refund.
 #[derive(Clone)]
 pub struct RefundRequest {
-    /// The same for every repeat of this refund. At most 300 characters.
+    /// The same for every repeat of this refund. At most 255 characters.
     pub idempotency_key: String,
     /// The provider's name for the payment, from [`fooddelivery_saga::provider::ProviderPayment`].
     pub payment_id: String,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::account::Account;
 use crate::http::HttpClient;
 use crate::port::PaymentPort;
 use crate::secret::Credential;
+use crate::stripe::Stripe;
 use crate::toss::Toss;
 
 /// How long a call may take in all, unless configured otherwise.
@@ -18,6 +20,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(610);
 pub enum Dialect {
     /// Toss Payments, and the sandbox.
     Toss,
+    /// Stripe, and the sandbox. The credential is a secret or restricted key.
+    Stripe,
 }
 
 /// Why a provider's configuration cannot be used. The messages name no secret.
@@ -41,7 +45,7 @@ pub enum ConfigError {
 }
 
 /// The payment port of a provider at `endpoint` (`https://api.tosspayments.com`; a path is kept as a prefix).
-/// `timeout` is for a whole call, from connecting to the last byte of the answer.
+/// `timeout` is for a request, from connecting to the last byte of the answer; a call sends one, or at most two.
 ///
 /// Whether plain http is allowed is the caller's policy.
 ///
@@ -62,8 +66,10 @@ pub fn provider(
     if timeout.is_zero() {
         return Err(ConfigError::Timeout);
     }
+    let account = Account { endpoint, credential, timeout, http };
     match dialect {
-        Dialect::Toss => Ok(Arc::new(Toss::new(endpoint, credential, timeout, http))),
+        Dialect::Toss => Ok(Arc::new(Toss(account))),
+        Dialect::Stripe => Ok(Arc::new(Stripe(account))),
     }
 }
 

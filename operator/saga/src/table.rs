@@ -81,6 +81,14 @@ pub const PAYMENT: &[Step<PaymentPhase>] = &[
     step(P::Voiding, P::Voided, Operator),
     step(P::Voiding, P::Refunding, Operator),
     step(P::Voiding, P::NeedsReview, Operator),
+    // By a person's word.
+    step(P::NeedsReview, P::Pending, Operator),
+    step(P::NeedsReview, P::Captured, Operator),
+    step(P::NeedsReview, P::Declined, Operator),
+    step(P::NeedsReview, P::Voiding, Operator),
+    step(P::NeedsReview, P::Voided, Operator),
+    step(P::NeedsReview, P::Refunding, Operator),
+    step(P::NeedsReview, P::Refunded, Operator),
 ];
 
 /// What an order may want of its payment: one way.

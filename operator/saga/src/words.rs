@@ -145,6 +145,20 @@ words! {
 }
 
 words! {
+    /// What a person found out about a payment that needs review, by looking at the provider.
+    Resolution {
+        /// Ask the provider again, as it is configured now; calls may be repeated there.
+        Retry,
+        /// The whole total was taken, and is still there.
+        Captured,
+        /// The money went back, in whole.
+        Refunded,
+        /// No money was taken, and none will be.
+        NotCharged,
+    }
+}
+
+words! {
     /// How far the store is with a ticket.
     TicketStage {
         /// In the store's queue.
@@ -207,6 +221,18 @@ words! {
         Manual,
         /// The operator does so on the store's behalf.
         Automatic,
+    }
+}
+
+words! {
+    /// Whether calls to a provider are let through.
+    CircuitState {
+        /// They are.
+        Closed,
+        /// A few are, on trial.
+        HalfOpen,
+        /// None is: it failed or was slow too often.
+        Open,
     }
 }
 

@@ -1,11 +1,8 @@
-//! Every step of every table is taken by a decision in some situation, and every step outside is refused.
+//! Every step of the order's table is taken by a decision in some situation, and every step outside is refused.
 
 use fooddelivery_saga::order::{self, Command, Decision, OrderState, OrderView};
-use fooddelivery_saga::payment::{self, Access, Answers, OrderStanding, PaymentState, PaymentView};
-use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
-};
-use fooddelivery_saga::table::{self, ORDER, PAYMENT};
+use fooddelivery_saga::payment::PROVIDER_UNAVAILABLE;
+use fooddelivery_saga::table::{self, ORDER};
 use fooddelivery_saga::time::{Deadlines, Timestamp};
 use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, TicketSeen};
 use fooddelivery_saga::words::{
@@ -84,7 +81,7 @@ fn situations() -> Vec<(OrderView, O)> {
     let cancelled = || ticket(T::Cancelled);
     let mut failing = OrderView { payment: unreachable(), ..view(O::PaymentDeferred) };
     if let Child::Present(seen) = &mut failing.payment {
-        let (reason, message) = (payment::PROVIDER_UNAVAILABLE.to_owned(), String::new());
+        let (reason, message) = (PROVIDER_UNAVAILABLE.to_owned(), String::new());
         seen.reversal = Some(fooddelivery_saga::view::Reversal { reason, message });
     }
     let gone = |from| undone(view(from), cooked.clone(), delivery(D::Cancelled, None));
@@ -180,151 +177,6 @@ fn a_cancel_is_refused_from_cooking_on_and_only_then() {
             assert_eq!(verdict == Some("Refused"), begun, "{stage}: {verdict:?}");
         }
     }
-}
-
-fn paying(phase: P, desired: PaymentDesired) -> PaymentView {
-    let begun = !matches!(phase, P::Pending);
-    PaymentView {
-        has_finalizer: true,
-        deleting: false,
-        paused: false,
-        desired,
-        total: 9_000,
-        currency: "KRW".into(),
-        order_id: "o1".into(),
-        state: PaymentState {
-            phase,
-            attempt: i64::from(begun),
-            captured: if matches!(phase, P::Captured | P::Refunding) { 9_000 } else { 0 },
-            ..PaymentState::default()
-        },
-        order_in_cache: true,
-        answers: Answers {
-            order: Some(OrderStanding::Wants),
-            access: Some(Access::Ready { provider_uid: "p".into(), credential: "c".into() }),
-            look_up: Some(LookUpOutcome::NotFound),
-            ..Answers::default()
-        },
-    }
-}
-
-fn at_provider(amount: i64, refunded: i64) -> ProviderPayment {
-    ProviderPayment {
-        payment_id: "pk".into(),
-        order_id: "o1".into(),
-        amount,
-        refunded,
-        currency: "KRW".into(),
-        status: ProviderStatus::Captured,
-    }
-}
-
-fn refusal() -> Refusal {
-    Refusal { code: "REJECT".into(), message: "no".into() }
-}
-
-/// Situations, each with the phase that the payment is to move to.
-fn payment_situations() -> Vec<(PaymentView, P)> {
-    use ChargeOutcome as C;
-    let want = PaymentDesired::Captured;
-    let back = PaymentDesired::Refunded;
-    let charged = |phase, desired, outcome| {
-        let mut view = paying(phase, desired);
-        view.state.attempt = 1;
-        view.answers.charge = Some(outcome);
-        view
-    };
-    let refunded = |outcome| {
-        let mut view = paying(P::Refunding, back);
-        view.answers.refund = Some(outcome);
-        view
-    };
-    let mut replaced = paying(P::Deferred, want);
-    replaced.state.provider_uid = Some("another".into());
-    let mut never_begun = paying(P::Deferred, back);
-    never_begun.state.attempt = 0;
-    let mut begun = paying(P::Pending, back);
-    begun.state.attempt = 1;
-    vec![
-        (charged(P::Pending, want, C::Captured(at_provider(9_000, 0))), P::Captured),
-        (charged(P::Pending, want, C::NotSent("refused".into())), P::Deferred),
-        (charged(P::Pending, want, C::Refused(refusal())), P::Declined),
-        (begun, P::Voiding),
-        (paying(P::Pending, back), P::Voided),
-        (charged(P::Pending, want, C::Captured(at_provider(1, 0))), P::NeedsReview),
-        (paying(P::Deferred, want), P::Pending),
-        (replaced, P::NeedsReview),
-        (paying(P::Deferred, back), P::Voiding),
-        (never_begun, P::Voided),
-        (paying(P::Captured, back), P::Refunding),
-        (refunded(RefundOutcome::Refunded(at_provider(9_000, 9_000))), P::Refunded),
-        (refunded(RefundOutcome::Refused(refusal())), P::NeedsReview),
-        (charged(P::Voiding, back, C::Refused(refusal())), P::Voided),
-        (charged(P::Voiding, back, C::Captured(at_provider(9_000, 0))), P::Refunding),
-        (charged(P::Voiding, back, C::Captured(at_provider(1, 0))), P::NeedsReview),
-    ]
-}
-
-#[test]
-fn every_step_of_the_payment_is_taken_by_a_decision() {
-    let mut taken = Vec::new();
-    for (view, to) in payment_situations() {
-        let payment::Decision::Write(state) = payment::decide(&view, NOW) else {
-            panic!("a status for {view:?}")
-        };
-        assert_eq!(state.phase, to, "from {}", view.state.phase);
-        assert!(table::allows(PAYMENT, view.state.phase, to), "{} to {to} is in the table", view.state.phase);
-        taken.push((view.state.phase, to));
-    }
-    for step in PAYMENT {
-        assert!(taken.contains(&(step.from, step.to)), "nothing leads from {} to {}", step.from, step.to);
-    }
-}
-
-#[test]
-fn an_unknown_outcome_moves_nothing() {
-    use ChargeOutcome as C;
-    let unknown = [C::Unknown("time-out".into()), C::InProgress, C::Throttled { retry_after_ms: Some(5) }];
-    for (outcome, desired) in
-        unknown.iter().flat_map(|o| [(o, PaymentDesired::Captured), (o, PaymentDesired::Refunded)])
-    {
-        let phase = if desired == PaymentDesired::Captured { P::Pending } else { P::Voiding };
-        let mut view = paying(phase, desired);
-        view.state.attempt = 1;
-        view.answers.charge = Some(outcome.clone());
-        match payment::decide(&view, NOW) {
-            payment::Decision::AskAgain(_) => {}
-            payment::Decision::Write(state) => assert_eq!(state.phase, phase, "{outcome:?}"),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
-    for standing in
-        [OrderStanding::Undoing, OrderStanding::Ended, OrderStanding::Gone { store_has_begun: false }]
-    {
-        let mut view = paying(P::Pending, PaymentDesired::Captured);
-        view.answers.order = Some(standing);
-        view.state.attempt = 1;
-        let decision = payment::decide(&view, NOW);
-        assert!(
-            !matches!(
-                decision,
-                payment::Decision::Act(payment::Command::Charge) | payment::Decision::Write(_)
-            ),
-            "{standing:?}: {decision:?}"
-        );
-    }
-}
-
-#[test]
-fn a_payment_made_late_under_an_order_that_has_ended_is_taken_back() {
-    let mut view = paying(P::Pending, PaymentDesired::Captured);
-    view.answers.order = Some(OrderStanding::Ended);
-    let decision = payment::decide(&view, NOW);
-    assert_eq!(decision, payment::Decision::Act(payment::Command::WantMoneyBack));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use support::{Event, World};
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => Just(Event::ReconcileOrder),
-        8 => (0_u8..10).prop_map(Event::ReconcilePayment),
+        8 => (0_u8..13).prop_map(Event::ReconcilePayment),
         4 => Just(Event::ReconcileTicket),
         4 => Just(Event::ReconcileDelivery),
         1 => Just(Event::Cancel),
@@ -38,9 +38,10 @@ proptest! {
     fn no_sequence_of_events_loses_or_doubles_money(
         events in proptest::collection::vec(event(), 1..80),
         defers in any::<bool>(),
+        prepares in any::<bool>(),
         far in 0_usize..=8,
     ) {
-        let mut world = World::new(defers);
+        let mut world = if prepares { World::new(defers).preparing() } else { World::new(defers) };
         world.go_far(far);
         for event in &events {
             world.happen(*event);
@@ -79,6 +80,14 @@ fn the_happy_path_reaches_completed_in_eight_status_writes() {
     assert_eq!(world.order_status_writes, 8);
     assert_eq!(world.payment_status_writes, 2);
     assert_eq!((world.captures, world.refunded), (1, 0));
+}
+
+#[test]
+fn a_prepared_payment_costs_one_write_more() {
+    let mut world = World::new(true).preparing();
+    world.operate();
+    assert_eq!(world.phase(), OrderPhase::AwaitingStore);
+    assert_eq!((world.payment_status_writes, world.captures), (3, 1));
 }
 
 #[test]

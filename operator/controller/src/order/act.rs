@@ -40,9 +40,10 @@ pub(super) async fn act(
         Command::CreateTicketTombstone(reason) => {
             create(context, &context.tickets, key, &ticket_tombstone(order, reason)).await
         }
-        Command::CreateDeliveryTombstone => {
+        Command::CreateDeliveryTombstone(reason) => {
             let mut delivery = Delivery::new(&key.name, delivery_spec(order, String::new(), None));
             delivery.spec.stage = DeliveryStage::Cancelled;
+            delivery.spec.reason = Some(reason);
             create(context, &context.deliveries, key, &delivery).await
         }
         Command::DeleteChild(ChildKind::Delivery) => {
@@ -184,6 +185,7 @@ fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Pa
         when_unavailable: method.when_unavailable,
         desired: if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured },
         reversal,
+        resolution: None,
     };
     let mut payment = Payment::new(&order.name_any(), spec);
     payment.metadata.finalizers = Some(vec![FINALIZER.into()]);

@@ -69,7 +69,8 @@ pub(super) async fn observe(
         when_unavailable: method.when_unavailable,
         token_replaced,
         state,
-        store_open: store.as_ref().is_some_and(|s| s.spec.open),
+        // One that is gone opens no more: then there must be an end.
+        store_open: store.as_ref().is_none_or(|s| s.spec.open),
         accepts_by_itself: store.as_ref().is_some_and(|s| s.spec.acceptance == Acceptance::Automatic),
         attendance: attendance(context, key, phase).await,
         deadlines: deadlines(context, store.as_deref(), &ticket, &delivery),

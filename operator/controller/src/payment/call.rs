@@ -1,10 +1,17 @@
-//! Calls the provider through the port. Idempotency keys follow from the payment's uid, the operation and the
-//! attempt, and from nothing else, so that any replica at any time makes the same call.
+//! Calls the provider through its guard and the port. Idempotency keys follow from the payment's uid, the operation and
+//! the attempt, and from nothing else, so that any replica at any time makes the same call.
+
+use std::time::Duration;
 
 use fooddelivery_api::Payment;
-use fooddelivery_providers::{ChargeRequest, LookUpRequest, RefundRequest, Token};
+use fooddelivery_providers::guard::{Admission, Refused, Request, Response};
+use fooddelivery_providers::{
+    ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, Token, VoidRequest,
+};
 use fooddelivery_saga::payment::{Answers, Command};
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, RefundOutcome};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
+};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -14,57 +21,32 @@ use crate::gateway::Gateway;
 
 /// The key of an operation in an attempt: at most 64 characters.
 fn idempotency_key(payment: &Payment, operation: &str) -> String {
-    format!("{}-{operation}-{}", uid_of(payment), payment.state().attempt)
+    let state = payment.state();
+    let uid = uid_of(payment);
+    match (operation, state.refund_attempt) {
+        ("refund", again @ 1..) => format!("{uid}-refund-{}.{again}", state.attempt),
+        _ => format!("{uid}-{operation}-{}", state.attempt),
+    }
 }
 
 /// Makes the call and puts its outcome among the answers.
+///
+/// # Errors
+/// When the circuit lets it not through, with the time after which it is worth trying again.
 pub(super) async fn call(
     context: &Context,
     gateway: &Gateway,
-    token: Token,
+    admission: &Admission,
+    token: Option<Token>,
     payment: &Payment,
     command: Command,
     answers: &mut Answers,
-) {
+) -> Result<(), Duration> {
     let begun = Instant::now();
-    let correlation_id = payment.spec.order_ref.uid.clone();
-    let order_id = payment.spec.provider_order_id.clone();
-    let (operation, outcome) = match command {
-        Command::LookUp => {
-            let outcome = gateway.port.look_up(&LookUpRequest { token, order_id, correlation_id }).await;
-            let word = look_up_word(&outcome);
-            answers.look_up = Some(outcome);
-            ("look_up", word)
-        }
-        Command::Refund(amount) => {
-            let request = RefundRequest {
-                idempotency_key: idempotency_key(payment, "refund"),
-                payment_id: payment.state().payment_id.unwrap_or_default(),
-                amount,
-                reason: "the order was undone".into(),
-                correlation_id,
-            };
-            let outcome = gateway.port.refund(&request).await;
-            let word = refund_word(&outcome);
-            answers.refund = Some(outcome);
-            ("refund", word)
-        }
-        _ => {
-            let quote = &payment.spec.quote;
-            let request = ChargeRequest {
-                idempotency_key: idempotency_key(payment, "charge"),
-                token,
-                order_id,
-                amount: quote.total,
-                currency: quote.currency.clone(),
-                correlation_id,
-            };
-            let outcome = gateway.port.charge(&request).await;
-            let word = charge_word(&outcome);
-            answers.charge = Some(outcome);
-            ("charge", word)
-        }
-    };
+    let operation = word_of(command);
+    let answer = gateway.guard.call(admission, &gateway.port, request(payment, token, command)).await;
+    let response = answer.map_err(|Refused { retry_in }| retry_in)?;
+    let outcome = word(&response);
     let took = begun.elapsed();
     context.metrics.provider_call(operation, outcome, took);
     info!(
@@ -73,37 +55,103 @@ pub(super) async fn call(
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "asked the provider"
     );
+    keep(response, answers);
+    Ok(())
 }
 
-fn charge_word(outcome: &ChargeOutcome) -> &'static str {
-    match outcome {
-        ChargeOutcome::Captured(_) => "captured",
-        ChargeOutcome::Refused(_) => "refused",
-        ChargeOutcome::NotSent(_) => "not_sent",
-        ChargeOutcome::InProgress => "in_progress",
-        ChargeOutcome::Throttled { .. } => "throttled",
-        ChargeOutcome::Unauthorized(_) => "unauthorized",
-        ChargeOutcome::Unknown(_) => "unknown",
+fn word_of(command: Command) -> &'static str {
+    match command {
+        Command::Prepare => "prepare",
+        Command::LookUp => "look_up",
+        Command::Void => "void",
+        Command::Refund(_) => "refund",
+        _ => "charge",
     }
 }
 
-fn refund_word(outcome: &RefundOutcome) -> &'static str {
-    match outcome {
-        RefundOutcome::Refunded(_) => "refunded",
-        RefundOutcome::AlreadyRefunded => "already_refunded",
-        RefundOutcome::Refused(_) => "refused",
-        RefundOutcome::NotSent(_) => "not_sent",
-        RefundOutcome::InProgress => "in_progress",
-        RefundOutcome::Throttled { .. } => "throttled",
-        RefundOutcome::Unauthorized(_) => "unauthorized",
-        RefundOutcome::Unknown(_) => "unknown",
+fn request(payment: &Payment, token: Option<Token>, command: Command) -> Request {
+    let correlation_id = payment.spec.order_ref.uid.clone();
+    let order_id = payment.spec.provider_order_id.clone();
+    let payment_id = payment.state().payment_id;
+    let quote = &payment.spec.quote;
+    // It is never asked to prepare or charge without one.
+    let given = || token.clone().unwrap_or_else(|| Token::new(""));
+    match command {
+        Command::Prepare => Request::Prepare(PrepareRequest {
+            idempotency_key: idempotency_key(payment, "prepare"),
+            token: given(),
+            order_id,
+            amount: quote.total,
+            currency: quote.currency.clone(),
+            correlation_id,
+        }),
+        Command::LookUp => Request::LookUp(LookUpRequest { token, payment_id, order_id, correlation_id }),
+        Command::Void => {
+            Request::Void(VoidRequest { payment_id: payment_id.unwrap_or_default(), correlation_id })
+        }
+        Command::Refund(amount) => Request::Refund(RefundRequest {
+            idempotency_key: idempotency_key(payment, "refund"),
+            payment_id: payment_id.unwrap_or_default(),
+            amount,
+            reason: "the order was undone".into(),
+            correlation_id,
+        }),
+        _ => Request::Charge(ChargeRequest {
+            idempotency_key: idempotency_key(payment, "charge"),
+            token: given(),
+            payment_id,
+            order_id,
+            amount: quote.total,
+            currency: quote.currency.clone(),
+            correlation_id,
+        }),
     }
 }
 
-fn look_up_word(outcome: &LookUpOutcome) -> &'static str {
-    match outcome {
-        LookUpOutcome::Found(_) => "found",
-        LookUpOutcome::NotFound => "not_found",
-        LookUpOutcome::Failed(_) => "failed",
+fn keep(response: Response, answers: &mut Answers) {
+    match response {
+        Response::Prepare(outcome) => answers.prepare = Some(outcome),
+        Response::Charge { outcome, resolved } => {
+            answers.charge = Some(outcome);
+            answers.look_up = resolved.or(answers.look_up.take());
+        }
+        Response::LookUp(outcome) => answers.look_up = Some(outcome),
+        Response::Void(outcome) => answers.void = Some(outcome),
+        Response::Refund(outcome) => answers.refund = Some(outcome),
+    }
+}
+
+fn word(response: &Response) -> &'static str {
+    match response {
+        Response::Prepare(PrepareOutcome::Prepared(_)) => "prepared",
+        Response::Charge { outcome: ChargeOutcome::Captured(_), .. } => "captured",
+        Response::Charge { outcome: ChargeOutcome::AlreadyProcessed, .. } => "already_processed",
+        Response::Charge { resolved: Some(LookUpOutcome::Found(_)), .. } => "unknown_then_found",
+        Response::LookUp(LookUpOutcome::Found(_)) => "found",
+        Response::LookUp(LookUpOutcome::NotFound) => "not_found",
+        Response::Void(VoidOutcome::Voided) => "voided",
+        Response::Void(VoidOutcome::TooLate) => "too_late",
+        Response::Refund(RefundOutcome::Refunded(_)) => "refunded",
+        Response::Refund(RefundOutcome::AlreadyRefunded) => "already_refunded",
+        Response::Prepare(PrepareOutcome::Refused(_))
+        | Response::Charge { outcome: ChargeOutcome::Refused(_), .. }
+        | Response::Refund(RefundOutcome::Refused(_)) => "refused",
+        Response::Prepare(PrepareOutcome::Trouble(trouble))
+        | Response::Charge { outcome: ChargeOutcome::Trouble(trouble), .. }
+        | Response::LookUp(LookUpOutcome::Trouble(trouble))
+        | Response::Void(VoidOutcome::Trouble(trouble))
+        | Response::Refund(RefundOutcome::Trouble(trouble)) => trouble_word(trouble),
+    }
+}
+
+fn trouble_word(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::NotSent(_) => "not_sent",
+        Trouble::InProgress => "in_progress",
+        Trouble::Throttled { .. } => "throttled",
+        Trouble::Unauthorized(_) => "unauthorized",
+        Trouble::Errored(_) => "errored",
+        Trouble::KeySpent(_) => "key_spent",
+        Trouble::Unknown(_) => "unknown",
     }
 }

@@ -4,13 +4,15 @@
 mod call;
 mod observe;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fooddelivery_api::Payment;
 use fooddelivery_api::payment::PaymentStatus;
+use fooddelivery_providers::Token;
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::payment::{Answers, Command, Decision, Pace, PaymentState, decide};
+use fooddelivery_saga::payment::{Access, Answers, Command, Decision, Pace, PaymentState, decide};
 use fooddelivery_saga::words::{PaymentDesired, PaymentPhase};
 use kube::ResourceExt;
 use serde_json::json;
@@ -32,12 +34,13 @@ const FRESH_FOR: Duration = Duration::from_secs(2);
 /// The payment controller.
 pub struct Payments {
     context: Arc<Context>,
+    in_review: Mutex<HashSet<Key>>,
 }
 
 /// What one reconcile knows beside the object.
 struct Visit {
     answers: Answers,
-    gateway: Option<(Gateway, fooddelivery_providers::Token)>,
+    gateway: Option<(Gateway, Option<Token>)>,
     /// When the object in hand was read live or written; `None` for a copy from the cache.
     read_at: Option<Instant>,
 }
@@ -51,7 +54,7 @@ enum Next {
 impl Payments {
     /// Over the shared context.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context }
+        Self { context, in_review: Mutex::default() }
     }
 
     async fn act(
@@ -74,9 +77,10 @@ impl Payments {
                 visit.gateway = gateway;
                 Ok(Next::Again(payment))
             }
-            Command::LookUp | Command::Charge | Command::Refund(_) => {
+            Command::Prepare | Command::LookUp | Command::Charge | Command::Void | Command::Refund(_) => {
                 self.call(key, payment, visit, command).await
             }
+            Command::ClearResolution => self.patch(&payment, json!({ "spec": { "resolution": null } })).await,
             Command::WantMoneyBack => {
                 warn!("the order of this payment is gone: the money is to go back");
                 self.patch(&payment, json!({ "spec": { "desired": PaymentDesired::Refunded } })).await
@@ -117,8 +121,11 @@ impl Payments {
             visit.answers.access = None;
             return Ok(Next::Again(payment));
         };
-        // The bulkhead first, so that waiting for a place does not age what was read.
-        let Ok(_place) = gateway.permits.acquire().await else { return Err(ApiError::Conflict) };
+        // The bulkhead and the rate limit first, so that waiting for a place does not age what was read.
+        let admission = match gateway.guard.admit().await {
+            Ok(admission) => admission,
+            Err(come_back) => return Ok(Next::End(Outcome::After(come_back))),
+        };
         if visit.read_at.is_none_or(|at| at.elapsed() > FRESH_FOR) {
             let before = Instant::now();
             let Some(live) = self.context.refresh(&self.context.payments, key).await? else {
@@ -131,7 +138,13 @@ impl Payments {
             }
             visit.read_at = Some(before);
         }
-        call::call(&self.context, &gateway, token, &payment, command, &mut visit.answers).await;
+        let answers = &mut visit.answers;
+        let called = call::call(&self.context, &gateway, &admission, token, &payment, command, answers).await;
+        if let Err(retry_in) = called
+            && let Some(Access::Ready(way)) = &mut answers.access
+        {
+            way.open_until = Some(observe::after(retry_in));
+        }
         Ok(Next::Again(payment))
     }
 
@@ -147,7 +160,7 @@ impl Payments {
         let written = self.context.api.write_status(payment, &old, &new, true).await?;
         self.context.payments.remember(written.clone());
         let was = payment.state();
-        let intent_is_fresh = state.phase == PaymentPhase::Pending && was.attempt == 0 && state.attempt > 0;
+        let intent_is_fresh = state.phase == PaymentPhase::Pending && is_fresh(&visit.answers, &was, state);
         // What was learnt of the order and of the way to the provider is still young; answers about money are not
         // carried over a write.
         visit.answers = Answers {
@@ -167,11 +180,43 @@ impl Payments {
         } else if was.reason != state.reason && !state.reason.is_empty() {
             warn!(reason = %state.reason, message = %state.message, "payment is held up");
         }
-        if state.phase == PaymentPhase::NeedsReview {
-            let note = Note::warning(&state.reason, state.message.clone());
-            self.context.events.tell(payment, &note).await;
-        }
+        self.tell(payment, &was, state).await;
         Ok(written)
+    }
+
+    /// People hear of what waits for them, and of what they have said.
+    async fn tell(&self, payment: &Payment, was: &PaymentState, state: &PaymentState) {
+        if was.phase == state.phase {
+            return;
+        }
+        let note = match (&payment.spec.resolution, was.phase, state.phase) {
+            (_, _, PaymentPhase::NeedsReview) => Note::warning(&state.reason, state.message.clone()),
+            (Some(found), PaymentPhase::NeedsReview, phase) => Note {
+                warning: false,
+                reason: "ResolvedByHand".into(),
+                message: format!("{} ({}): the payment is {phase}", found.action, found.note),
+            },
+            _ => return,
+        };
+        self.context.events.tell(payment, &note).await;
+    }
+
+    /// Keeps count of what waits for a person.
+    fn count(&self, key: &Key, payment: Option<&Payment>) {
+        let waits = payment.is_some_and(|p| p.state().phase == PaymentPhase::NeedsReview);
+        let mut waiting = self.in_review.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = if waits { waiting.insert(key.clone()) } else { waiting.remove(key) };
+        if changed {
+            self.context.metrics.in_review(waiting.len());
+        }
+    }
+}
+
+/// Whether what a charge is made under was recorded just now, so that no earlier charge can have been sent under it.
+fn is_fresh(answers: &Answers, was: &PaymentState, state: &PaymentState) -> bool {
+    match &answers.access {
+        Some(Access::Ready(way)) if way.prepares => was.payment_id.is_none() && state.payment_id.is_some(),
+        _ => was.attempt == 0 && state.attempt > 0,
     }
 }
 
@@ -181,7 +226,9 @@ impl Reconciler for Payments {
     }
 
     async fn reconcile(&self, key: Key, tries: u32) -> Result<Outcome, ReconcileError> {
-        let Some(mut payment) = self.context.payments.object(&key) else { return Ok(Outcome::Done) };
+        let found = self.context.payments.object(&key);
+        self.count(&key, found.as_deref());
+        let Some(mut payment) = found else { return Ok(Outcome::Done) };
         correlate(Some(payment.spec.order_ref.uid.clone()));
         let answers = Answers { asked_in_vain: tries, ..Answers::default() };
         let mut visit = Visit { answers, gateway: None, read_at: None };

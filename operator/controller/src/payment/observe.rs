@@ -1,13 +1,18 @@
 //! From caches and live reads to what a decision about a payment depends on. Reads only.
 
+use std::time::{Duration, Instant};
+
 use fooddelivery_api::{Order, Payment, Ticket, TokenText};
 use fooddelivery_providers::Token;
-use fooddelivery_saga::payment::{Access, Answers, OrderStanding, PaymentView};
+use fooddelivery_providers::guard::Circuit;
+use fooddelivery_saga::payment::{Access, Answers, OrderStanding, PaymentView, Way};
+use fooddelivery_saga::time::{Millis, Timestamp};
 use fooddelivery_saga::words::{CancellationVerdict, OrderPhase};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use crate::api::ApiError;
+use crate::clock;
 use crate::context::Context;
 use crate::engine::Key;
 use crate::events::uid_of;
@@ -23,13 +28,21 @@ pub(super) fn view(context: &Context, key: &Key, payment: &Payment, answers: Ans
         deleting: payment.metadata.deletion_timestamp.is_some(),
         paused: order.as_ref().is_some_and(|o| is_paused(o)),
         desired: payment.spec.desired,
+        resolution: payment.spec.resolution.as_ref().map(|r| r.action),
         total: payment.spec.quote.total,
         currency: payment.spec.quote.currency.clone(),
         order_id: payment.spec.provider_order_id.clone(),
         state: payment.state(),
         order_in_cache: order.is_some(),
+        spread: spread(&uid_of(payment)),
         answers,
     }
+}
+
+/// 0 to 1000, from the random part of a uid.
+fn spread(uid: &str) -> u16 {
+    let sum = uid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    u16::try_from(sum % 1_001).unwrap_or(0)
 }
 
 /// The order behind a payment, read live: money moves only for an order that is there and wants it.
@@ -61,7 +74,7 @@ pub(super) async fn access(
     context: &Context,
     key: &Key,
     payment: &Payment,
-) -> Result<(Access, Option<(Gateway, Token)>), ApiError> {
+) -> Result<(Access, Option<(Gateway, Option<Token>)>), ApiError> {
     let name = &payment.spec.provider_ref.name;
     let gateway = match context.gateways.open(&context.api, &context.providers, name).await? {
         Ok(gateway) => gateway,
@@ -69,13 +82,37 @@ pub(super) async fn access(
             return Ok((Access::Barred { reason: barred.reason.into(), message: barred.message }, None));
         }
     };
-    let token = match token(context, key, payment).await? {
-        Ok(token) => token,
-        Err(message) => return Ok((Access::Barred { reason: "TokenSecretMissing".into(), message }, None)),
+    let (token, no_token) = match token(context, key, payment).await? {
+        Ok(token) => (Some(token), None),
+        Err(message) => (None, Some(message)),
     };
-    let access =
-        Access::Ready { provider_uid: gateway.provider_uid.clone(), credential: gateway.credential.clone() };
-    Ok((access, Some((gateway, token))))
+    Ok((Access::Ready(Way { no_token, ..way(&gateway) }), Some((gateway, token))))
+}
+
+fn way(gateway: &Gateway) -> Way {
+    let traits = gateway.port.traits();
+    let open_until = match gateway.guard.circuit() {
+        Circuit::Open { until } => Some(after(until.saturating_duration_since(Instant::now()))),
+        Circuit::Closed | Circuit::HalfOpen => None,
+    };
+    Way {
+        provider_uid: gateway.provider_uid.clone(),
+        credential: gateway.credential.clone(),
+        prepares: traits.prepares,
+        retention: Millis(millis(traits.key_retention)),
+        token_lifetime: traits.token_lifetime.map(|lifetime| Millis(millis(lifetime))),
+        no_token: None,
+        open_until,
+    }
+}
+
+/// When `span` has passed from now on.
+pub(super) fn after(span: Duration) -> Timestamp {
+    clock::now() + Millis(millis(span))
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn token(context: &Context, key: &Key, payment: &Payment) -> Result<Result<Token, String>, ApiError> {

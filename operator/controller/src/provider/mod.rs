@@ -55,6 +55,8 @@ impl Reconciler for Providers {
         let new = PaymentProviderStatus {
             observed_generation: provider.metadata.generation,
             conditions: vec![condition],
+            // The circuits' part: see `circuits`.
+            ..old.clone()
         };
         if new != old {
             let written = context.api.write_cluster_status(&*provider, &old, &new).await?;

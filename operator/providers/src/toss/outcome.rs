@@ -1,32 +1,20 @@
 //! What an answer of Toss Payments means, as a pure function: status and body in, outcome out.
 //!
 //! The code decides before the status, for Toss answers 403 both to a wrong key and to a card without money. What
-//! is not plainly a success or a final refusal is unknown: a wrong "refused" loses a capture, a wrong "unknown"
+//! is not plainly a success or a final refusal is a [`Trouble`]: a wrong "refused" loses a capture, a wrong "unknown"
 //! costs one look-up. The sentences name neither token nor credential.
 //!
 //! Source: <https://docs.tosspayments.com/reference/error-codes>.
 
-use std::time::{Duration, SystemTime};
-
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, Trouble,
 };
 use serde::Deserialize;
 
 use crate::http::{HttpAnswer, NoAnswer};
 use crate::port::{ChargeRequest, RefundRequest};
-
-/// How much of a provider's sentence is kept.
-const MAX_MESSAGE_CHARS: usize = 300;
-/// The longest thing that is taken for a code.
-const MAX_CODE_CHARS: usize = 64;
-
-/// An answer and when it came (for a `Retry-After` that names a date).
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) http: HttpAnswer,
-    pub(crate) now: SystemTime,
-}
+use crate::refusal::{MAX_CODE_CHARS, refusal};
+use crate::secret::Credential;
 
 /// The fields of the Payment object that matter here.
 #[derive(Debug, Deserialize)]
@@ -48,109 +36,105 @@ struct ErrorBody {
 
 /// What an answer that is not a success means, for any operation.
 enum Failure {
-    Refused(Refusal),
+    Refused { code: String, message: String },
+    AlreadyProcessed,
     AlreadyCanceled,
     NotFound,
-    InProgress,
-    Throttled(Option<u64>),
-    Unauthorized(String),
-    Unknown(String),
+    Trouble(Trouble),
+}
+
+/// A sentence that sends the caller to a look-up.
+fn look_it_up(code: &str) -> Trouble {
+    Trouble::Unknown(format!("{code}: look the payment up"))
 }
 
 /// What came of a charge.
-pub(crate) fn charge(result: &Result<Answer, NoAnswer>, request: &ChargeRequest) -> ChargeOutcome {
-    let answer = match result {
-        Ok(answer) => answer,
-        Err(NoAnswer::NotSent(why)) => return ChargeOutcome::NotSent(why.clone()),
-        Err(NoAnswer::Unknown(why)) => return ChargeOutcome::Unknown(why.clone()),
-    };
-    match read(answer) {
+pub(crate) fn charge(
+    result: &Result<HttpAnswer, NoAnswer>,
+    request: &ChargeRequest,
+    credential: &Credential,
+) -> ChargeOutcome {
+    let token = request.token.expose();
+    let secrets = [token, credential.expose()];
+    let unknown = |why: String| ChargeOutcome::Trouble(Trouble::Unknown(why));
+    match read(result) {
         Ok(payment) if payment.status != ProviderStatus::Captured => {
-            ChargeOutcome::Unknown(format!("answered with a payment that is {:?}", payment.status))
+            unknown(format!("answered with a payment that is {:?}", payment.status))
         }
         // The key is matched without the body: a key used for two orders would replay the first one's payment.
         Ok(payment)
-            if payment.payment_id != request.token.expose()
+            if payment.payment_id != token
                 || payment.order_id != request.order_id
                 || payment.amount != request.amount
                 || payment.currency != request.currency =>
         {
-            ChargeOutcome::Unknown("answered with another payment than the one asked for".to_owned())
+            unknown("answered with another payment than the one asked for".to_owned())
         }
         Ok(payment) => ChargeOutcome::Captured(payment),
-        Err(Failure::Refused(refusal)) => ChargeOutcome::Refused(scrubbed(refusal, request.token.expose())),
-        Err(Failure::NotFound) => {
-            ChargeOutcome::Refused(refusal("NOT_FOUND_PAYMENT", "The provider knows no such payment."))
-        }
-        Err(Failure::AlreadyCanceled) => {
-            ChargeOutcome::Unknown("ALREADY_CANCELED_PAYMENT: look the payment up".to_owned())
-        }
-        Err(Failure::InProgress) => ChargeOutcome::InProgress,
-        Err(Failure::Throttled(retry_after_ms)) => ChargeOutcome::Throttled { retry_after_ms },
-        Err(Failure::Unauthorized(why)) => ChargeOutcome::Unauthorized(why),
-        Err(Failure::Unknown(why)) => ChargeOutcome::Unknown(why),
+        Err(Failure::Refused { code, message }) => ChargeOutcome::Refused(refusal(&code, &message, &secrets)),
+        Err(Failure::NotFound) => ChargeOutcome::Refused(not_found()),
+        Err(Failure::AlreadyProcessed) => ChargeOutcome::AlreadyProcessed,
+        Err(Failure::AlreadyCanceled) => ChargeOutcome::Trouble(look_it_up("ALREADY_CANCELED_PAYMENT")),
+        Err(Failure::Trouble(trouble)) => ChargeOutcome::Trouble(trouble),
     }
 }
 
 /// What came of a look-up.
-pub(crate) fn look_up(result: &Result<Answer, NoAnswer>) -> LookUpOutcome {
-    let answer = match result {
-        Ok(answer) => answer,
-        Err(NoAnswer::NotSent(why) | NoAnswer::Unknown(why)) => return LookUpOutcome::Failed(why.clone()),
-    };
-    match read(answer) {
+pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
+    // A look-up asks for nothing that could be refused, so such codes say only that there is no answer.
+    let unknown = |code: &str| LookUpOutcome::Trouble(Trouble::Unknown(code.to_owned()));
+    match read(result) {
         Ok(payment) => LookUpOutcome::Found(payment),
         Err(Failure::NotFound) => LookUpOutcome::NotFound,
-        Err(Failure::Refused(refusal)) => LookUpOutcome::Failed(refusal.code),
-        Err(Failure::AlreadyCanceled) => LookUpOutcome::Failed("ALREADY_CANCELED_PAYMENT".to_owned()),
-        Err(Failure::InProgress) => LookUpOutcome::Failed("a request is being processed (409)".to_owned()),
-        Err(Failure::Throttled(_)) => LookUpOutcome::Failed("too many requests (429)".to_owned()),
-        Err(Failure::Unauthorized(why) | Failure::Unknown(why)) => LookUpOutcome::Failed(why),
+        Err(Failure::Refused { code, .. }) => unknown(&code),
+        Err(Failure::AlreadyProcessed) => unknown("ALREADY_PROCESSED_PAYMENT"),
+        Err(Failure::AlreadyCanceled) => unknown("ALREADY_CANCELED_PAYMENT"),
+        Err(Failure::Trouble(trouble)) => LookUpOutcome::Trouble(trouble),
     }
 }
 
 /// What came of a refund.
-pub(crate) fn refund(result: &Result<Answer, NoAnswer>, request: &RefundRequest) -> RefundOutcome {
-    let answer = match result {
-        Ok(answer) => answer,
-        Err(NoAnswer::NotSent(why)) => return RefundOutcome::NotSent(why.clone()),
-        Err(NoAnswer::Unknown(why)) => return RefundOutcome::Unknown(why.clone()),
-    };
-    match read(answer) {
+pub(crate) fn refund(
+    result: &Result<HttpAnswer, NoAnswer>,
+    request: &RefundRequest,
+    credential: &Credential,
+) -> RefundOutcome {
+    let secrets = [request.payment_id.as_str(), credential.expose()];
+    let unknown = |why: &str| RefundOutcome::Trouble(Trouble::Unknown(why.to_owned()));
+    match read(result) {
         Ok(payment) if payment.payment_id != request.payment_id => {
-            RefundOutcome::Unknown("answered with another payment than the one asked for".to_owned())
+            unknown("answered with another payment than the one asked for")
         }
         Ok(payment) if payment.status != ProviderStatus::Captured || payment.refunded < request.amount => {
-            RefundOutcome::Unknown("answered with a payment that was refunded less than asked for".to_owned())
+            unknown("answered with a payment that was refunded less than asked for")
         }
         Ok(payment) => RefundOutcome::Refunded(payment),
-        Err(Failure::Refused(refusal)) => RefundOutcome::Refused(scrubbed(refusal, &request.payment_id)),
-        Err(Failure::NotFound) => {
-            RefundOutcome::Refused(refusal("NOT_FOUND_PAYMENT", "The provider knows no such payment."))
-        }
+        Err(Failure::Refused { code, message }) => RefundOutcome::Refused(refusal(&code, &message, &secrets)),
+        Err(Failure::NotFound) => RefundOutcome::Refused(not_found()),
+        Err(Failure::AlreadyProcessed) => RefundOutcome::Trouble(look_it_up("ALREADY_PROCESSED_PAYMENT")),
         Err(Failure::AlreadyCanceled) => RefundOutcome::AlreadyRefunded,
-        Err(Failure::InProgress) => RefundOutcome::InProgress,
-        Err(Failure::Throttled(retry_after_ms)) => RefundOutcome::Throttled { retry_after_ms },
-        Err(Failure::Unauthorized(why)) => RefundOutcome::Unauthorized(why),
-        Err(Failure::Unknown(why)) => RefundOutcome::Unknown(why),
+        Err(Failure::Trouble(trouble)) => RefundOutcome::Trouble(trouble),
     }
 }
 
-/// A refusal that needs no provider.
-pub(crate) fn local_refusal(message: &str) -> Refusal {
-    refusal("INVALID_REQUEST", message)
+fn not_found() -> Refusal {
+    refusal("NOT_FOUND_PAYMENT", "The provider knows no such payment.", &[])
 }
 
-fn read(answer: &Answer) -> Result<ProviderPayment, Failure> {
-    if answer.http.status == 200 { payment(&answer.http.body) } else { Err(failure(answer)) }
+fn read(result: &Result<HttpAnswer, NoAnswer>) -> Result<ProviderPayment, Failure> {
+    match result {
+        Ok(answer) if answer.status == 200 => payment(&answer.body),
+        Ok(answer) => Err(failure(answer)),
+        Err(no_answer) => Err(Failure::Trouble(no_answer.into())),
+    }
 }
 
 fn payment(body: &[u8]) -> Result<ProviderPayment, Failure> {
     // The text of serde could quote the body, so it is not passed on.
-    let body: PaymentBody =
-        serde_json::from_slice(body).map_err(|_| Failure::Unknown("200 without a payment".to_owned()))?;
+    let unknown = |why: &str| Failure::Trouble(Trouble::Unknown(why.to_owned()));
+    let body: PaymentBody = serde_json::from_slice(body).map_err(|_| unknown("200 without a payment"))?;
     if body.total_amount < 0 || !(0..=body.total_amount).contains(&body.balance_amount) {
-        return Err(Failure::Unknown("200 with amounts that do not add up".to_owned()));
+        return Err(unknown("200 with amounts that do not add up"));
     }
     let status = match body.status.as_str() {
         "DONE" | "CANCELED" | "PARTIAL_CANCELED" => ProviderStatus::Captured,
@@ -172,36 +156,37 @@ fn payment(body: &[u8]) -> Result<ProviderPayment, Failure> {
     })
 }
 
-fn failure(answer: &Answer) -> Failure {
-    let status = answer.http.status;
+fn failure(answer: &HttpAnswer) -> Failure {
+    let status = answer.status;
     if status == 429 {
-        let header = answer.http.retry_after.as_deref();
-        return Failure::Throttled(header.and_then(|text| retry_after_ms(text, answer.now)));
+        return Failure::Trouble(Trouble::Throttled { retry_after_ms: answer.retry_after_ms() });
     }
-    let error = serde_json::from_slice::<ErrorBody>(&answer.http.body).ok().filter(well_formed);
-    let Some(ErrorBody { code, message }) = error else {
-        return match status {
-            401 | 403 => Failure::Unauthorized(format!("{status} without a code")),
-            _ => Failure::Unknown(format!("{status} without a code")),
-        };
-    };
+    let error = serde_json::from_slice::<ErrorBody>(&answer.body).ok().filter(well_formed);
+    let code = error.as_ref().map_or("without a code", |error| error.code.as_str());
+    let sentence = format!("{status} {code}");
+    let unauthorized = |sentence| Failure::Trouble(Trouble::Unauthorized(sentence));
+    let unknown = |sentence| Failure::Trouble(Trouble::Unknown(sentence));
     if status >= 500 {
-        return Failure::Unknown(format!("{status} {code}"));
+        return Failure::Trouble(Trouble::Errored(sentence));
     }
+    let Some(ErrorBody { code, message }) = error else {
+        return if matches!(status, 401 | 403) { unauthorized(sentence) } else { unknown(sentence) };
+    };
     match code.as_str() {
-        "IDEMPOTENT_REQUEST_PROCESSING" => Failure::InProgress,
+        "IDEMPOTENT_REQUEST_PROCESSING" => Failure::Trouble(Trouble::InProgress),
+        "ALREADY_PROCESSED_PAYMENT" => Failure::AlreadyProcessed,
         "ALREADY_CANCELED_PAYMENT" | "ALREADY_REFUND_PAYMENT" => Failure::AlreadyCanceled,
         "NOT_FOUND_PAYMENT" if status == 404 => Failure::NotFound,
         "UNAUTHORIZED_KEY" | "INVALID_API_KEY" | "INCORRECT_BASIC_AUTH_FORMAT" | "FORBIDDEN_REQUEST" => {
-            Failure::Unauthorized(format!("{status} {code}"))
+            unauthorized(sentence)
         }
-        code if undecided(code) => Failure::Unknown(format!("{code}: look the payment up")),
+        code if undecided(code) => Failure::Trouble(look_it_up(code)),
         _ => match status {
-            401 => Failure::Unauthorized(format!("{status} {code}")),
-            403 if !refuses(&code) => Failure::Unauthorized(format!("{status} {code}")),
+            401 => unauthorized(sentence),
+            403 if !refuses(&code) => unauthorized(sentence),
             // 408, 409 and 425 speak of the request's timing, not of the payment.
-            400..500 if !matches!(status, 408 | 409 | 425) => Failure::Refused(refusal(&code, &message)),
-            _ => Failure::Unknown(format!("{status} {code}")),
+            400..500 if !matches!(status, 408 | 409 | 425) => Failure::Refused { code, message },
+            _ => unknown(sentence),
         },
     }
 }
@@ -233,25 +218,6 @@ fn refuses(code: &str) -> bool {
 fn well_formed(error: &ErrorBody) -> bool {
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     !error.code.is_empty() && error.code.len() <= MAX_CODE_CHARS && error.code.bytes().all(plain)
-}
-
-fn refusal(code: &str, message: &str) -> Refusal {
-    Refusal { code: code.to_owned(), message: message.to_owned() }
-}
-
-/// The provider's sentence is passed on to people, so the token must not be in it; and it is bounded.
-fn scrubbed(refusal: Refusal, secret: &str) -> Refusal {
-    let message = if secret.is_empty() { refusal.message } else { refusal.message.replace(secret, "***") };
-    Refusal { message: message.chars().take(MAX_MESSAGE_CHARS).collect(), ..refusal }
-}
-
-/// `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3), in ms from `now`; a past date is zero.
-fn retry_after_ms(text: &str, now: SystemTime) -> Option<u64> {
-    let wait = match text.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(text.trim()).ok()?.duration_since(now).unwrap_or_default(),
-    };
-    u64::try_from(wait.as_millis()).ok()
 }
 
 #[cfg(test)]

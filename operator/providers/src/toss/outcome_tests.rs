@@ -1,6 +1,9 @@
 //! Every row of the table from answers to outcomes.
 #![expect(clippy::unnecessary_wraps, reason = "the functions under test take results")]
 
+use std::time::SystemTime;
+
+use fooddelivery_saga::provider::Refusal;
 use serde_json::{Value, json};
 
 use super::*;
@@ -12,6 +15,7 @@ fn charge_request() -> ChargeRequest {
     ChargeRequest {
         idempotency_key: "key".into(),
         token: Token::new(TOKEN),
+        payment_id: None,
         order_id: "order-1".into(),
         amount: 1000,
         currency: "KRW".into(),
@@ -29,13 +33,12 @@ fn refund_request(amount: i64) -> RefundRequest {
     }
 }
 
-fn answer(status: u16, body: &str, retry_after: Option<&str>) -> Result<Answer, NoAnswer> {
-    let http =
-        HttpAnswer { status, retry_after: retry_after.map(str::to_owned), body: body.as_bytes().to_vec() };
-    Ok(Answer { http, now: SystemTime::UNIX_EPOCH })
+fn answer(status: u16, body: &str, retry_after: Option<&str>) -> Result<HttpAnswer, NoAnswer> {
+    let (retry_after, body) = (retry_after.map(str::to_owned), body.as_bytes().to_vec());
+    Ok(HttpAnswer { status, retry_after, replayed: false, received: SystemTime::UNIX_EPOCH, body })
 }
 
-fn error(status: u16, code: &str) -> Result<Answer, NoAnswer> {
+fn error(status: u16, code: &str) -> Result<HttpAnswer, NoAnswer> {
     answer(status, &json!({ "code": code, "message": "words" }).to_string(), None)
 }
 
@@ -44,20 +47,20 @@ fn payment_json(status: &str, balance: i64) -> Value {
             "balanceAmount": balance, "currency": "KRW", "method": "카드", "cancels": null })
 }
 
-fn paid(status: &str, balance: i64) -> Result<Answer, NoAnswer> {
+fn paid(status: &str, balance: i64) -> Result<HttpAnswer, NoAnswer> {
     answer(200, &payment_json(status, balance).to_string(), None)
 }
 
-fn charged(result: &Result<Answer, NoAnswer>) -> ChargeOutcome {
-    charge(result, &charge_request())
+fn charged(result: &Result<HttpAnswer, NoAnswer>) -> ChargeOutcome {
+    charge(result, &charge_request(), &Credential::new("sk"))
 }
 
-fn refunded(result: &Result<Answer, NoAnswer>) -> RefundOutcome {
-    refund(result, &refund_request(1000))
+fn refunded(result: &Result<HttpAnswer, NoAnswer>) -> RefundOutcome {
+    refund(result, &refund_request(1000), &Credential::new("sk"))
 }
 
 fn is_unknown(outcome: &ChargeOutcome) -> bool {
-    matches!(outcome, ChargeOutcome::Unknown(_))
+    matches!(outcome, ChargeOutcome::Trouble(Trouble::Unknown(_)))
 }
 
 fn our_payment(refunded: i64, status: ProviderStatus) -> ProviderPayment {
@@ -129,7 +132,7 @@ fn a_refusal_is_final_whether_it_comes_as_400_403_or_404() {
 #[test]
 fn a_4xx_that_leaves_the_money_open_is_unknown() {
     for (status, code) in [
-        (400, "ALREADY_PROCESSED_PAYMENT"),
+        (400, "ALREADY_COMPLETED_PAYMENT"),
         (400, "ALREADY_CANCELED_PAYMENT"),
         (400, "PROVIDER_ERROR"),
         (400, "CARD_PROCESSING_ERROR"),
@@ -138,7 +141,10 @@ fn a_4xx_that_leaves_the_money_open_is_unknown() {
         (408, "REQUEST_TIMEOUT"),
     ] {
         let outcome = charged(&error(status, code));
-        assert!(matches!(&outcome, ChargeOutcome::Unknown(why) if why.contains(code)), "{outcome:?}");
+        assert!(
+            matches!(&outcome, ChargeOutcome::Trouble(Trouble::Unknown(why)) if why.contains(code)),
+            "{outcome:?}"
+        );
     }
 }
 
@@ -152,43 +158,65 @@ fn a_key_that_is_not_accepted_is_not_a_refusal_of_the_card() {
         (403, "SOMETHING_NEW"),
         (401, "SOMETHING_NEW"),
     ] {
-        assert!(matches!(charged(&error(status, code)), ChargeOutcome::Unauthorized(_)), "{status} {code}");
-        assert!(matches!(refunded(&error(status, code)), RefundOutcome::Unauthorized(_)), "{status} {code}");
+        assert!(
+            matches!(charged(&error(status, code)), ChargeOutcome::Trouble(Trouble::Unauthorized(_))),
+            "{status} {code}"
+        );
+        assert!(
+            matches!(refunded(&error(status, code)), RefundOutcome::Trouble(Trouble::Unauthorized(_))),
+            "{status} {code}"
+        );
     }
-    assert!(matches!(charged(&answer(401, "", None)), ChargeOutcome::Unauthorized(_)));
-    assert!(matches!(charged(&answer(403, "<html>", None)), ChargeOutcome::Unauthorized(_)));
+    assert!(matches!(charged(&answer(401, "", None)), ChargeOutcome::Trouble(Trouble::Unauthorized(_))));
+    assert!(matches!(
+        charged(&answer(403, "<html>", None)),
+        ChargeOutcome::Trouble(Trouble::Unauthorized(_))
+    ));
 }
 
 #[test]
 fn a_call_in_progress_and_a_call_too_many_are_neither_success_nor_failure() {
-    assert_eq!(charged(&error(409, "IDEMPOTENT_REQUEST_PROCESSING")), ChargeOutcome::InProgress);
-    assert_eq!(refunded(&error(409, "IDEMPOTENT_REQUEST_PROCESSING")), RefundOutcome::InProgress);
+    assert_eq!(
+        charged(&error(409, "IDEMPOTENT_REQUEST_PROCESSING")),
+        ChargeOutcome::Trouble(Trouble::InProgress)
+    );
+    assert_eq!(
+        refunded(&error(409, "IDEMPOTENT_REQUEST_PROCESSING")),
+        RefundOutcome::Trouble(Trouble::InProgress)
+    );
     let throttled = |header| charged(&answer(429, "", header));
-    let after = |retry_after_ms| ChargeOutcome::Throttled { retry_after_ms };
+    let after = |retry_after_ms| ChargeOutcome::Trouble(Trouble::Throttled { retry_after_ms });
     assert_eq!(throttled(None), after(None));
     assert_eq!(throttled(Some("3")), after(Some(3000)));
     assert_eq!(throttled(Some("soon")), after(None));
-    assert_eq!(throttled(Some("Thu, 01 Jan 1970 00:00:07 GMT")), after(Some(7000)));
-    assert_eq!(throttled(Some("Wed, 31 Dec 1969 23:59:59 GMT")), after(None), "before the epoch");
     assert_eq!(
         refunded(&answer(429, "", Some("3"))),
-        RefundOutcome::Throttled { retry_after_ms: Some(3000) }
+        RefundOutcome::Trouble(Trouble::Throttled { retry_after_ms: Some(3000) })
     );
 }
 
 #[test]
-fn a_date_in_the_past_means_at_once() {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
-    assert_eq!(retry_after_ms("Thu, 01 Jan 1970 00:00:07 GMT", now), Some(0));
+fn a_checkout_that_was_dealt_with_under_another_key_says_so_and_a_refund_has_to_look_it_up() {
+    assert_eq!(charged(&error(400, "ALREADY_PROCESSED_PAYMENT")), ChargeOutcome::AlreadyProcessed);
+    let outcome = refunded(&error(400, "ALREADY_PROCESSED_PAYMENT"));
+    assert!(matches!(outcome, RefundOutcome::Trouble(Trouble::Unknown(_))), "{outcome:?}");
 }
 
 #[test]
-fn a_5xx_a_redirect_and_an_error_without_a_code_are_unknown() {
+fn a_5xx_is_an_error_of_the_provider_with_or_without_a_code() {
+    let errored = |why: &str| Trouble::Errored(why.to_owned());
     for status in [500, 502, 503, 504, 599] {
-        assert!(is_unknown(&charged(&error(status, "REJECT_CARD_PAYMENT"))), "{status}");
-        assert!(is_unknown(&charged(&answer(status, "<html>", None))), "{status}");
-        assert!(matches!(refunded(&error(status, "X")), RefundOutcome::Unknown(_)), "{status}");
+        let with_code = errored(&format!("{status} REJECT_CARD_PAYMENT"));
+        assert_eq!(charged(&error(status, "REJECT_CARD_PAYMENT")), ChargeOutcome::Trouble(with_code));
+        let without = errored(&format!("{status} without a code"));
+        assert_eq!(charged(&answer(status, "<html>", None)), ChargeOutcome::Trouble(without.clone()));
+        assert_eq!(refunded(&answer(status, "", None)), RefundOutcome::Trouble(without.clone()));
+        assert_eq!(look_up(&answer(status, "", None)), LookUpOutcome::Trouble(without));
     }
+}
+
+#[test]
+fn a_redirect_and_an_error_without_a_code_are_unknown() {
     for status in [100, 201, 204, 301, 302, 400, 404, 418] {
         assert!(is_unknown(&charged(&answer(status, "not json", None))), "{status}");
     }
@@ -201,12 +229,12 @@ fn a_5xx_a_redirect_and_an_error_without_a_code_are_unknown() {
 fn no_answer_is_not_sent_or_unknown_as_the_client_says() {
     let not_sent = Err(NoAnswer::NotSent("refused".into()));
     let unknown = Err(NoAnswer::Unknown("timed out".into()));
-    assert_eq!(charged(&not_sent), ChargeOutcome::NotSent("refused".into()));
-    assert_eq!(charged(&unknown), ChargeOutcome::Unknown("timed out".into()));
-    assert_eq!(refunded(&not_sent), RefundOutcome::NotSent("refused".into()));
-    assert_eq!(refunded(&unknown), RefundOutcome::Unknown("timed out".into()));
-    assert_eq!(look_up(&not_sent), LookUpOutcome::Failed("refused".into()));
-    assert_eq!(look_up(&unknown), LookUpOutcome::Failed("timed out".into()));
+    assert_eq!(charged(&not_sent), ChargeOutcome::Trouble(Trouble::NotSent("refused".into())));
+    assert_eq!(charged(&unknown), ChargeOutcome::Trouble(Trouble::Unknown("timed out".into())));
+    assert_eq!(refunded(&not_sent), RefundOutcome::Trouble(Trouble::NotSent("refused".into())));
+    assert_eq!(refunded(&unknown), RefundOutcome::Trouble(Trouble::Unknown("timed out".into())));
+    assert_eq!(look_up(&not_sent), LookUpOutcome::Trouble(Trouble::NotSent("refused".into())));
+    assert_eq!(look_up(&unknown), LookUpOutcome::Trouble(Trouble::Unknown("timed out".into())));
 }
 
 #[test]
@@ -229,20 +257,20 @@ fn a_look_up_shows_every_status_as_it_is() {
 }
 
 #[test]
-fn only_the_providers_own_word_means_not_found() {
+fn only_the_providers_own_word_means_not_found_and_what_fails_says_why() {
     assert_eq!(look_up(&error(404, "NOT_FOUND_PAYMENT")), LookUpOutcome::NotFound);
-    for failed in [
-        error(404, "NOT_FOUND"),
-        answer(404, "<html>", None),
-        error(400, "NOT_FOUND_PAYMENT"),
-        error(401, "UNAUTHORIZED_KEY"),
-        error(500, "FAILED_INTERNAL_SYSTEM_PROCESSING"),
-        error(409, "IDEMPOTENT_REQUEST_PROCESSING"),
-        error(400, "ALREADY_CANCELED_PAYMENT"),
-        answer(429, "", None),
-        answer(200, "{}", None),
+    let unknown = |why: &str| Trouble::Unknown(why.to_owned());
+    for (result, trouble) in [
+        (error(404, "NOT_FOUND"), unknown("NOT_FOUND")),
+        (answer(404, "<html>", None), unknown("404 without a code")),
+        (error(400, "NOT_FOUND_PAYMENT"), unknown("NOT_FOUND_PAYMENT")),
+        (error(400, "ALREADY_CANCELED_PAYMENT"), unknown("ALREADY_CANCELED_PAYMENT")),
+        (answer(200, "{}", None), unknown("200 without a payment")),
+        (error(401, "UNAUTHORIZED_KEY"), Trouble::Unauthorized("401 UNAUTHORIZED_KEY".into())),
+        (error(409, "IDEMPOTENT_REQUEST_PROCESSING"), Trouble::InProgress),
+        (answer(429, "", Some("2")), Trouble::Throttled { retry_after_ms: Some(2000) }),
     ] {
-        assert!(matches!(look_up(&failed), LookUpOutcome::Failed(_)), "{failed:?}");
+        assert_eq!(look_up(&result), LookUpOutcome::Trouble(trouble), "{result:?}");
     }
 }
 
@@ -251,13 +279,16 @@ fn a_refund_is_done_when_the_payment_shows_that_much_given_back() {
     let whole = our_payment(1000, ProviderStatus::Captured);
     assert_eq!(refunded(&paid("CANCELED", 0)), RefundOutcome::Refunded(whole));
     let part = our_payment(300, ProviderStatus::Captured);
-    let outcome = refund(&paid("PARTIAL_CANCELED", 700), &refund_request(300));
+    let outcome = refund(&paid("PARTIAL_CANCELED", 700), &refund_request(300), &Credential::new("sk"));
     assert_eq!(outcome, RefundOutcome::Refunded(part));
     for odd in [paid("PARTIAL_CANCELED", 700), paid("DONE", 1000), paid("ABORTED", 0)] {
-        assert!(matches!(refunded(&odd), RefundOutcome::Unknown(_)), "{odd:?}");
+        assert!(matches!(refunded(&odd), RefundOutcome::Trouble(Trouble::Unknown(_))), "{odd:?}");
     }
     let other = RefundRequest { payment_id: "pk_2".into(), ..refund_request(1000) };
-    assert!(matches!(refund(&paid("CANCELED", 0), &other), RefundOutcome::Unknown(_)));
+    assert!(matches!(
+        refund(&paid("CANCELED", 0), &other, &Credential::new("sk")),
+        RefundOutcome::Trouble(Trouble::Unknown(_))
+    ));
 }
 
 #[test]
@@ -277,12 +308,15 @@ fn a_refund_that_was_made_before_says_so_and_one_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_providers_sentence_is_bounded_and_does_not_repeat_the_token() {
-    let sentence = format!("{} the payment {TOKEN} was declined", "x".repeat(MAX_MESSAGE_CHARS - 10));
-    let body = json!({ "code": "REJECT_CARD_PAYMENT", "message": sentence }).to_string();
-    let ChargeOutcome::Refused(refusal) = charged(&answer(403, &body, None)) else { panic!("not refused") };
-    assert_eq!(refusal.message.chars().count(), MAX_MESSAGE_CHARS);
-    let body = json!({ "code": "REJECT_CARD_PAYMENT", "message": format!("{TOKEN} declined") }).to_string();
-    let ChargeOutcome::Refused(refusal) = charged(&answer(403, &body, None)) else { panic!("not refused") };
-    assert_eq!(refusal.message, "*** declined");
+fn a_providers_sentence_repeats_neither_token_nor_credential() {
+    let body = json!({ "code": "REJECT_CARD_PAYMENT", "message": format!("{TOKEN} declined for sk_1") });
+    let credential = Credential::new("sk_1");
+    let outcome = charge(&answer(403, &body.to_string(), None), &charge_request(), &credential);
+    let ChargeOutcome::Refused(charge) = outcome else { panic!("not refused") };
+    let outcome = refund(&answer(403, &body.to_string(), None), &refund_request(1), &credential);
+    let RefundOutcome::Refused(refund) = outcome else { panic!("not refused") };
+    assert_eq!(
+        (charge.message.as_str(), refund.message.as_str()),
+        ("*** declined for ***", "*** declined for ***")
+    );
 }

@@ -6,43 +6,53 @@ use std::time::Duration;
 
 use fooddelivery_providers::{
     ChargeRequest, Credential, DEFAULT_TIMEOUT, Dialect, HttpClient, LookUpRequest, PaymentPort,
-    RefundRequest, Token, provider,
+    PrepareRequest, RefundRequest, Token, VoidRequest, provider,
 };
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderPayment};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
+};
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::faults::{Fault, Operation, Rule};
 use fooddelivery_sandbox::ledger::EntryKind;
-use fooddelivery_sandbox::{Config, Handle, serve};
+use fooddelivery_sandbox::{CallRecord, Config, Handle, serve};
 
 pub(crate) const SECRET: &str = DEFAULT_SECRET_KEY;
-pub(crate) const TOKEN: &str = "pk_token_of_the_test";
+pub(crate) const TOKEN: &str = "token_of_the_test";
 pub(crate) const AMOUNT: i64 = 21_000;
 
 /// For tests that are not about time, so that a busy machine does not fail them.
 const PATIENT: Duration = Duration::from_secs(10);
 
+/// A sandbox, and a port to it. Where payments are prepared, that of the test is.
 pub(crate) struct Shop {
     pub(crate) sandbox: Handle,
     pub(crate) port: Arc<dyn PaymentPort>,
+    dialect: Dialect,
+    /// The port that waits for long.
+    patient: Arc<dyn PaymentPort>,
+    /// What the payment of the test was prepared as.
+    payment_id: Option<String>,
 }
 
-pub(crate) fn port_to(endpoint: &str, secret: &str) -> Arc<dyn PaymentPort> {
-    port_within(endpoint, secret, DEFAULT_TIMEOUT)
+pub(crate) fn port_to(dialect: Dialect, endpoint: &str, secret: &str) -> Arc<dyn PaymentPort> {
+    port_within(dialect, endpoint, secret, DEFAULT_TIMEOUT)
 }
 
-fn port_within(endpoint: &str, secret: &str, timeout: Duration) -> Arc<dyn PaymentPort> {
+fn port_within(dialect: Dialect, endpoint: &str, secret: &str, timeout: Duration) -> Arc<dyn PaymentPort> {
     let http = HttpClient::new().unwrap();
-    provider(Dialect::Toss, endpoint, Credential::new(secret), timeout, http).unwrap()
+    provider(dialect, endpoint, Credential::new(secret), timeout, http).unwrap()
 }
 
 pub(crate) fn rule(operation: Operation, fault: Fault) -> Rule {
     Rule::once(operation, fault)
 }
 
+/// A charge where no sandbox is, or none that has prepared it.
 pub(crate) fn request() -> ChargeRequest {
     ChargeRequest {
         idempotency_key: "charge-1".into(),
         token: Token::new(TOKEN),
+        payment_id: Some("pi_1".into()),
         order_id: "order-1".into(),
         amount: AMOUNT,
         currency: "KRW".into(),
@@ -50,40 +60,70 @@ pub(crate) fn request() -> ChargeRequest {
     }
 }
 
-pub(crate) fn question() -> LookUpRequest {
-    let ChargeRequest { token, order_id, correlation_id, .. } = request();
-    LookUpRequest { token, order_id, correlation_id }
+/// The preparation of a charge, under a key of its own.
+pub(crate) fn preparation(charge: &ChargeRequest) -> PrepareRequest {
+    PrepareRequest {
+        idempotency_key: format!("prepare-{}", charge.idempotency_key),
+        token: charge.token.clone(),
+        order_id: charge.order_id.clone(),
+        amount: charge.amount,
+        currency: charge.currency.clone(),
+        correlation_id: charge.correlation_id.clone(),
+    }
 }
 
-pub(crate) fn refund_request(amount: i64) -> RefundRequest {
+/// The question about the payment of a charge.
+pub(crate) fn question(charge: &ChargeRequest) -> LookUpRequest {
+    let ChargeRequest { token, payment_id, order_id, correlation_id, .. } = charge.clone();
+    LookUpRequest { token: Some(token), payment_id, order_id, correlation_id }
+}
+
+pub(crate) fn refund_of(payment_id: &str, amount: i64) -> RefundRequest {
     RefundRequest {
         idempotency_key: "refund-1".into(),
-        payment_id: TOKEN.into(),
+        payment_id: payment_id.into(),
         amount,
         reason: "the store refused".into(),
         correlation_id: request().correlation_id,
     }
 }
 
+pub(crate) fn void_of(payment_id: &str) -> VoidRequest {
+    VoidRequest { payment_id: payment_id.into(), correlation_id: request().correlation_id }
+}
+
+/// Whether nothing is known of the money, as no answer came, or none that makes sense.
+pub(crate) fn is_unknown(outcome: &ChargeOutcome) -> bool {
+    matches!(outcome, ChargeOutcome::Trouble(Trouble::Unknown(_)))
+}
+
+/// The same of a refund.
+pub(crate) fn refund_is_unknown(outcome: &RefundOutcome) -> bool {
+    matches!(outcome, RefundOutcome::Trouble(Trouble::Unknown(_)))
+}
+
 impl Shop {
-    pub(crate) async fn open() -> Self {
-        Self::with(Config::default()).await
+    pub(crate) async fn open(dialect: Dialect) -> Self {
+        Self::with(dialect, Config::default()).await
     }
 
-    pub(crate) async fn with(config: Config) -> Self {
+    pub(crate) async fn with(dialect: Dialect, config: Config) -> Self {
         let sandbox = serve(config).await.unwrap();
-        let port = port_within(&sandbox.url(), SECRET, PATIENT);
-        Self { sandbox, port }
+        let port = port_within(dialect, &sandbox.url(), SECRET, PATIENT);
+        let patient = Arc::clone(&port);
+        let mut shop = Self { sandbox, port, dialect, patient, payment_id: None };
+        shop.payment_id = shop.ready(request()).await.payment_id;
+        shop
     }
 
     /// The same shop, whose calls have the usual 610 ms.
     pub(crate) fn in_a_hurry(mut self) -> Self {
-        self.port = port_to(&self.sandbox.url(), SECRET);
+        self.port = port_to(self.dialect, &self.sandbox.url(), SECRET);
         self
     }
 
-    pub(crate) async fn with_fault(operation: Operation, fault: Fault) -> Self {
-        let shop = Self::open().await;
+    pub(crate) async fn with_fault(dialect: Dialect, operation: Operation, fault: Fault) -> Self {
+        let shop = Self::open(dialect).await;
         shop.fault(operation, fault);
         shop
     }
@@ -96,12 +136,48 @@ impl Shop {
         self.sandbox.set_faults(rules).unwrap();
     }
 
+    /// The charge, with its payment prepared where that is done.
+    pub(crate) async fn ready(&self, charge: ChargeRequest) -> ChargeRequest {
+        if !self.port.traits().prepares {
+            return ChargeRequest { payment_id: None, ..charge };
+        }
+        match self.patient.prepare(&preparation(&charge)).await {
+            PrepareOutcome::Prepared(payment) => {
+                ChargeRequest { payment_id: Some(payment.payment_id), ..charge }
+            }
+            other => panic!("not prepared: {other:?}"),
+        }
+    }
+
+    /// The charge of the test.
+    pub(crate) fn request(&self) -> ChargeRequest {
+        ChargeRequest { payment_id: self.payment_id.clone(), ..request() }
+    }
+
+    /// What the provider calls the payment of the test.
+    pub(crate) fn payment_id(&self) -> &str {
+        self.payment_id.as_deref().unwrap_or(TOKEN)
+    }
+
     pub(crate) async fn charge(&self) -> ChargeOutcome {
-        self.port.charge(&request()).await
+        self.port.charge(&self.request()).await
+    }
+
+    pub(crate) async fn charge_as(&self, idempotency_key: &str) -> ChargeOutcome {
+        let idempotency_key = idempotency_key.into();
+        self.port.charge(&ChargeRequest { idempotency_key, ..self.request() }).await
+    }
+
+    pub(crate) fn refund_request(&self, amount: i64) -> RefundRequest {
+        refund_of(self.payment_id(), amount)
+    }
+
+    pub(crate) async fn refund(&self, amount: i64) -> RefundOutcome {
+        self.port.refund(&self.refund_request(amount)).await
     }
 
     pub(crate) async fn look_up(&self) -> LookUpOutcome {
-        self.port.look_up(&question()).await
+        self.port.look_up(&question(&self.request())).await
     }
 
     pub(crate) async fn found(&self) -> ProviderPayment {
@@ -109,6 +185,19 @@ impl Shop {
             LookUpOutcome::Found(payment) => payment,
             other => panic!("the payment was not found: {other:?}"),
         }
+    }
+
+    /// Whether a look-up shows no capture: nothing at all, or what was prepared.
+    pub(crate) async fn shows_no_capture(&self) -> bool {
+        match self.look_up().await {
+            LookUpOutcome::NotFound => !self.port.traits().prepares,
+            LookUpOutcome::Found(payment) => payment.status == ProviderStatus::Open,
+            LookUpOutcome::Trouble(_) => false,
+        }
+    }
+
+    pub(crate) fn calls(&self, operation: Operation) -> Vec<CallRecord> {
+        self.sandbox.calls().into_iter().filter(|call| call.operation == operation).collect()
     }
 
     pub(crate) fn captures(&self) -> Vec<i64> {

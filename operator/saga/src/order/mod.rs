@@ -53,7 +53,7 @@ pub struct OrderView {
     pub delivery: Child<DeliverySeen>,
     /// What came of resolving its references; `None` until [`Command::ResolveReferences`] was carried out.
     pub quote: Option<Result<Quote, Obstacle>>,
-    /// Whether its store takes part now: `false` while it is closed or gone, so that nobody could act.
+    /// Whether its store takes part now: `false` while it is closed, so that nobody could act.
     pub store_open: bool,
     /// Whether its store has the operator accept its tickets, so that nobody else is waited for.
     pub accepts_by_itself: bool,
@@ -112,7 +112,7 @@ pub enum Command {
         reason: String,
     },
     /// Create the delivery as a tombstone, born Cancelled.
-    CreateDeliveryTombstone,
+    CreateDeliveryTombstone(String),
     /// Move the delivery to `Cancelled` or `Failed`.
     EndDelivery {
         /// `Cancelled` (unclaimed) or `Failed` (picked up, never delivered).

@@ -227,7 +227,7 @@ fn fence_delivery(view: &OrderView, cause: &Cause) -> Option<Command> {
             .ticket
             .present()
             .filter(|ticket| ticket.stage == TicketStage::Cooked)
-            .map(|_| Command::CreateDeliveryTombstone),
+            .map(|_| Command::CreateDeliveryTombstone(reason)),
         _ => None,
     }
 }

@@ -1,20 +1,30 @@
-//! What is to be done for a payment. Money moves exactly once because of four rules that all stand here:
+//! What is to be done for a payment. Money moves exactly once because of five rules that all stand here:
 //!
 //! 1. The intent is recorded (a compare-and-set that raises `attempt` from 0) before the first call.
-//! 2. The idempotency key follows from the payment's uid, the operation and the attempt, and from nothing else.
-//! 3. An unknown outcome is resolved by asking: a look-up, then the same call with the same key.
-//! 4. A payment that may have a charge on its way is voided only by the provider's own word: the charge is repeated
-//!    under its key, and what it captures is refunded.
+//! 2. The idempotency key follows from the payment's uid, the operation and the attempt, and from nothing else. An
+//!    attempt number grows only after what the provider said last is final.
+//! 3. An unknown outcome is resolved by asking: a look-up, then the same call with the same key. A key means something
+//!    only at the provider and with the credential that it was first used with, and for as long as the provider keeps
+//!    it: beyond that the look-up alone decides, and where it cannot tell, a person does.
+//! 4. A payment that may have a charge on its way is voided only by the provider's own word: a prepared one is
+//!    cancelled there; of any other the charge is repeated under its key, and what it captures is refunded.
+//! 5. Where payments are prepared, the prepared payment's id is stored before it is charged, so that a payment without
+//!    one has never been charged.
 //!
-//! Protocol facts: see the provider's documentation as summed up in ARCHITECTURE.md.
+//! Protocol facts: see the providers' documentation as summed up in ARCHITECTURE.md.
 
-mod settle;
+mod ask;
+mod charge;
+mod outcome;
+mod refund;
+mod review;
+mod void;
 
-pub use settle::Pace;
+pub use outcome::Pace;
 
-use crate::provider::{ChargeOutcome, LookUpOutcome, RefundOutcome};
-use crate::time::Timestamp;
-use crate::words::{PaymentDesired, PaymentPhase};
+use crate::provider::{ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome};
+use crate::time::{Millis, Timestamp};
+use crate::words::{PaymentDesired, PaymentPhase, Resolution};
 
 /// The reason of a payment that was put off because the provider is out of reach.
 pub const PROVIDER_UNAVAILABLE: &str = "ProviderUnavailable";
@@ -30,22 +40,24 @@ pub struct PaymentState {
     pub message: String,
     /// 0 until an intent to charge is recorded; grows only after a final refusal.
     pub attempt: i64,
-    /// When the first intent was recorded.
+    /// When the first intent was recorded under the scope below.
     pub first_attempt_at: Option<Timestamp>,
     /// How often the provider was out of reach since the last answer.
     pub deferrals: i64,
-    /// When a deferred payment is tried again.
+    /// When a deferred payment is due again.
     pub next_attempt_at: Option<Timestamp>,
     /// The provider's name for the payment.
     pub payment_id: Option<String>,
-    /// The uid of the provider object that the intent was recorded against.
+    /// The uid of the provider object that keys were used at.
     pub provider_uid: Option<String>,
-    /// Fingerprint of the credential that the intent was recorded with.
+    /// Fingerprint of the credential that keys were used with.
     pub credential: Option<String>,
     /// What was captured, in the currency's smallest unit.
     pub captured: i64,
     /// What was given back, same unit; never more than `captured`.
     pub refunded: i64,
+    /// 0 for the first refund; grows only after what the provider said last is final.
+    pub refund_attempt: i64,
 }
 
 impl Default for PaymentState {
@@ -63,6 +75,7 @@ impl Default for PaymentState {
             credential: None,
             captured: 0,
             refunded: 0,
+            refund_attempt: 0,
         }
     }
 }
@@ -86,20 +99,54 @@ pub enum OrderStanding {
 /// Whether the provider can be called at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// It can; these are the names of what it is called with.
-    Ready {
-        /// Uid of the provider object.
-        provider_uid: String,
-        /// Fingerprint of its credential.
-        credential: String,
-    },
-    /// It cannot: something is missing or wrong.
+    /// It is configured; these are the names of what it is called with, and how it behaves.
+    Ready(Way),
+    /// It is not: something is missing or wrong.
     Barred {
         /// One word, such as `ProviderNotFound`.
         reason: String,
         /// A sentence.
         message: String,
     },
+}
+
+/// The way to a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Uid of the provider object.
+    pub provider_uid: String,
+    /// Fingerprint of its credential.
+    pub credential: String,
+    /// Whether payments are prepared there, and their ids stored, before they are charged.
+    pub prepares: bool,
+    /// For how long the provider keeps what it answered to an idempotency key.
+    pub retention: Millis,
+    /// For how long a checkout's token can be charged at most, from when the order had it; `None`: for ever.
+    pub token_lifetime: Option<Millis>,
+    /// Why the token cannot be had; `None` when it is there. It is needed to charge, and for nothing else.
+    pub no_token: Option<String>,
+    /// Until when at least the circuit to it is open; `None` while it is closed.
+    pub open_until: Option<Timestamp>,
+}
+
+impl Way {
+    /// Whether the payment's keys still mean something on this way.
+    fn is_scope_of(&self, state: &PaymentState, now: Timestamp) -> bool {
+        let same = |was: &Option<String>, is: &String| was.as_ref() == Some(is);
+        same(&state.provider_uid, &self.provider_uid)
+            && same(&state.credential, &self.credential)
+            && state.first_attempt_at.is_some_and(|first| now < first + self.retention)
+    }
+
+    /// The state with this way as the scope of its keys from now on.
+    fn scoped(&self, state: &PaymentState, now: Timestamp) -> PaymentState {
+        PaymentState {
+            provider_uid: Some(self.provider_uid.clone()),
+            credential: Some(self.credential.clone()),
+            first_attempt_at: Some(now),
+            ..state.clone()
+        }
+    }
 }
 
 /// What has been learnt in this reconcile; forgotten after it.
@@ -111,12 +158,17 @@ pub struct Answers {
     pub access: Option<Access>,
     /// How often in a row the provider has been asked in vain; the first few times are not worth a write.
     pub asked_in_vain: u32,
-    /// The intent was recorded by this very reconcile, so no earlier call can have been made under it.
+    /// What a charge is made under (the intent, or the prepared payment's id) was recorded by this very reconcile, so
+    /// no earlier charge can have been sent under it.
     pub intent_is_fresh: bool,
+    /// What preparing told.
+    pub prepare: Option<PrepareOutcome>,
     /// What the look-up told.
     pub look_up: Option<LookUpOutcome>,
     /// What the charge told.
     pub charge: Option<ChargeOutcome>,
+    /// What voiding told.
+    pub void: Option<VoidOutcome>,
     /// What the refund told.
     pub refund: Option<RefundOutcome>,
 }
@@ -132,6 +184,8 @@ pub struct PaymentView {
     pub paused: bool,
     /// What the order wants.
     pub desired: PaymentDesired,
+    /// What a person found out about a payment that needs review.
+    pub resolution: Option<Resolution>,
     /// The frozen total, in the currency's smallest unit.
     pub total: i64,
     /// ISO 4217 code.
@@ -142,6 +196,8 @@ pub struct PaymentView {
     pub state: PaymentState,
     /// Whether the cached order is there and is this payment's; a hint that spares a live read, never a proof.
     pub order_in_cache: bool,
+    /// 0 to 1000, the same for this payment at any time: spreads out what would otherwise be due at once.
+    pub spread: u16,
     /// What has been learnt so far.
     pub answers: Answers,
 }
@@ -170,14 +226,20 @@ pub enum Command {
     CheckOrder,
     /// Read provider, secret and token live.
     CheckAccess,
+    /// Make a payment at the provider that can be charged later; moves no money.
+    Prepare,
     /// Ask the provider what became of the payment.
     LookUp,
     /// Charge, under the key of this attempt.
     Charge,
+    /// Make it impossible that the prepared payment is ever charged.
+    Void,
     /// Refund this amount, in the currency's smallest unit.
     Refund(i64),
     /// The order is gone, or ended without this payment: see to it that the money goes back.
     WantMoneyBack,
+    /// What a person found out has been acted on: take it out of the spec.
+    ClearResolution,
     /// The order is gone and all is settled: delete the payment.
     Delete,
     /// Let the payment go.
@@ -187,28 +249,37 @@ pub enum Command {
 /// Names the next step for a payment.
 pub fn decide(view: &PaymentView, now: Timestamp) -> Decision {
     let state = &view.state;
-    if view.paused || state.phase == PaymentPhase::Unknown || view.desired == PaymentDesired::Unknown {
+    let unknown = state.phase == PaymentPhase::Unknown
+        || view.desired == PaymentDesired::Unknown
+        || view.resolution == Some(Resolution::Unknown);
+    if view.paused || unknown {
         return Decision::HandsOff;
     }
     if !view.has_finalizer {
         return if view.deleting { Decision::HandsOff } else { Decision::Act(Command::AddFinalizer) };
     }
+    if view.resolution.is_some() && state.phase != PaymentPhase::NeedsReview {
+        return Decision::Act(Command::ClearResolution);
+    }
     match (view.desired, state.phase) {
         (_, PaymentPhase::Declined | PaymentPhase::Refunded | PaymentPhase::Voided) => over(view),
-        (_, PaymentPhase::NeedsReview) => Decision::Wait(None),
+        (_, PaymentPhase::NeedsReview) => match view.resolution {
+            Some(resolution) => Decision::Write(Box::new(review::resolved(view, resolution))),
+            None => Decision::Wait(None),
+        },
         (PaymentDesired::Captured, PaymentPhase::Captured) => captured(view),
         (PaymentDesired::Captured, PaymentPhase::Pending | PaymentPhase::Deferred) => {
-            settle::charge(view, now)
+            charge::charge(view, now)
         }
         (_, PaymentPhase::Pending | PaymentPhase::Deferred) => Decision::Write(Box::new(withdraw(state))),
-        (_, PaymentPhase::Voiding) => settle::void(view),
+        (_, PaymentPhase::Voiding) => void::void(view, now),
         (_, PaymentPhase::Captured) => Decision::Write(Box::new(PaymentState {
             phase: PaymentPhase::Refunding,
             reason: String::new(),
             message: String::new(),
             ..state.clone()
         })),
-        (_, PaymentPhase::Refunding) => settle::refund(view),
+        (_, PaymentPhase::Refunding) => refund::refund(view, now),
         (_, PaymentPhase::Unknown) => Decision::HandsOff,
     }
 }
@@ -253,5 +324,16 @@ fn captured(view: &PaymentView) -> Decision {
         }
         Some(OrderStanding::Gone { .. }) => Decision::Act(Command::Delete),
         Some(_) => Decision::Wait(None),
+    }
+}
+
+/// The way to the provider, or what to do for want of one.
+fn way(view: &PaymentView) -> Result<&Way, Decision> {
+    match &view.answers.access {
+        None => Err(Decision::Act(Command::CheckAccess)),
+        Some(Access::Ready(way)) => Ok(way),
+        Some(Access::Barred { reason, message }) => {
+            Err(outcome::unresolved(view, reason, message, Pace::Soon))
+        }
     }
 }

@@ -6,7 +6,6 @@ mod money;
 
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
 use fooddelivery_saga::payment::PaymentState;
-use fooddelivery_saga::provider::ChargeOutcome;
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
@@ -73,8 +72,7 @@ pub struct World {
     payment: Option<Payment>,
     ticket: Option<TicketSeen>,
     delivery: Option<DeliverySeen>,
-    /// The answer that is kept under the idempotency key of the charge.
-    first_answer: Option<ChargeOutcome>,
+    bank: money::Bank,
     paid_before_ticket: bool,
     ended_as: Option<OrderPhase>,
     pub captures: u32,
@@ -103,7 +101,7 @@ impl World {
             payment: None,
             ticket: None,
             delivery: None,
-            first_answer: None,
+            bank: money::Bank::default(),
             paid_before_ticket: true,
             ended_as: None,
             captures: 0,
@@ -112,6 +110,13 @@ impl World {
             order_status_writes: 0,
             payment_status_writes: 0,
         }
+    }
+
+    /// The same world with a provider whose payments are prepared before they are charged.
+    #[must_use]
+    pub fn preparing(mut self) -> Self {
+        self.bank.prepares = true;
+        self
     }
 
     /// Brings the order `steps` steps along the happy path, so that random events meet every phase.
@@ -336,7 +341,7 @@ impl World {
                     t.reason = reason;
                 }
             }
-            Command::CreateDeliveryTombstone => self.create_delivery(DeliveryStage::Cancelled),
+            Command::CreateDeliveryTombstone(_) => self.create_delivery(DeliveryStage::Cancelled),
             Command::EndDelivery { stage, .. } => {
                 if let Some(d) = &mut self.delivery {
                     assert!(table::allows(table::DELIVERY, d.stage, stage), "{} to {stage}", d.stage);

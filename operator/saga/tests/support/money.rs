@@ -1,14 +1,63 @@
-//! The payment's side of the world: whole reconciles, and a provider that keeps its first answer under the key.
+//! The payment's side of the world: whole reconciles, and a provider of either kind. One takes a checkout's token and
+//! keeps its first answer under the key. The other prepares payments, each of which can be charged once however many
+//! keys are used, and keeps its own errors under a key as well.
 
-use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView};
+use std::collections::{HashMap, HashSet};
+
+use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView, Way};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+    Trouble, VoidOutcome,
 };
 use fooddelivery_saga::table;
+use fooddelivery_saga::time::Millis;
 use fooddelivery_saga::view::TicketSeen;
 use fooddelivery_saga::words::{OrderPhase, PaymentDesired};
 
 use super::{TOTAL, World};
+
+/// The provider.
+#[derive(Default)]
+pub struct Bank {
+    pub prepares: bool,
+    /// Prepared payments, by attempt; where none are prepared, the checkout alone.
+    payments: HashMap<i64, Standing>,
+    /// The answer that is kept under the key of each attempt to charge.
+    answers: HashMap<i64, ChargeOutcome>,
+    /// Keys under which an error of the provider's own is kept.
+    spent: HashSet<(&'static str, i64)>,
+    rotations: u32,
+}
+
+impl Bank {
+    /// A stored 5xx: an error the first time, and never anything else under this key.
+    fn error(&mut self, operation: &'static str, attempt: i64) -> Trouble {
+        if self.spent.insert((operation, attempt)) {
+            Trouble::Errored("500".into())
+        } else {
+            Trouble::KeySpent("a stored 500".into())
+        }
+    }
+
+    fn is_spent(&self, operation: &'static str, attempt: i64) -> bool {
+        self.spent.contains(&(operation, attempt))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    Open,
+    Captured,
+    Voided,
+}
+
+fn unknown(why: &str) -> Trouble {
+    Trouble::Unknown(why.into())
+}
+
+fn refused() -> ChargeOutcome {
+    ChargeOutcome::Refused(Refusal { code: "REJECT".into(), message: "no".into() })
+}
 
 impl World {
     /// A whole reconcile of the payment, in which the provider behaves as `weather` says; it may be cut short.
@@ -19,14 +68,18 @@ impl World {
             deleting: payment.deleting,
             paused: false,
             desired: payment.desired,
+            resolution: None,
             total: payment.total,
             currency: "KRW".into(),
             order_id: "o1".into(),
             state: payment.state.clone(),
             order_in_cache: self.order.is_some(),
+            spread: 500,
             answers: payment::Answers::default(),
         };
-        for _ in 0..12 {
+        // Only a prepared payment can be found again wherever the credential went.
+        self.bank.rotations += u32::from(weather == 12 && self.bank.prepares);
+        for _ in 0..16 {
             match payment::decide(&view, self.now) {
                 payment::Decision::Write(state) => {
                     self.write_payment(&mut view, *state);
@@ -56,7 +109,8 @@ impl World {
             state.phase
         );
         self.payment_status_writes += 1;
-        let fresh = view.state.attempt == 0 && state.attempt == 1;
+        let prepared = state.payment_id.is_some() && view.state.payment_id.is_none();
+        let fresh = if self.bank.prepares { prepared } else { view.state.attempt == 0 && state.attempt == 1 };
         if let Some(p) = &mut self.payment {
             p.state = state.clone();
         }
@@ -66,16 +120,26 @@ impl World {
     }
 
     fn answer(&mut self, view: &mut PaymentView, command: payment::Command, weather: u8) -> Option<()> {
+        let attempt = view.state.attempt;
         match command {
-            payment::Command::AddFinalizer => return None,
+            payment::Command::AddFinalizer | payment::Command::ClearResolution => return None,
             payment::Command::CheckOrder => view.answers.order = Some(self.standing()),
-            payment::Command::CheckAccess => {
-                view.answers.access =
-                    Some(Access::Ready { provider_uid: "p".into(), credential: "c".into() });
+            payment::Command::CheckAccess => view.answers.access = Some(Access::Ready(self.way(weather))),
+            payment::Command::Prepare => view.answers.prepare = Some(self.prepare(attempt, weather)),
+            payment::Command::LookUp => view.answers.look_up = Some(self.look_up(attempt, weather)),
+            payment::Command::Charge => {
+                let id = if self.bank.prepares { attempt } else { 0 };
+                assert!(
+                    !self.bank.prepares || view.state.payment_id.is_some(),
+                    "only a stored id is charged"
+                );
+                view.answers.charge = Some(self.charge(id, attempt, weather));
             }
-            payment::Command::LookUp => view.answers.look_up = Some(self.look_up(weather)),
-            payment::Command::Charge => view.answers.charge = Some(self.charge(weather)),
-            payment::Command::Refund(amount) => view.answers.refund = Some(self.refund(amount, weather)),
+            payment::Command::Void => view.answers.void = Some(self.void(attempt, weather)),
+            payment::Command::Refund(amount) => {
+                let key = view.state.refund_attempt;
+                view.answers.refund = Some(self.refund(amount, key, weather));
+            }
             payment::Command::WantMoneyBack => {
                 self.payment.as_mut()?.desired = PaymentDesired::Refunded;
                 return None;
@@ -92,6 +156,18 @@ impl World {
         Some(())
     }
 
+    fn way(&self, weather: u8) -> Way {
+        Way {
+            provider_uid: "p".into(),
+            credential: format!("c{}", self.bank.rotations),
+            prepares: self.bank.prepares,
+            retention: Millis::seconds(100 * 24 * 3600),
+            token_lifetime: Some(Millis::seconds(900)),
+            no_token: None,
+            open_until: (weather == 7).then_some(self.now + Millis(5_000)),
+        }
+    }
+
     fn standing(&self) -> OrderStanding {
         match &self.order {
             None => OrderStanding::Gone {
@@ -104,63 +180,124 @@ impl World {
         }
     }
 
-    fn provider_payment(&self) -> ProviderPayment {
+    fn provider_payment(&self, id: i64) -> ProviderPayment {
         ProviderPayment {
-            payment_id: "pk".into(),
+            payment_id: format!("pk{id}"),
             order_id: "o1".into(),
             amount: TOTAL,
             refunded: self.refunded,
             currency: "KRW".into(),
-            status: if self.captures > 0 { ProviderStatus::Captured } else { ProviderStatus::Open },
+            status: match self.bank.payments.get(&id) {
+                Some(Standing::Captured) => ProviderStatus::Captured,
+                Some(Standing::Voided) => ProviderStatus::Failed,
+                _ => ProviderStatus::Open,
+            },
         }
     }
 
-    fn look_up(&self, weather: u8) -> LookUpOutcome {
+    fn prepare(&mut self, attempt: i64, weather: u8) -> PrepareOutcome {
         match weather {
-            1 | 4 => LookUpOutcome::Failed("time-out".into()),
-            _ if self.captures == 0 => LookUpOutcome::NotFound,
-            _ => LookUpOutcome::Found(self.provider_payment()),
+            1 => return PrepareOutcome::Trouble(Trouble::NotSent("connection refused".into())),
+            2 => return PrepareOutcome::Trouble(unknown("time-out")),
+            _ if weather == 10 || self.bank.is_spent("prepare", attempt) => {
+                return PrepareOutcome::Trouble(self.bank.error("prepare", attempt));
+            }
+            _ => {}
         }
+        self.bank.payments.entry(attempt).or_insert(Standing::Open);
+        if weather == 4 {
+            return PrepareOutcome::Trouble(unknown("connection dropped"));
+        }
+        PrepareOutcome::Prepared(ProviderPayment {
+            status: ProviderStatus::Open,
+            ..self.provider_payment(attempt)
+        })
     }
 
-    /// The provider keeps its first final answer under the key, as providers do.
-    fn charge(&mut self, weather: u8) -> ChargeOutcome {
-        if weather == 1 {
-            return ChargeOutcome::NotSent("connection refused".into());
-        }
-        if weather == 2 {
-            return ChargeOutcome::Unknown("time-out before the money moved".into());
-        }
-        if self.first_answer.is_none() {
-            self.first_answer = Some(if weather == 3 {
-                ChargeOutcome::Refused(Refusal { code: "REJECT".into(), message: "no".into() })
-            } else {
-                self.captures += 1;
-                self.captured += TOTAL;
-                ChargeOutcome::Captured(self.provider_payment())
-            });
-        }
-        match (weather, self.first_answer.clone()) {
-            (4 | 5, _) => ChargeOutcome::Unknown("connection dropped after the money moved".into()),
-            (6, _) | (_, None) => ChargeOutcome::InProgress,
-            (_, Some(answer)) => answer,
-        }
-    }
-
-    fn refund(&mut self, amount: i64, weather: u8) -> RefundOutcome {
+    fn look_up(&self, attempt: i64, weather: u8) -> LookUpOutcome {
+        let id = if self.bank.prepares { attempt } else { 0 };
         match weather {
-            1 => return RefundOutcome::NotSent("connection refused".into()),
-            2 => return RefundOutcome::Unknown("time-out".into()),
+            1 | 4 => LookUpOutcome::Trouble(unknown("time-out")),
+            _ if self.bank.payments.contains_key(&id) => LookUpOutcome::Found(self.provider_payment(id)),
+            _ => LookUpOutcome::NotFound,
+        }
+    }
+
+    fn charge(&mut self, id: i64, attempt: i64, weather: u8) -> ChargeOutcome {
+        match weather {
+            1 => return ChargeOutcome::Trouble(Trouble::NotSent("connection refused".into())),
+            2 => return ChargeOutcome::Trouble(unknown("time-out before the money moved")),
+            // A provider without prepared payments is not known to keep its own errors.
+            _ if self.bank.is_spent("charge", attempt) => {
+                return ChargeOutcome::Trouble(self.bank.error("charge", attempt));
+            }
+            10 if self.bank.prepares && !self.bank.answers.contains_key(&attempt) => {
+                return ChargeOutcome::Trouble(self.bank.error("charge", attempt));
+            }
+            _ => {}
+        }
+        if !self.bank.answers.contains_key(&attempt) {
+            let answer = self.first_answer(id, attempt, weather);
+            self.bank.answers.insert(attempt, answer);
+        }
+        match (weather, self.bank.answers.get(&attempt)) {
+            (4 | 5, _) => ChargeOutcome::Trouble(unknown("connection dropped after the money moved")),
+            (6, _) | (_, None) => ChargeOutcome::Trouble(Trouble::InProgress),
+            (_, Some(answer)) => answer.clone(),
+        }
+    }
+
+    /// What is kept under a key that was not used before.
+    fn first_answer(&mut self, id: i64, attempt: i64, weather: u8) -> ChargeOutcome {
+        match (weather, self.bank.payments.get(&id)) {
+            (_, Some(Standing::Captured)) => return ChargeOutcome::AlreadyProcessed,
+            (_, Some(Standing::Voided)) | (3, _) => return refused(),
+            _ => {}
+        }
+        self.bank.payments.insert(id, Standing::Captured);
+        self.captures += 1;
+        self.captured += TOTAL;
+        if weather == 11 {
+            return ChargeOutcome::Trouble(self.bank.error("charge", attempt));
+        }
+        ChargeOutcome::Captured(self.provider_payment(id))
+    }
+
+    fn void(&mut self, attempt: i64, weather: u8) -> VoidOutcome {
+        if matches!(weather, 1 | 2) {
+            return VoidOutcome::Trouble(unknown("time-out"));
+        }
+        match self.bank.payments.get_mut(&attempt) {
+            Some(Standing::Captured) => return VoidOutcome::TooLate,
+            Some(standing) => *standing = Standing::Voided,
+            None => {}
+        }
+        if weather == 4 { VoidOutcome::Trouble(unknown("connection dropped")) } else { VoidOutcome::Voided }
+    }
+
+    fn refund(&mut self, amount: i64, key: i64, weather: u8) -> RefundOutcome {
+        match weather {
+            1 => return RefundOutcome::Trouble(Trouble::NotSent("connection refused".into())),
+            2 => return RefundOutcome::Trouble(unknown("time-out")),
+            _ if weather == 10 || self.bank.is_spent("refund", key) => {
+                return RefundOutcome::Trouble(self.bank.error("refund", key));
+            }
             _ => {}
         }
         if self.refunded == 0 {
             self.refunded += amount;
-        } else if weather == 7 {
+        } else if weather == 5 {
             return RefundOutcome::AlreadyRefunded;
         }
-        if weather == 4 {
-            return RefundOutcome::Unknown("connection dropped after the money moved".into());
+        match weather {
+            4 => RefundOutcome::Trouble(unknown("connection dropped after the money moved")),
+            11 => RefundOutcome::Trouble(self.bank.error("refund", key)),
+            _ => {
+                let captured =
+                    |(id, standing): (&i64, &Standing)| (*standing == Standing::Captured).then_some(*id);
+                let id = self.bank.payments.iter().find_map(captured).unwrap_or_default();
+                RefundOutcome::Refunded(self.provider_payment(id))
+            }
         }
-        RefundOutcome::Refunded(self.provider_payment())
     }
 }

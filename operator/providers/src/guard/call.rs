@@ -1,0 +1,142 @@
+//! One guarded call, until it is resolved, and how it is scored.
+//!
+//! A time-out is not a failure of the provider when the money moved all the same: a charge of which nothing is
+//! known is looked up, at once and then a few times more, and scored only then. So a provider that is slow and works opens its circuit by its
+//! slow calls, and one that is dead by its failures. What a call says about one payment (refused, in progress, key
+//! spent) or about us (not authorised) is no failure of the provider.
+
+use std::time::Duration;
+
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
+    VoidOutcome,
+};
+use tokio::time::sleep;
+
+use crate::port::{ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, VoidRequest};
+
+/// After these pauses a charge of which nothing is known is looked up again: a provider that is a little slower than
+/// the limit is found to have done it. It has then been asked for less than a second.
+const ASK_AGAIN: [Duration; 3] =
+    [Duration::from_millis(80), Duration::from_millis(160), Duration::from_millis(320)];
+
+/// What to ask of the port.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// [`PaymentPort::prepare`].
+    Prepare(PrepareRequest),
+    /// [`PaymentPort::charge`], and a look-up when that tells nothing.
+    Charge(ChargeRequest),
+    /// [`PaymentPort::look_up`].
+    LookUp(LookUpRequest),
+    /// [`PaymentPort::void`].
+    Void(VoidRequest),
+    /// [`PaymentPort::refund`].
+    Refund(RefundRequest),
+}
+
+/// What it answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// To [`Request::Prepare`].
+    Prepare(PrepareOutcome),
+    /// To [`Request::Charge`].
+    Charge {
+        /// What the charge itself brought.
+        outcome: ChargeOutcome,
+        /// What the last look-up after it told, where nothing was known of the charge ([`Trouble::Unknown`]).
+        resolved: Option<LookUpOutcome>,
+    },
+    /// To [`Request::LookUp`].
+    LookUp(LookUpOutcome),
+    /// To [`Request::Void`].
+    Void(VoidOutcome),
+    /// To [`Request::Refund`].
+    Refund(RefundOutcome),
+}
+
+/// A response, and whether the provider failed.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) response: Response,
+    pub(super) failed: bool,
+}
+
+/// Makes the call and resolves it.
+pub(super) async fn run(port: &dyn PaymentPort, request: Request) -> Resolved {
+    match request {
+        Request::Prepare(request) => {
+            let outcome = port.prepare(&request).await;
+            let failed = matches!(&outcome, PrepareOutcome::Trouble(trouble) if trouble.is_outage());
+            Resolved { response: Response::Prepare(outcome), failed }
+        }
+        Request::Charge(request) => charge(port, request).await,
+        Request::LookUp(request) => {
+            let outcome = port.look_up(&request).await;
+            let failed = matches!(&outcome, LookUpOutcome::Trouble(trouble) if trouble.is_outage());
+            Resolved { response: Response::LookUp(outcome), failed }
+        }
+        Request::Void(request) => {
+            let outcome = port.void(&request).await;
+            let failed = matches!(&outcome, VoidOutcome::Trouble(trouble) if trouble.is_outage());
+            Resolved { response: Response::Void(outcome), failed }
+        }
+        Request::Refund(request) => {
+            let outcome = port.refund(&request).await;
+            let failed = matches!(&outcome, RefundOutcome::Trouble(trouble) if trouble.is_outage());
+            Resolved { response: Response::Refund(outcome), failed }
+        }
+    }
+}
+
+async fn charge(port: &dyn PaymentPort, request: ChargeRequest) -> Resolved {
+    let outcome = port.charge(&request).await;
+    let (resolved, failed) = match &outcome {
+        ChargeOutcome::Trouble(Trouble::Unknown(_)) => {
+            let (found, settled) = resolve(port, &request).await;
+            (Some(found), !settled)
+        }
+        ChargeOutcome::Trouble(trouble) => (None, trouble.is_outage()),
+        ChargeOutcome::Captured(_) | ChargeOutcome::Refused(_) | ChargeOutcome::AlreadyProcessed => {
+            (None, false)
+        }
+    };
+    Resolved { response: Response::Charge { outcome, resolved }, failed }
+}
+
+/// What became of a charge, and whether that settles it. A provider that does not answer this either is not asked again.
+async fn resolve(port: &dyn PaymentPort, request: &ChargeRequest) -> (LookUpOutcome, bool) {
+    let question = question(request);
+    let mut pauses = ASK_AGAIN.iter();
+    loop {
+        let found = port.look_up(&question).await;
+        let settled = matches!(&found, LookUpOutcome::Found(payment) if settles(payment, request));
+        match pauses.next() {
+            Some(pause) if !settled && !matches!(found, LookUpOutcome::Trouble(_)) => sleep(*pause).await,
+            _ => return (found, settled),
+        }
+    }
+}
+
+/// The question about the payment of a charge.
+fn question(charge: &ChargeRequest) -> LookUpRequest {
+    LookUpRequest {
+        token: Some(charge.token.clone()),
+        payment_id: charge.payment_id.clone(),
+        order_id: charge.order_id.clone(),
+        correlation_id: charge.correlation_id.clone(),
+    }
+}
+
+/// Whether it tells what became of the charge: it is that payment, and it is decided.
+fn settles(payment: &ProviderPayment, charge: &ChargeRequest) -> bool {
+    let id = charge.payment_id.as_deref().unwrap_or(charge.token.expose());
+    let ours = payment.payment_id == id
+        && payment.order_id == charge.order_id
+        && payment.amount == charge.amount
+        && payment.currency == charge.currency;
+    ours && match payment.status {
+        ProviderStatus::Captured | ProviderStatus::Failed | ProviderStatus::Expired => true,
+        ProviderStatus::Open | ProviderStatus::Unrecognised => false,
+    }
+}

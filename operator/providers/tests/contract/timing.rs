@@ -1,0 +1,70 @@
+//! Charges that take longer than the limit: the money moves all the same.
+#![expect(clippy::expect_used, reason = "in a test, what cannot be set up is a failure")]
+
+use std::time::{Duration, Instant};
+
+use fooddelivery_providers::{ChargeRequest, Dialect, Token};
+use fooddelivery_saga::provider::{ChargeOutcome, ProviderStatus, Trouble};
+use fooddelivery_sandbox::faults::{Fault, Operation};
+use futures::future::join_all;
+
+use crate::common::{AMOUNT, Shop, is_unknown, request};
+
+both!(
+    a_time_out_is_unknown_the_money_moves_all_the_same_and_the_look_up_finds_it,
+    a_time_out_after_the_money_moved_is_found_at_once_and_the_key_is_still_busy,
+    the_latency_of_the_slower_reference_service_is_within_the_limit_about_two_times_in_five,
+);
+
+fn timed_out() -> ChargeOutcome {
+    ChargeOutcome::Trouble(Trouble::Unknown("timed out".into()))
+}
+
+async fn a_time_out_is_unknown_the_money_moves_all_the_same_and_the_look_up_finds_it(dialect: Dialect) {
+    let delay = Fault::DelayBefore { ms: 1_500 };
+    let shop = Shop::with_fault(dialect, Operation::Confirm, delay).await.in_a_hurry();
+    let started = Instant::now();
+    assert_eq!(shop.charge().await, timed_out());
+    let elapsed = started.elapsed();
+    assert!((Duration::from_millis(600)..Duration::from_millis(1_200)).contains(&elapsed), "{elapsed:?}");
+    assert!(shop.shows_no_capture().await, "which does not prove that none will come");
+    shop.sandbox.idle().await;
+    assert_eq!(shop.found().await.status, ProviderStatus::Captured);
+    assert!(matches!(shop.charge().await, ChargeOutcome::Captured(_)));
+    assert_eq!(shop.captures(), [AMOUNT]);
+}
+
+async fn a_time_out_after_the_money_moved_is_found_at_once_and_the_key_is_still_busy(dialect: Dialect) {
+    let delay = Fault::DelayAfter { ms: 2_000 };
+    let shop = Shop::with_fault(dialect, Operation::Confirm, delay).await.in_a_hurry();
+    assert_eq!(shop.charge().await, timed_out());
+    assert_eq!(shop.found().await.status, ProviderStatus::Captured);
+    assert_eq!(shop.charge().await, ChargeOutcome::Trouble(Trouble::InProgress));
+    shop.sandbox.idle().await;
+    assert!(matches!(shop.charge().await, ChargeOutcome::Captured(_)));
+    assert_eq!(shop.captures(), [AMOUNT]);
+}
+
+async fn the_latency_of_the_slower_reference_service_is_within_the_limit_about_two_times_in_five(
+    dialect: Dialect,
+) {
+    let shop = Shop::open(dialect).await.in_a_hurry();
+    let requests = (0..60).map(|number| {
+        shop.ready(ChargeRequest {
+            idempotency_key: format!("charge-of-{number}"),
+            token: Token::new(format!("token_{number}")),
+            order_id: format!("order-{number}"),
+            ..request()
+        })
+    });
+    let requests = join_all(requests).await;
+    shop.sandbox.set_latency("520-740".parse().expect("a latency"));
+    let outcomes = join_all(requests.iter().map(|request| shop.port.charge(request))).await;
+    let in_time = outcomes.iter().filter(|outcome| matches!(outcome, ChargeOutcome::Captured(_))).count();
+    let late = outcomes.iter().filter(|outcome| is_unknown(outcome)).count();
+    assert_eq!(in_time + late, 60, "{outcomes:?}");
+    // Of 60, 24 are expected (90 of 220 ms are within the limit); 5 to 45 leaves room for a busy machine.
+    assert!((5..=45).contains(&in_time), "{in_time}");
+    shop.sandbox.idle().await;
+    assert_eq!(shop.captures().len(), 60, "the late ones are captured all the same");
+}

@@ -1,0 +1,156 @@
+//! The money is in and has to go back.
+
+use super::ask::Asked;
+use super::outcome::{OUTCOME_UNKNOWN, review, said, unresolved, wait_for_circuit};
+use super::{Command, Decision, Pace, PaymentState, PaymentView, Way, way};
+use crate::provider::{LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, Trouble};
+use crate::time::Timestamp;
+use crate::words::PaymentPhase;
+
+/// A provider that answered so often with its own errors has stored one of them under the key.
+const IN_VAIN_AFTER: u32 = 3;
+
+/// The next step towards the money's return, or the status that follows from what was learnt.
+pub(super) fn refund(view: &PaymentView, now: Timestamp) -> Decision {
+    let state = &view.state;
+    let rest = state.captured - state.refunded;
+    if rest <= 0 {
+        return Decision::Write(Box::new(back(state)));
+    }
+    let way = match way(view) {
+        Ok(way) => way,
+        Err(decision) => return decision,
+    };
+    if let Some(until) = way.open_until {
+        return wait_for_circuit(view, until);
+    }
+    if state.payment_id.is_none() || !way.is_scope_of(state, now) {
+        return elsewhere(view, way, now);
+    }
+    match (&view.answers.refund, &view.answers.look_up) {
+        (None, _) => Decision::Act(Command::Refund(rest)),
+        (Some(RefundOutcome::Refunded(payment)), _) => given_back(view, payment),
+        (Some(RefundOutcome::AlreadyRefunded | RefundOutcome::Refused(_)), None) => {
+            Decision::Act(Command::LookUp)
+        }
+        (Some(RefundOutcome::Trouble(trouble)), None) if is_spent(view, trouble) || in_vain(view) => {
+            Decision::Act(Command::LookUp)
+        }
+        (Some(outcome), Some(LookUpOutcome::Found(payment))) => looked_up(view, outcome, payment),
+        (Some(RefundOutcome::Trouble(trouble)), _) | (Some(_), Some(LookUpOutcome::Trouble(trouble))) => {
+            in_trouble(view, trouble)
+        }
+        (Some(_), Some(LookUpOutcome::NotFound)) => not_found(view),
+    }
+}
+
+/// Whether this key will never bring anything else.
+fn is_spent(view: &PaymentView, trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::KeySpent(_) => true,
+        Trouble::Errored(_) => in_vain(view),
+        _ => false,
+    }
+}
+
+/// It was repeated so often that the payment itself is worth a look.
+fn in_vain(view: &PaymentView) -> bool {
+    view.answers.asked_in_vain >= IN_VAIN_AFTER
+}
+
+/// The keys mean nothing here, or the payment's id is not known: the provider is asked before anything is sent.
+fn elsewhere(view: &PaymentView, way: &Way, now: Timestamp) -> Decision {
+    match &view.answers.look_up {
+        None => Decision::Act(Command::LookUp),
+        Some(LookUpOutcome::NotFound) => not_found(view),
+        Some(LookUpOutcome::Trouble(trouble)) => in_trouble(view, trouble),
+        Some(LookUpOutcome::Found(payment)) if !is_ours(view, payment) => mismatch(view),
+        Some(LookUpOutcome::Found(payment)) if payment.refunded > view.state.refunded => {
+            given_back(view, payment)
+        }
+        Some(LookUpOutcome::Found(payment)) => {
+            let state = way.scoped(&view.state, now);
+            let payment_id = Some(payment.payment_id.clone());
+            Decision::Write(Box::new(PaymentState { payment_id, ..state }))
+        }
+    }
+}
+
+/// A refund that was refused, or whose key is spent, and what the provider says of the payment.
+fn looked_up(view: &PaymentView, outcome: &RefundOutcome, payment: &ProviderPayment) -> Decision {
+    if !is_ours(view, payment) {
+        return mismatch(view);
+    }
+    if payment.refunded > view.state.refunded {
+        return given_back(view, payment);
+    }
+    match outcome {
+        RefundOutcome::Refused(refusal) => review(view, "RefundRefused", &said(refusal)),
+        RefundOutcome::AlreadyRefunded => {
+            review(view, "RefundUnclear", "the provider says both that it was refunded and that it was not")
+        }
+        // It was not given back, and the provider gives no more back than it took: another key is safe.
+        RefundOutcome::Trouble(trouble) if is_spent(view, trouble) => {
+            Decision::Write(Box::new(PaymentState {
+                refund_attempt: view.state.refund_attempt.saturating_add(1),
+                ..view.state.clone()
+            }))
+        }
+        RefundOutcome::Trouble(trouble) => in_trouble(view, trouble),
+        RefundOutcome::Refunded(payment) => given_back(view, payment),
+    }
+}
+
+fn is_ours(view: &PaymentView, payment: &ProviderPayment) -> bool {
+    payment.order_id == view.order_id
+        && payment.status == ProviderStatus::Captured
+        && view.state.payment_id.as_ref().is_none_or(|id| *id == payment.payment_id)
+}
+
+fn given_back(view: &PaymentView, payment: &ProviderPayment) -> Decision {
+    let state = &view.state;
+    if payment.refunded > state.captured {
+        return review(view, "RefundMismatch", "the provider gave back more than was captured");
+    }
+    if payment.refunded == state.captured {
+        return Decision::Write(Box::new(back(state)));
+    }
+    if payment.refunded <= state.refunded {
+        return review(view, "RefundIncomplete", "the provider gave back less than was captured");
+    }
+    // A part went back some other way. The rest is another refund, with a key of its own.
+    Decision::Write(Box::new(PaymentState {
+        refunded: payment.refunded,
+        refund_attempt: state.refund_attempt.saturating_add(1),
+        ..state.clone()
+    }))
+}
+
+fn back(state: &PaymentState) -> PaymentState {
+    PaymentState {
+        phase: PaymentPhase::Refunded,
+        refunded: state.captured,
+        reason: String::new(),
+        message: String::new(),
+        ..state.clone()
+    }
+}
+
+fn in_trouble(view: &PaymentView, trouble: &Trouble) -> Decision {
+    match trouble.into() {
+        Asked::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
+        _ => unresolved(view, OUTCOME_UNKNOWN, trouble.why(), Pace::Soon),
+    }
+}
+
+fn not_found(view: &PaymentView) -> Decision {
+    let refusal = match &view.answers.refund {
+        Some(RefundOutcome::Refused(refusal)) => refusal.clone(),
+        _ => Refusal { code: "NOT_FOUND".into(), message: "the provider knows no such payment".into() },
+    };
+    review(view, "RefundRefused", &said(&refusal))
+}
+
+fn mismatch(view: &PaymentView) -> Decision {
+    review(view, "PaymentMismatch", "the provider answered with another payment than the one to be refunded")
+}

@@ -82,6 +82,18 @@ pub fn findings(orders: &[Order], payments: &[Payment], ledger: &[Entry]) -> Vec
     findings
 }
 
+/// Order ids that keep money although nothing is left that speaks of them, with the amount in KRW: orders that were
+/// completed and then deleted, or money that was lost sight of.
+pub fn unclaimed(orders: &[Order], payments: &[Payment], ledger: &[Entry]) -> Vec<(String, i64)> {
+    let known = |id: &str| {
+        orders.iter().any(|order| provider_order_id(order) == id)
+            || payments.iter().any(|payment| payment.spec.provider_order_id == id)
+    };
+    let balances = balances(ledger).into_iter();
+    let kept = balances.map(|(id, balance)| (id, balance.captured - balance.refunded));
+    kept.filter(|(id, kept)| *kept != 0 && !known(id)).collect()
+}
+
 fn of_order(order: &Order, balance: Balance) -> Option<String> {
     let status = order.status.as_ref()?;
     let Balance { captured, refunded, .. } = balance;
@@ -193,6 +205,15 @@ mod tests {
     fn no_order_gives_back_more_than_it_took_not_even_one_that_is_gone() {
         let movements = ledger(&[("Capture", 100), ("Refund", 60), ("Refund", 60)]);
         assert!(findings(&[], &[], &movements)[0].contains("gave back 120 of 100"));
+    }
+
+    #[test]
+    fn money_that_nobody_speaks_of_is_listed() {
+        let movements = ledger(&[("Capture", 100), ("Refund", 60)]);
+        assert_eq!(unclaimed(&[], &[], &movements), [("u1".to_owned(), 40)]);
+        assert_eq!(unclaimed(&[order("Completed", true)], &[], &movements), []);
+        assert_eq!(unclaimed(&[], &[payment(0, 0)], &movements), []);
+        assert_eq!(unclaimed(&[], &[], &ledger(&[("Capture", 100), ("Refund", 100)])), []);
     }
 
     #[test]

@@ -1,0 +1,253 @@
+//! The circuit breaker as its users see it: payments are put off and come back, people read it in the provider's status,
+//! and thousands who wait cost nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use fooddelivery_api::PaymentProvider;
+use fooddelivery_e2e::metrics::writes;
+use fooddelivery_e2e::{
+    Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage,
+    WhenUnavailable,
+};
+use fooddelivery_saga::words::CircuitState;
+use kube::Api;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn options(breaker: &Value) -> KitchenOptions {
+    let args = vec!["--replica=first".to_owned()];
+    let operator = OperatorOptions { args, ..OperatorOptions::default() };
+    KitchenOptions { operator, ..KitchenOptions::default() }.with_provider(json!({ "breaker": breaker }))
+}
+
+async fn kitchen(name: &str, breaker: &Value) -> Result<Kitchen> {
+    Stage::shared().await?.kitchen_with(name, options(breaker)).await
+}
+
+async fn wait_circuit(
+    kitchen: &Kitchen,
+    circuit: CircuitState,
+) -> Result<fooddelivery_api::PaymentProviderStatus> {
+    let what = format!("a circuit that is {circuit}");
+    kitchen.wait_provider(kitchen.provider(), &what, PATIENCE, |status| status.circuit == circuit).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overloaded_provider_opens_the_circuit_payments_wait_and_are_made_when_it_is_back() -> Result<()> {
+    let kitchen = kitchen("outage", &json!({ "minimumCalls": 5, "openFor": "2s", "trials": 2 })).await?;
+    let shown = kitchen.kubectl(&["get", "psp", kitchen.provider()]).await?;
+    assert!(shown.contains("CIRCUIT") && shown.contains("Closed"), "{shown}");
+    kitchen.sandbox.set_outage("error").await?;
+    kitchen.order("first", |_| {}).await?;
+    let status = wait_circuit(&kitchen, CircuitState::Open).await?;
+    assert!(status.since.is_some() && status.failure_rate_percent.is_some_and(|p| p >= 50), "{status:?}");
+    assert_eq!(status.replicas[0].name, "first");
+    let shown = kitchen.kubectl(&["get", "psp", kitchen.provider()]).await?;
+    assert!(shown.contains("Open"), "{shown}");
+    let metrics = kitchen.operator.metrics().await?;
+    let open = format!("fooddelivery_provider_circuit{{provider=\"{}\"}} 2", kitchen.provider());
+    assert!(metrics.contains(&open) || metrics.contains("to=\"Open\""), "{metrics}");
+
+    // With an open circuit nothing is sent: an order that may wait waits, one that will not fails at once.
+    kitchen.sandbox.set_outage("hang").await?;
+    kitchen.order("waits", |_| {}).await?;
+    kitchen.order("fails", |o| o.payment.when_unavailable = WhenUnavailable::Fail).await?;
+    kitchen.wait_phase("waits", OrderPhase::PaymentDeferred, LONG).await?;
+    let failed = kitchen.wait_phase("fails", OrderPhase::PaymentFailed, LONG).await?;
+    assert_eq!(failed.state().reason, "ProviderUnavailable");
+    kitchen.wait_condition("fails", "Settled", LONG).await?;
+    let payment = kitchen.get::<Payment>("waits").await?;
+    assert!(payment.state().next_attempt_at.is_some(), "visible: {:?}", payment.state());
+    let listed = kitchen.kubectl(&["get", "pay", "waits"]).await?;
+    assert!(listed.contains("Deferred") && listed.contains("ProviderUnavailable"), "{listed}");
+    assert!(kitchen.ledger().await?.is_empty());
+
+    kitchen.sandbox.set_outage("none").await?;
+    for name in ["first", "waits"] {
+        kitchen.wait_phase(name, OrderPhase::AwaitingStore, PATIENCE).await?;
+    }
+    wait_circuit(&kitchen, CircuitState::Closed).await?;
+    assert_eq!(kitchen.ledger().await?.len(), 2);
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_replica_has_its_own_circuit_and_its_own_entry() -> Result<()> {
+    let kitchen = kitchen("replicas", &json!({ "minimumCalls": 4, "openFor": "2s", "trials": 1 })).await?;
+    kitchen.sandbox.set_outage("error").await?;
+    kitchen.order("first", |_| {}).await?;
+    wait_circuit(&kitchen, CircuitState::Open).await?;
+    let second = OperatorOptions { args: vec!["--replica=second".into()], ..OperatorOptions::default() };
+    let second = kitchen.another_operator(second).await?;
+    kitchen.order("second", |_| {}).await?;
+    let both = |status: &fooddelivery_api::PaymentProviderStatus| {
+        let open =
+            |name: &str| status.replicas.iter().any(|r| r.name == name && r.circuit == CircuitState::Open);
+        open("first") && open("second")
+    };
+    kitchen.wait_provider(kitchen.provider(), "two open circuits", PATIENCE, both).await?;
+    // A replica that starts anew begins with a closed circuit, and says so; the summary is that of the other.
+    kitchen.operator.kill_hard()?;
+    kitchen.sandbox.set_outage("none").await?;
+    kitchen.operator.restart().await?;
+    for name in ["first", "second"] {
+        kitchen.wait_phase(name, OrderPhase::AwaitingStore, PATIENCE).await?;
+    }
+    let none_open = |status: &fooddelivery_api::PaymentProviderStatus| {
+        status.replicas.iter().all(|r| r.name != "first" || r.circuit == CircuitState::Closed)
+    };
+    kitchen.wait_provider(kitchen.provider(), "a closed circuit of the first", PATIENCE, none_open).await?;
+    second.stop().await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out() -> Result<()> {
+    const WAITING: usize = 200;
+    // A cluster of its own, so that all writes counted are this test's.
+    let stage = Stage::local().await?;
+    let breaker = json!({ "minimumCalls": 5, "openFor": "3s", "trials": 2 });
+    let options = options(&breaker).with_provider(json!({ "rate": { "perSecond": 50, "burst": 10 } }));
+    let kitchen = stage.kitchen_with("storm", options).await?;
+    kitchen.sandbox.set_outage("error").await?;
+    kitchen.order("first", |_| {}).await?;
+    wait_circuit(&kitchen, CircuitState::Open).await?;
+    for n in 0..WAITING {
+        kitchen.order(&format!("order-{n}"), |_| {}).await?;
+    }
+    wait_all(&kitchen, WAITING, |p| p.state().phase == PaymentPhase::Deferred).await?;
+    let count = async || -> Result<u64> {
+        let scraped = stage.access().kubectl(["get", "--raw", "/metrics"]).await?;
+        let all = writes(&scraped, fooddelivery_api::GROUP);
+        Ok(all.iter().filter(|(w, _)| w.resource != "events").map(|(_, n)| n).sum())
+    };
+    // The orders' own status follows their payments'.
+    let mut before = count().await?;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = count().await?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    let calls_before = kitchen.sandbox.calls().await?.len();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (written, called) = (count().await? - before, kitchen.sandbox.calls().await?.len() - calls_before);
+    println!("{WAITING} deferred payments: {written} writes and {called} calls in 10 s of an open circuit");
+    // Trials that fail: a few payments record their intent, and are put off again.
+    assert!(written <= 40, "{written} writes");
+    assert!(called <= 40, "{called} calls");
+
+    kitchen.sandbox.set_outage("none").await?;
+    let back = Instant::now();
+    wait_all(&kitchen, WAITING, |p| p.state().phase == PaymentPhase::Captured).await?;
+    println!("all paid {:.1} s after the provider was back", back.elapsed().as_secs_f64());
+    let busiest = busiest_second(&kitchen).await?;
+    println!("at most {busiest} charges in a second, at a rate of 50");
+    assert!(busiest <= 75, "{busiest} charges in one second");
+    kitchen.audit().await
+}
+
+async fn wait_all(kitchen: &Kitchen, count: usize, is_so: impl Fn(&Payment) -> bool) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let payments = kitchen.list::<Payment>().await?;
+        let there = payments.iter().filter(|p| is_so(p)).count();
+        if there >= count {
+            return Ok(());
+        }
+        if started.elapsed() > Duration::from_mins(2) {
+            let phases: Vec<String> = payments.iter().map(|p| p.state().phase.to_string()).collect();
+            bail!("{there} of {count}: {phases:?}\n{}", kitchen.operator.log_tail(40));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The most captures within one second, by the ledger.
+async fn busiest_second(kitchen: &Kitchen) -> Result<usize> {
+    let at: Vec<i64> = kitchen.ledger().await?.iter().map(|entry| entry.at.as_millisecond()).collect();
+    let within = |from: i64| at.iter().filter(|t| (from..from + 1_000).contains(*t)).count();
+    at.iter().map(|from| within(*from)).max().context("an empty ledger")
+}
+
+/// The two latency profiles of the reference services against the limit of 610 ms: nearly all of the first are in
+/// time, two in five of the second. Either way everybody is charged, once. What the breaker does about each: the first
+/// leaves it closed; the second opens it by its slow calls, and payments are put off until it has been tried.
+async fn profile(name: &str, latency: &str) -> Result<CircuitState> {
+    let kitchen = kitchen(name, &json!({ "openFor": "3s" })).await?;
+    kitchen.sandbox.set_latency(latency).await?;
+    for n in 0..20 {
+        kitchen.order(&format!("order-{n}"), |_| {}).await?;
+    }
+    for n in 0..20 {
+        kitchen.wait_phase(&format!("order-{n}"), OrderPhase::AwaitingStore, PATIENCE).await?;
+    }
+    assert_eq!(kitchen.ledger().await?.len(), 20);
+    kitchen.audit().await?;
+    let turned = kitchen.operator.metrics().await?.contains("to=\"Open\"");
+    Ok(if turned { CircuitState::Open } else { CircuitState::Closed })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_circuit() -> Result<()> {
+    // A machine that is busy with something else for a while makes every call slow: then it is measured again.
+    for round in 0..3 {
+        if profile(&format!("profile-1-{round}"), "400-620").await? == CircuitState::Closed {
+            return Ok(());
+        }
+    }
+    bail!("the circuit opened three times")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_takes_520_to_740_ms_is_paid_once_each_with_a_circuit_that_opens() -> Result<()> {
+    for round in 0..3 {
+        if profile(&format!("profile-2-{round}"), "520-740").await? == CircuitState::Open {
+            return Ok(());
+        }
+    }
+    bail!("the circuit stayed closed three times")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_of_calls_is_bounded() -> Result<()> {
+    let options = KitchenOptions::default().with_provider(json!({ "rate": { "perSecond": 10, "burst": 2 } }));
+    let kitchen = Stage::shared().await?.kitchen_with("rate", options).await?;
+    for n in 0..30 {
+        kitchen.order(&format!("order-{n}"), |_| {}).await?;
+    }
+    wait_all(&kitchen, 30, |p| p.state().phase == PaymentPhase::Captured).await?;
+    let busiest = busiest_second(&kitchen).await?;
+    assert!(busiest <= 16, "{busiest} charges in one second, at a rate of 10");
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_is_to_go_back_waits_for_the_circuit_and_says_so() -> Result<()> {
+    let kitchen = kitchen("refunds", &json!({ "minimumCalls": 4, "openFor": "2s", "trials": 1 })).await?;
+    for name in ["lunch", "dinner"] {
+        kitchen.order(name, |_| {}).await?;
+        kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
+    }
+    kitchen.sandbox.set_outage("error").await?;
+    kitchen.cancel("lunch", "changed my mind").await?;
+    wait_circuit(&kitchen, CircuitState::Open).await?;
+    kitchen.cancel("dinner", "changed my mind").await?;
+    let waits =
+        |p: &Payment| p.state().phase == PaymentPhase::Refunding && p.state().reason == "ProviderUnavailable";
+    kitchen.wait_until::<Payment>("dinner", "the reason why it waits", PATIENCE, waits).await?;
+    kitchen.sandbox.set_outage("none").await?;
+    for name in ["lunch", "dinner"] {
+        kitchen.wait_phase(name, OrderPhase::Cancelled, PATIENCE).await?;
+        let quiet = |o: &Order| o.state().phase == OrderPhase::Cancelled;
+        kitchen.wait_until::<Order>(name, "its end", LONG, quiet).await?;
+    }
+    let psp = Api::<PaymentProvider>::all(kitchen.client.clone()).get(kitchen.provider()).await?;
+    assert!(psp.status.is_some());
+    kitchen.audit().await
+}

@@ -1,0 +1,304 @@
+//! What an order needs is taken away at any moment: its store, its provider, a Secret, a child of its own, or the whole
+//! namespace. It waits and says for what, or is undone; the money is right in the end.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use fooddelivery_api::order::SecretKeyRef;
+use fooddelivery_api::{OPERATOR_NAMESPACE, Store, TokenText};
+use fooddelivery_e2e::audit::balances;
+use fooddelivery_e2e::{
+    Delivery, DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG, Order, OrderPhase, Payment,
+    PaymentPhase, Stage, Ticket, TicketStage,
+};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+async fn kitchen(name: &str, dialect: &str) -> Result<Kitchen> {
+    let fields = json!({ "dialect": dialect, "breaker": { "minimumCalls": 10_000 } });
+    Stage::shared().await?.kitchen_with(name, KitchenOptions::default().with_provider(fields)).await
+}
+
+/// An object as it can be applied again.
+async fn kept(kitchen: &Kitchen, args: &[&str]) -> Result<String> {
+    let shown = kitchen.stage.access().kubectl([&["get", "-o", "json"], args].concat()).await?;
+    let mut object: Value = serde_json::from_str(&shown)?;
+    for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+        object["metadata"].as_object_mut().context("metadata")?.remove(field);
+    }
+    object.as_object_mut().context("an object")?.remove("status");
+    Ok(object.to_string())
+}
+
+async fn deleted(kitchen: &Kitchen, args: &[&str]) -> Result<()> {
+    kitchen.stage.access().kubectl([&["delete"], args].concat()).await.map(drop)
+}
+
+async fn applied(kitchen: &Kitchen, text: &str) -> Result<()> {
+    kitchen.stage.access().kubectl_with_input(["apply", "-f", "-"], text).await.map(drop)
+}
+
+async fn wait_reason(kitchen: &Kitchen, name: &str, reason: &str) -> Result<Payment> {
+    let is_so = |p: &Payment| p.state().reason == reason;
+    kitchen.wait_until(name, &format!("payment reason {reason}"), PATIENCE, is_so).await
+}
+
+async fn sum(kitchen: &Kitchen, kind: EntryKind) -> Result<i64> {
+    Ok(kitchen.ledger().await?.iter().filter(|e| e.kind == kind).map(|e| e.amount).sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_deleted_holds_up_nobody_who_was_served_and_can_still_be_cancelled_from() -> Result<()>
+{
+    let kitchen = kitchen("store-gone", "Toss").await?;
+    let phases: [(&str, &[TicketStage]); 4] = [
+        ("queued", &[]),
+        ("accepted", &[TicketStage::Accepted]),
+        ("cooking", &[TicketStage::Accepted, TicketStage::Cooking]),
+        ("cooked", &[TicketStage::Accepted, TicketStage::Cooking, TicketStage::Cooked]),
+    ];
+    for (name, stages) in phases {
+        kitchen.order(name, |_| {}).await?;
+        for stage in stages {
+            kitchen.move_ticket(name, *stage).await?;
+        }
+    }
+    kitchen.order("cancelled", |_| {}).await?;
+    kitchen.wait_phase("cancelled", OrderPhase::AwaitingStore, LONG).await?;
+    kitchen.kubectl(&["delete", "store", "hanok"]).await?;
+    kitchen.order("unpriced", |_| {}).await?;
+    let waits = |o: &Order| o.state().reason == "StoreNotFound";
+    kitchen.wait_until::<Order>("unpriced", "the reason why it waits", LONG, waits).await?;
+    kitchen.cancel("cancelled", "no longer there").await?;
+    kitchen.wait_phase("cancelled", OrderPhase::Cancelled, LONG).await?;
+    kitchen.cancel("unpriced", "no longer there").await?;
+    kitchen.wait_phase("unpriced", OrderPhase::Cancelled, LONG).await?;
+    for (name, stages) in phases {
+        for stage in
+            [TicketStage::Accepted, TicketStage::Cooking, TicketStage::Cooked].iter().skip(stages.len())
+        {
+            kitchen.move_ticket(name, *stage).await?;
+        }
+        kitchen.deliver(name, "minjun").await?;
+        kitchen.wait_phase(name, OrderPhase::Delivered, LONG).await?;
+        kitchen.confirm(name).await?;
+        kitchen.wait_phase(name, OrderPhase::Completed, LONG).await?;
+    }
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_deleted_and_made_again_is_asked_what_became_of_the_money() -> Result<()> {
+    for dialect in ["Toss", "Stripe"] {
+        let kitchen = kitchen(&format!("psp-gone-{}", dialect.to_lowercase()), dialect).await?;
+        let psp = ["paymentprovider", kitchen.provider()];
+        for name in ["served", "cancelled"] {
+            kitchen.order(name, |_| {}).await?;
+            kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
+        }
+        let manifest = kept(&kitchen, &psp).await?;
+        deleted(&kitchen, &psp).await?;
+        kitchen.order("new", |_| {}).await?;
+        let waits = |o: &Order| o.state().reason == "ProviderNotFound";
+        kitchen.wait_until::<Order>("new", "the reason why it waits", LONG, waits).await?;
+        kitchen.cancel("cancelled", "changed my mind").await?;
+        wait_reason(&kitchen, "cancelled", "ProviderNotFound").await?;
+        kitchen.cook("served").await?;
+        kitchen.wait_phase("served", OrderPhase::AwaitingRider, LONG).await?;
+        assert_eq!(sum(&kitchen, EntryKind::Refund).await?, 0);
+        applied(&kitchen, &manifest).await?;
+        kitchen.wait_phase("new", OrderPhase::AwaitingStore, PATIENCE).await.context(dialect)?;
+        kitchen.wait_phase("cancelled", OrderPhase::Cancelled, PATIENCE).await.context(dialect)?;
+        assert_eq!(sum(&kitchen, EntryKind::Refund).await?, 28_500, "{dialect}");
+        kitchen.audit().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_providers_secret_deleted_and_put_back_delays_charges_and_refunds() -> Result<()> {
+    let kitchen = kitchen("secret-gone", "Stripe").await?;
+    kitchen.order("cancelled", |_| {}).await?;
+    kitchen.wait_phase("cancelled", OrderPhase::AwaitingStore, LONG).await?;
+    let secret = ["-n", OPERATOR_NAMESPACE, "secret", &kitchen.namespace];
+    let manifest = kept(&kitchen, &secret).await?;
+    deleted(&kitchen, &secret).await?;
+    // A Secret that was read is believed for a few seconds.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    kitchen.order("new", |_| {}).await?;
+    kitchen.cancel("cancelled", "changed my mind").await?;
+    for name in ["new", "cancelled"] {
+        wait_reason(&kitchen, name, "ProviderSecretMissing").await?;
+    }
+    applied(&kitchen, &manifest).await?;
+    kitchen.wait_phase("new", OrderPhase::AwaitingStore, PATIENCE).await?;
+    kitchen.wait_phase("cancelled", OrderPhase::Cancelled, PATIENCE).await?;
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_customers_token_secret_is_needed_to_charge_and_not_to_give_back() -> Result<()> {
+    for dialect in ["Toss", "Stripe"] {
+        let kitchen = kitchen(&format!("token-gone-{}", dialect.to_lowercase()), dialect).await?;
+        kitchen
+            .kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-of-jiwoo"])
+            .await?;
+        let from_secret = |o: &mut fooddelivery_api::OrderSpec| {
+            o.payment.token = None;
+            o.payment.token_secret_ref = Some(SecretKeyRef { name: "card".into(), key: "token".into() });
+        };
+        kitchen.order("lunch", from_secret).await?;
+        kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+        kitchen.kubectl(&["delete", "secret", "card"]).await?;
+        kitchen.order("dinner", from_secret).await?;
+        wait_reason(&kitchen, "dinner", "TokenSecretMissing").await?;
+        kitchen.cancel("lunch", "changed my mind").await?;
+        kitchen.wait_phase("lunch", OrderPhase::Cancelled, PATIENCE).await.context(dialect)?;
+        kitchen.cancel("dinner", "changed my mind").await?;
+        kitchen.wait_phase("dinner", OrderPhase::Cancelled, PATIENCE).await.context(dialect)?;
+        assert_eq!(sum(&kitchen, EntryKind::Capture).await?, 28_500);
+        assert_eq!(sum(&kitchen, EntryKind::Refund).await?, 28_500);
+        kitchen.audit().await?;
+    }
+    Ok(())
+}
+
+/// Deletes past the policies, as a person with the operator's identity (or without the policies) could.
+async fn delete_as_operator(kitchen: &Kitchen, kind: &str, name: &str) -> Result<()> {
+    let user = fooddelivery_api::policies::operator_user();
+    let mut args = vec!["--as", &user, "delete", kind, name, "--wait=false"];
+    // Impersonation needs what the operator may not do for itself: it is bound to its own role.
+    args.extend(["-n", &kitchen.namespace]);
+    kitchen.stage.access().kubectl(args).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_deleted_by_a_person_is_refused_made_again_or_ends_with_the_money_back() -> Result<()> {
+    let kitchen = kitchen("child-gone", "Toss").await?;
+    for name in ["queued", "cooking", "waiting", "riding", "paid"] {
+        kitchen.order(name, |_| {}).await?;
+        kitchen.wait_until::<Ticket>(name, "a ticket", LONG, |_| true).await?;
+    }
+    for kind in ["payment", "ticket"] {
+        let refused = kitchen.kubectl(&["delete", kind, "queued"]).await.unwrap_err().to_string();
+        assert!(refused.contains("created and deleted by the operator alone"), "{refused}");
+    }
+    kitchen.move_ticket("cooking", TicketStage::Accepted).await?;
+    kitchen.move_ticket("cooking", TicketStage::Cooking).await?;
+    kitchen.wait_phase("cooking", OrderPhase::Cooking, LONG).await?;
+    for name in ["waiting", "riding"] {
+        kitchen.cook(name).await?;
+        kitchen.wait_until::<Delivery>(name, "a delivery", LONG, |_| true).await?;
+    }
+    kitchen.claim("riding", "minjun").await?;
+    kitchen.move_delivery("riding", DeliveryStage::PickedUp).await?;
+    kitchen.wait_phase("riding", OrderPhase::PickedUp, LONG).await?;
+
+    // In the queue it is put there again; once the store works on it nobody can tell what became of the food.
+    let uid = kitchen.get::<Ticket>("queued").await?.metadata.uid;
+    delete_as_operator(&kitchen, "ticket", "queued").await?;
+    let again = |t: &Ticket| t.metadata.uid != uid;
+    kitchen.wait_until::<Ticket>("queued", "another ticket", LONG, again).await?;
+    delete_as_operator(&kitchen, "ticket", "cooking").await?;
+    let order = kitchen.wait_phase("cooking", OrderPhase::Cancelled, PATIENCE).await?;
+    assert_eq!(order.state().reason, "TicketLost");
+    let uid = kitchen.get::<Delivery>("waiting").await?.metadata.uid;
+    delete_as_operator(&kitchen, "delivery", "waiting").await?;
+    let again = |d: &Delivery| d.metadata.uid != uid;
+    kitchen.wait_until::<Delivery>("waiting", "another delivery", LONG, again).await?;
+    delete_as_operator(&kitchen, "delivery", "riding").await?;
+    let order = kitchen.wait_phase("riding", OrderPhase::Cancelled, PATIENCE).await?;
+    assert_eq!(order.state().reason, "DeliveryLost");
+
+    // A payment does not go before its order has ended, whoever deletes it.
+    delete_as_operator(&kitchen, "payment", "paid").await?;
+    kitchen.cook("paid").await?;
+    kitchen.deliver("paid", "minjun").await?;
+    kitchen.wait_phase("paid", OrderPhase::Delivered, LONG).await?;
+    assert!(kitchen.find::<Payment>("paid").await?.is_some(), "it waits for the end");
+    kitchen.confirm("paid").await?;
+    kitchen.wait_phase("paid", OrderPhase::Completed, LONG).await?;
+    kitchen.wait_gone::<Payment>("paid", LONG).await?;
+    for (uid, balance) in balances(&kitchen.ledger().await?) {
+        ensure!(balance.captures == 1, "{uid}: {balance:?}");
+    }
+    assert_eq!(sum(&kitchen, EntryKind::Refund).await?, 2 * 28_500, "those that were lost");
+    kitchen.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_with_a_hundred_orders_in_every_phase_ends_and_the_ledger_is_right() -> Result<()> {
+    const EACH: usize = 17;
+    // A cluster of its own: the namespace controller has much to do.
+    let stage = Stage::local().await?;
+    let kitchen = stage.kitchen_with("hundred", KitchenOptions::default()).await?;
+    let stripe = kitchen.another_provider("stripe", json!({ "dialect": "Stripe" })).await?;
+    kitchen.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
+    let kinds = ["queued", "cooking", "waiting", "delivered", "declined", "unpriced"];
+    let mut names = Vec::new();
+    for (kind, n) in kinds.iter().flat_map(|kind| (0..EACH).map(move |n| (*kind, n))) {
+        let name = format!("{kind}-{n}");
+        kitchen
+            .order(&name, |o| {
+                if n % 2 == 0 {
+                    o.payment.provider_ref.name.clone_from(&stripe);
+                }
+                match kind {
+                    "declined" => o.payment.token = Some(TokenText(format!("decline_{n}"))),
+                    "unpriced" => o.store_ref.as_mut().expect("one").name = "nowhere".into(),
+                    // Its Secret goes with the namespace, at once.
+                    "queued" if n < 4 => {
+                        o.payment.token = None;
+                        o.payment.token_secret_ref =
+                            Some(SecretKeyRef { name: "card".into(), key: "token".into() });
+                        o.payment.provider_ref.name.clone_from(&stripe);
+                    }
+                    _ => {}
+                }
+            })
+            .await?;
+        names.push((kind, name));
+    }
+    for (kind, name) in &names {
+        match *kind {
+            "cooking" => {
+                kitchen.move_ticket(name, TicketStage::Accepted).await?;
+                kitchen.move_ticket(name, TicketStage::Cooking).await?;
+            }
+            "waiting" => kitchen.cook(name).await?,
+            "delivered" => {
+                kitchen.cook(name).await?;
+                kitchen.deliver(name, "minjun").await?;
+                kitchen.wait_phase(name, OrderPhase::Delivered, PATIENCE).await?;
+            }
+            "queued" => {
+                let paid = |p: &Payment| p.state().phase == PaymentPhase::Captured;
+                kitchen.wait_until::<Payment>(name, "paid", PATIENCE, paid).await?;
+            }
+            _ => {}
+        }
+    }
+    let args = ["delete", "namespace", &kitchen.namespace, "--timeout=180s"];
+    kitchen.stage.access().kubectl(args).await.with_context(|| kitchen.operator.log_tail(60))?;
+    let ledger = balances(&kitchen.ledger().await?);
+    assert!(ledger.values().all(|b| b.captures <= 1 && b.refunded <= b.captured), "{ledger:?}");
+    let kept: i64 = ledger.values().map(|b| b.captured - b.refunded).sum();
+    assert_eq!(kept, i64::try_from(EACH)? * 28_500, "the delivered ones, and no other: {ledger:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_deleted_and_made_again_takes_new_orders() -> Result<()> {
+    let kitchen = kitchen("store-again", "Toss").await?;
+    let manifest = kept(&kitchen, &["-n", &kitchen.namespace, "store", "hanok"]).await?;
+    kitchen.kubectl(&["delete", "store", "hanok"]).await?;
+    kitchen.order("lunch", |_| {}).await?;
+    let waits = |o: &Order| o.state().reason == "StoreNotFound";
+    kitchen.wait_until::<Order>("lunch", "the reason why it waits", LONG, waits).await?;
+    applied(&kitchen, &manifest).await?;
+    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    assert!(kitchen.find::<Store>("hanok").await?.is_some());
+    kitchen.audit().await
+}

@@ -1,4 +1,4 @@
-//! The three acts. Each is what people do; the operator does the rest, and each step waits for it to be seen.
+//! The four acts. Each is what people do; the operator does the rest, and each step waits for it to be seen.
 
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,35 @@ pub(crate) async fn too_late(scene: &Scene) -> Result<()> {
     deliver(scene, name).await?;
     show_orders(scene).await
 }
+
+/// Act 4: the payment provider is out of order, and comes back.
+///
+/// # Errors
+/// As [`to_the_end`].
+pub(crate) async fn hard_times(scene: &Scene) -> Result<()> {
+    let (name, people, paper) = ("hard-times", scene.people(), &scene.paper);
+    paper.heading("Act 4: hard-times, an order while the payment provider is out of order");
+    paper.note("from now on the payment provider answers every call with 503");
+    scene.sandbox.set_outage("error").await?;
+    apply(scene, "order-in-hard-times.yaml").await?;
+    people.run("the operator has tried, and tries no more", &CIRCUIT_OPENS).await?;
+    people.run("an administrator looks", &["get", "psp"]).await?;
+    scene.timeline.until_phase(name, OrderPhase::PaymentDeferred).await?;
+    people.run("when is it tried again?", &["-n", NAMESPACE, "get", "pay", name]).await?;
+    paper.note("the payment provider is back");
+    scene.sandbox.set_outage("none").await?;
+    await_queue(scene, name).await?;
+    people.run("the circuit was tried, and has closed", &CIRCUIT_CLOSES).await?;
+    people.run("an administrator looks again", &["get", "psp"]).await?;
+    cook(scene, name).await?;
+    deliver(scene, name).await?;
+    show_orders(scene).await
+}
+
+const CIRCUIT_OPENS: [&str; 4] =
+    ["wait", "psp/sandbox", "--for=jsonpath={.status.circuit}=Open", "--timeout=30s"];
+const CIRCUIT_CLOSES: [&str; 4] =
+    ["wait", "psp/sandbox", "--for=jsonpath={.status.circuit}=Closed", "--timeout=30s"];
 
 async fn apply(scene: &Scene, file: &str) -> Result<()> {
     let path = shown(&workspace().join("manifests/samples").join(file))?;

@@ -19,8 +19,8 @@ use crate::timeline::Timeline;
 
 /// Where the samples' provider points to.
 const SAMPLE_PORT: u16 = 8787;
-/// The orders of the three acts.
-pub(crate) const ORDERS: [&str; 3] = ["lunch", "second-thoughts", "too-late"];
+/// The orders of the four acts.
+pub(crate) const ORDERS: [&str; 4] = ["lunch", "second-thoughts", "too-late", "hard-times"];
 
 /// Everything that the acts need.
 pub(crate) struct Scene {

@@ -12,6 +12,7 @@
 
 pub mod bank;
 pub mod bounds;
+pub mod calls;
 pub mod children;
 pub mod cluster;
 pub mod fair;

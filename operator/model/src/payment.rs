@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use fooddelivery_saga::payment::{
     Access, Answers, Command, Decision, OrderStanding, PaymentState, PaymentView, Way, decide,
 };
-use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
-    Trouble, VoidOutcome,
-};
+use fooddelivery_saga::provider::{PrepareOutcome, ProviderStatus, VoidOutcome};
 use fooddelivery_saga::time::{Millis, Timestamp};
 use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase};
 
-use crate::bank::{Charged, Request, Weather};
+use crate::bank::{Charged, Weather};
 use crate::bounds::{Bounds, Mistake};
+use crate::calls::{
+    Told, charge, charged, found, look_up, provider_payment, refund, returned, trouble, void,
+};
 use crate::cluster::{Kind, Refused};
 use crate::objects::{Order, Payment, Ticket, intern};
 use crate::order::{TOTAL, ticket_seen};
@@ -37,27 +37,6 @@ pub enum Standing {
     Gone,
     /// It is gone, and the store has begun.
     GoneCooked,
-}
-
-/// What a call told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Told {
-    /// The payment is prepared and may be charged.
-    Open,
-    /// It can never be charged.
-    Voided,
-    /// It was charged, and cannot be voided.
-    TooLate,
-    /// The money was taken; whether it was given back too.
-    Captured(bool),
-    /// A final no.
-    Declined,
-    /// Nothing was found.
-    NotFound,
-    /// Nothing was sent.
-    NotSent,
-    /// Nothing is known.
-    Unknown,
 }
 
 /// What has been learnt in a visit.
@@ -329,131 +308,6 @@ pub fn standing(world: &World) -> Standing {
         || order.verdict == Some(CancellationVerdict::Accepted)
         || order.cancel_wanted();
     if undoing { Standing::Undoing } else { Standing::Wants }
-}
-
-fn look_up(world: &World, bounds: &Bounds, uid: u8, weather: Weather) -> Told {
-    if bounds.prepares {
-        // By its id a payment is found at once, or not at all.
-        return match world.bank.charge(uid) {
-            _ if weather == Weather::Blind => Told::Unknown,
-            Some(Charged::Captured) => Told::Captured(world.bank.was_returned(uid)),
-            _ if world.bank.was_voided(uid) => Told::Voided,
-            _ => Told::Open,
-        };
-    }
-    match world.bank.charge(uid) {
-        Some(Charged::Captured) if weather != Weather::Blind => Told::Captured(world.bank.was_returned(uid)),
-        _ => Told::NotFound,
-    }
-}
-
-fn charge(world: &mut World, bounds: &Bounds, uid: u8, weather: Weather) -> Told {
-    let request = Request::Charge(uid);
-    match weather {
-        Weather::Unreachable => return Told::NotSent,
-        Weather::Lost => return Told::Unknown,
-        Weather::Stalled => {
-            world.bank.stall(request);
-            return Told::Unknown;
-        }
-        Weather::Fair | Weather::Declines | Weather::Blind => {}
-    }
-    if bounds.carrying.mistake == Some(Mistake::FreshKeys)
-        && world.bank.charge(uid) == Some(Charged::Captured)
-    {
-        world.bank.captures += 1;
-    }
-    world.bank.execute(request, weather == Weather::Declines);
-    match world.bank.charge(uid) {
-        // The first answer is replayed as it was.
-        Some(Charged::Captured) => Told::Captured(false),
-        Some(Charged::Declined) => Told::Declined,
-        None => Told::Unknown,
-    }
-}
-
-fn void(world: &mut World, uid: u8, weather: Weather) -> Told {
-    let request = Request::Void(uid);
-    match weather {
-        Weather::Unreachable => return Told::NotSent,
-        Weather::Lost => return Told::Unknown,
-        Weather::Stalled => {
-            world.bank.stall(request);
-            return Told::Unknown;
-        }
-        Weather::Fair | Weather::Declines | Weather::Blind => {}
-    }
-    world.bank.execute(request, false);
-    if world.bank.was_voided(uid) { Told::Voided } else { Told::TooLate }
-}
-
-fn refund(world: &mut World, uid: u8, weather: Weather) -> Told {
-    let request = Request::Refund(uid);
-    match weather {
-        Weather::Unreachable => return Told::NotSent,
-        Weather::Lost => return Told::Unknown,
-        Weather::Stalled => {
-            world.bank.stall(request);
-            return Told::Unknown;
-        }
-        Weather::Fair | Weather::Declines | Weather::Blind => {}
-    }
-    world.bank.execute(request, false);
-    if world.bank.was_returned(uid) { Told::Captured(true) } else { Told::Declined }
-}
-
-fn provider_payment(status: ProviderStatus, refunded: bool) -> ProviderPayment {
-    ProviderPayment {
-        payment_id: "pk".into(),
-        order_id: "o1".into(),
-        amount: TOTAL,
-        refunded: if refunded { TOTAL } else { 0 },
-        currency: "KRW".into(),
-        status,
-    }
-}
-
-fn refusal() -> Refusal {
-    Refusal { code: "REJECT_CARD_PAYMENT".into(), message: "no".into() }
-}
-
-fn trouble(told: Told) -> Trouble {
-    match told {
-        Told::NotSent => Trouble::NotSent("connection refused".into()),
-        _ => Trouble::Unknown("no answer".into()),
-    }
-}
-
-fn found(told: Told) -> LookUpOutcome {
-    match told {
-        Told::Captured(refunded) => {
-            LookUpOutcome::Found(provider_payment(ProviderStatus::Captured, refunded))
-        }
-        Told::Open => LookUpOutcome::Found(provider_payment(ProviderStatus::Open, false)),
-        Told::Voided => LookUpOutcome::Found(provider_payment(ProviderStatus::Failed, false)),
-        Told::Unknown => LookUpOutcome::Trouble(trouble(told)),
-        Told::Declined | Told::NotFound | Told::NotSent | Told::TooLate => LookUpOutcome::NotFound,
-    }
-}
-
-fn charged(told: Told) -> ChargeOutcome {
-    match told {
-        Told::Captured(refunded) => {
-            ChargeOutcome::Captured(provider_payment(ProviderStatus::Captured, refunded))
-        }
-        Told::Declined => ChargeOutcome::Refused(refusal()),
-        _ => ChargeOutcome::Trouble(trouble(told)),
-    }
-}
-
-fn returned(told: Told) -> RefundOutcome {
-    match told {
-        Told::Captured(refunded) => {
-            RefundOutcome::Refunded(provider_payment(ProviderStatus::Captured, refunded))
-        }
-        Told::Declined => RefundOutcome::Refused(refusal()),
-        _ => RefundOutcome::Trouble(trouble(told)),
-    }
 }
 
 fn answers(learnt: Learnt, prepares: bool) -> Answers {

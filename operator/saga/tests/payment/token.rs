@@ -1,0 +1,47 @@
+//! Without the customer's token.
+
+use fooddelivery_saga::payment::{Access, Command, PaymentView, Way};
+use fooddelivery_saga::provider::LookUpOutcome;
+use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P};
+
+use crate::support::*;
+
+fn without_token(mut view: PaymentView, prepares: bool) -> PaymentView {
+    let no_token = Some("Secret t is missing".into());
+    view.answers.access = Some(Access::Ready(Way { no_token, prepares, ..way() }));
+    view
+}
+
+#[test]
+fn without_the_token_nothing_is_charged_and_the_reason_is_shown() {
+    let fresh = without_token(paying(P::Pending, Want::Captured), false);
+    let state = written(&fresh);
+    assert_eq!((state.attempt, state.reason.as_str()), (0, "TokenSecretMissing"));
+    for prepares in [false, true] {
+        let view = without_token(prepared(paying(P::Pending, Want::Captured)), prepares);
+        assert_eq!(written(&view).reason, "TokenSecretMissing", "prepares: {prepares}");
+    }
+}
+
+#[test]
+fn without_the_token_money_goes_back_all_the_same() {
+    for prepares in [false, true] {
+        let mut view = without_token(paying(P::Refunding, Want::Refunded), prepares);
+        view.answers.look_up = None;
+        assert_eq!(acts(&view), Command::Refund(TOTAL));
+    }
+    let mut view = without_token(prepared(paying(P::Voiding, Want::Refunded)), true);
+    view.answers.charge = None;
+    assert_eq!(acts(&view), Command::Void);
+}
+
+#[test]
+fn without_the_token_a_charge_on_its_way_is_waited_for_until_its_checkout_has_expired() {
+    let mut view = without_token(begun(paying(P::Voiding, Want::Refunded)), false);
+    assert_eq!(written(&view).reason, "TokenSecretMissing");
+    view.state.first_attempt_at = Some(Timestamp(NOW.0 - 900_000));
+    assert_eq!(written(&view).phase, P::Voided);
+    view.answers.look_up = Some(LookUpOutcome::Found(taken()));
+    assert_eq!(written(&view).phase, P::Refunding);
+}

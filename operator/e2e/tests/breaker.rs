@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use fooddelivery_api::PaymentProvider;
-use fooddelivery_e2e::metrics::writes;
+use fooddelivery_e2e::metrics::{Writes, difference, table, total, writes};
 use fooddelivery_e2e::{
     Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage,
     WhenUnavailable,
 };
 use fooddelivery_saga::words::CircuitState;
+use futures::future::try_join_all;
 use kube::Api;
 use serde_json::{Value, json};
 
@@ -106,49 +107,58 @@ async fn each_replica_has_its_own_circuit_and_its_own_entry() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out() -> Result<()> {
-    const WAITING: usize = 200;
+    // More by hand: FOODDELIVERY_E2E_WAITING=10000.
+    let many = std::env::var("FOODDELIVERY_E2E_WAITING").ok().and_then(|n| n.parse().ok());
+    let waiting: usize = many.unwrap_or(200);
+    let per_second = waiting / 4;
     // A cluster of its own, so that all writes counted are this test's.
     let stage = Stage::local().await?;
     let breaker = json!({ "minimumCalls": 5, "openFor": "3s", "trials": 2 });
-    let options = options(&breaker).with_provider(json!({ "rate": { "perSecond": 50, "burst": 10 } }));
+    let options =
+        options(&breaker).with_provider(json!({ "rate": { "perSecond": per_second, "burst": 10 } }));
     let kitchen = stage.kitchen_with("storm", options).await?;
     kitchen.sandbox.set_outage("error").await?;
     kitchen.order("first", |_| {}).await?;
     wait_circuit(&kitchen, CircuitState::Open).await?;
-    for n in 0..WAITING {
-        kitchen.order(&format!("order-{n}"), |_| {}).await?;
+    let names: Vec<String> = (0..waiting).map(|n| format!("order-{n}")).collect();
+    for some in names.chunks(20) {
+        try_join_all(some.iter().map(|name| kitchen.order(name, |_| {}))).await?;
     }
-    wait_all(&kitchen, WAITING, |p| p.state().phase == PaymentPhase::Deferred).await?;
-    let count = async || -> Result<u64> {
+    wait_all(&kitchen, waiting, |p| p.state().phase == PaymentPhase::Deferred).await?;
+    let count = async || -> Result<Writes> {
         let scraped = stage.access().kubectl(["get", "--raw", "/metrics"]).await?;
-        let all = writes(&scraped, fooddelivery_api::GROUP);
-        Ok(all.iter().filter(|(w, _)| w.resource != "events").map(|(_, n)| n).sum())
+        let mut all = writes(&scraped, fooddelivery_api::GROUP);
+        all.retain(|write, _| write.resource != "events");
+        Ok(all)
     };
     // The orders' own status follows their payments'.
     let mut before = count().await?;
-    for _ in 0..30 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..120 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
         let now = count().await?;
-        if now == before {
+        if total(&now) - total(&before) < 10 {
             break;
         }
         before = now;
     }
+    let before = count().await?;
     let calls_before = kitchen.sandbox.calls().await?.len();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (written, called) = (count().await? - before, kitchen.sandbox.calls().await?.len() - calls_before);
-    println!("{WAITING} deferred payments: {written} writes and {called} calls in 10 s of an open circuit");
+    let written = difference(&before, &count().await?, &Writes::new());
+    println!("{}", table(&written));
+    let (written, called) = (total(&written), kitchen.sandbox.calls().await?.len() - calls_before);
+    println!("{waiting} deferred payments: {written} writes and {called} calls in 10 s of an open circuit");
     // Trials that fail: a few payments record their intent, and are put off again.
     assert!(written <= 40, "{written} writes");
     assert!(called <= 40, "{called} calls");
 
     kitchen.sandbox.set_outage("none").await?;
     let back = Instant::now();
-    wait_all(&kitchen, WAITING, |p| p.state().phase == PaymentPhase::Captured).await?;
+    wait_all(&kitchen, waiting, |p| p.state().phase == PaymentPhase::Captured).await?;
     println!("all paid {:.1} s after the provider was back", back.elapsed().as_secs_f64());
     let busiest = busiest_second(&kitchen).await?;
-    println!("at most {busiest} charges in a second, at a rate of 50");
-    assert!(busiest <= 75, "{busiest} charges in one second");
+    println!("at most {busiest} charges in a second, at a rate of {per_second}");
+    assert!(busiest <= per_second + per_second / 2, "{busiest} charges in one second");
     kitchen.audit().await
 }
 
@@ -160,7 +170,7 @@ async fn wait_all(kitchen: &Kitchen, count: usize, is_so: impl Fn(&Payment) -> b
         if there >= count {
             return Ok(());
         }
-        if started.elapsed() > Duration::from_mins(2) {
+        if started.elapsed() > Duration::from_mins(2) + Duration::from_millis(50) * u32::try_from(count)? {
             let phases: Vec<String> = payments.iter().map(|p| p.state().phase.to_string()).collect();
             bail!("{there} of {count}: {phases:?}\n{}", kitchen.operator.log_tail(40));
         }

@@ -13,7 +13,7 @@ use fooddelivery_saga::provider::{
     ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
 };
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::context::Context;
 use crate::events::uid_of;
@@ -49,12 +49,13 @@ pub(super) async fn call(
     let outcome = word(&response);
     let took = begun.elapsed();
     context.metrics.provider_call(operation, outcome, took);
-    info!(
-        operation,
-        outcome,
-        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "asked the provider"
-    );
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    // What is asked again and again tells nothing new until the answer is another one.
+    if answers.asked_in_vain > 1 && is_trouble(&response) {
+        debug!(operation, outcome, took_ms, "asked the provider");
+    } else {
+        info!(operation, outcome, took_ms, "asked the provider");
+    }
     keep(response, answers);
     Ok(())
 }
@@ -119,6 +120,17 @@ fn keep(response: Response, answers: &mut Answers) {
         Response::Void(outcome) => answers.void = Some(outcome),
         Response::Refund(outcome) => answers.refund = Some(outcome),
     }
+}
+
+fn is_trouble(response: &Response) -> bool {
+    matches!(
+        response,
+        Response::Prepare(PrepareOutcome::Trouble(_))
+            | Response::Charge { outcome: ChargeOutcome::Trouble(_), .. }
+            | Response::LookUp(LookUpOutcome::Trouble(_))
+            | Response::Void(VoidOutcome::Trouble(_))
+            | Response::Refund(RefundOutcome::Trouble(_))
+    )
 }
 
 fn word(response: &Response) -> &'static str {

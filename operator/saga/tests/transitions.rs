@@ -188,3 +188,18 @@ fn a_ticket_made_late_for_an_order_that_was_undone_is_not_cooked() {
         "{decision:?}"
     );
 }
+
+#[test]
+fn food_that_arrived_stays_paid_for_in_a_namespace_that_goes_before_the_status_says_so() {
+    let gone = OrderView {
+        ticket: ticket(T::Cooked),
+        delivery: delivery(D::Delivered, Some("minjun")),
+        namespace_terminating: true,
+        deleting: true,
+        ..view(O::AwaitingRider)
+    };
+    match order::decide(&gone, NOW) {
+        Decision::Rest(rest) => assert_eq!(rest.state.phase, O::Completed),
+        other => panic!("{other:?}"),
+    }
+}

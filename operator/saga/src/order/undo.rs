@@ -58,7 +58,10 @@ pub(super) fn cause(view: &OrderView, now: Timestamp) -> Option<Cause> {
 }
 
 fn asked(view: &OrderView) -> Option<Cause> {
-    if view.namespace_terminating && view.state.phase != OrderPhase::Delivered {
+    // Food that arrived is paid for, also where that is not in the status yet.
+    let arrived = view.state.phase == OrderPhase::Delivered
+        || view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Delivered);
+    if view.namespace_terminating && !arrived {
         let cause =
             Cause::new("NamespaceTerminating", "the namespace is being deleted; all that is open is undone");
         return Some(cause.asked());

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{Category, Key, ReconcileError};
 use crate::metrics::Metrics;
+use crate::planted::{self, Bug};
 
 /// No request is waited for longer than this.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -192,9 +193,7 @@ impl ApiServer {
         self.bounded(&K::kind(&()), "patch", api.patch(&name, &params, &Patch::Merge(&change))).await
     }
 
-    /// Writes a status, if the object is still as it was read: a merge patch of what differs. On objects that only
-    /// the operator creates, the first write also ends the tracking of managed fields, which costs a third of every
-    /// later write.
+    /// Writes a status, if the object is still as it was read: a merge patch of what differs.
     ///
     /// # Errors
     /// As [`Self::patch`].
@@ -203,9 +202,11 @@ impl ApiServer {
         object: &K,
         old: &impl Serialize,
         new: &impl Serialize,
-        untrack: bool,
     ) -> Result<K, ApiError> {
-        let change = status_change(object, old, new, untrack)?;
+        let mut change = status_change(object, old, new)?;
+        if is_blind(&K::kind(&())) {
+            change["metadata"] = json!({});
+        }
         let api = self.namespaced::<K>(&object.namespace().unwrap_or_default());
         let (name, params) = (object.name_any(), PatchParams::default());
         self.bounded(&K::kind(&()), "patch_status", api.patch_status(&name, &params, &Patch::Merge(&change)))
@@ -228,7 +229,7 @@ impl ApiServer {
             + Debug
             + DeserializeOwned,
     {
-        let change = status_change(object, old, new, false)?;
+        let change = status_change(object, old, new)?;
         let api: Api<K> = Api::all(self.client.clone());
         let (name, params) = (object.name_any(), PatchParams::default());
         self.bounded(&K::kind(&()), "patch_status", api.patch_status(&name, &params, &Patch::Merge(&change)))
@@ -249,6 +250,12 @@ impl ApiServer {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a bug was planted that has status of this kind written whatever was written meanwhile.
+fn is_blind(kind: &str) -> bool {
+    let (order, payment) = (planted::has(Bug::BlindOrderStatus), planted::has(Bug::BlindPaymentStatus));
+    (order && kind == "Order") || (payment && kind == "Payment")
 }
 
 /// The change that puts the operator's finalizer on an object.
@@ -273,20 +280,14 @@ fn status_change<K: Resource>(
     object: &K,
     old: &impl Serialize,
     new: &impl Serialize,
-    untrack: bool,
 ) -> Result<Value, ApiError> {
     let unreadable = |e: serde_json::Error| ApiError::Unavailable(format!("a status cannot be written: {e}"));
     let old = serde_json::to_value(old).map_err(unreadable)?;
     let new = serde_json::to_value(new).map_err(unreadable)?;
-    let mut change = json!({
+    Ok(json!({
         "metadata": { "resourceVersion": object.meta().resource_version, "uid": object.meta().uid },
         "status": difference(&old, &new),
-    });
-    let tracked = object.meta().managed_fields.as_ref().is_some_and(|fields| !fields.is_empty());
-    if untrack && tracked {
-        change["metadata"]["managedFields"] = json!([{}]);
-    }
-    Ok(change)
+    }))
 }
 
 /// The JSON merge patch (RFC 7396) that makes `new` of `old`.

@@ -20,7 +20,6 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::api::ApiError;
-use crate::clock;
 use crate::context::Context;
 use crate::engine::Key;
 use crate::settings::ControllerName;
@@ -66,7 +65,7 @@ pub struct Turn {
 
 impl Turn {
     /// From what the guard of `provider` says.
-    pub fn of(provider: &str, transition: &Transition, paces: Paces) -> Self {
+    pub fn of(provider: &str, transition: &Transition, paces: Paces, at: Timestamp) -> Self {
         let to = match transition.to {
             Circuit::Closed => CircuitState::Closed,
             Circuit::HalfOpen => CircuitState::HalfOpen,
@@ -74,7 +73,7 @@ impl Turn {
         };
         let turned = Turned {
             to,
-            at: clock::now(),
+            at,
             failure_percent: percent(transition.rates.failed),
             slow_percent: percent(transition.rates.slow),
             paces,
@@ -84,9 +83,9 @@ impl Turn {
     }
 
     /// A new circuit.
-    pub fn begun(provider: &str, paces: Paces) -> Self {
+    pub fn begun(provider: &str, paces: Paces, at: Timestamp) -> Self {
         let to = CircuitState::Closed;
-        let turned = Turned { to, at: clock::now(), failure_percent: 0, slow_percent: 0, paces, begun: true };
+        let turned = Turned { to, at, failure_percent: 0, slow_percent: 0, paces, begun: true };
         Self { provider: provider.to_owned(), turned }
     }
 }
@@ -124,6 +123,8 @@ pub async fn run(context: Arc<Context>, mut turns: Turns, mut stop: watch::Recei
     while !*stop.borrow() {
         let next = due.values().map(|(at, _)| *at).min();
         tokio::select! {
+            biased;
+            _ = stop.changed() => {}
             turn = turns.recv() => {
                 let Some(Turn { provider, turned }) = turn else { return };
                 say(&context, &provider, &turned);
@@ -133,8 +134,9 @@ pub async fn run(context: Arc<Context>, mut turns: Turns, mut stop: watch::Recei
             }
             () = sleep_until(next) => {
                 let now = Instant::now();
-                let ripe: Vec<String> =
+                let mut ripe: Vec<String> =
                     due.iter().filter(|(_, (at, _))| *at <= now).map(|(name, _)| name.clone()).collect();
+                ripe.sort();
                 for provider in ripe {
                     let Some((_, turned)) = due.remove(&provider) else { continue };
                     if let Err(error) = show(&context, &provider, &turned).await {
@@ -143,7 +145,6 @@ pub async fn run(context: Arc<Context>, mut turns: Turns, mut stop: watch::Recei
                     }
                 }
             }
-            _ = stop.changed() => {}
         }
     }
 }
@@ -188,7 +189,7 @@ fn call_back(context: &Context, provider: &str, turned: &Turned) {
 
 /// Payments that wait for a provider: those that are due, and money that is on its way back, which goes first.
 fn waiting(context: &Context, provider: &str) -> Vec<Key> {
-    let now = clock::now();
+    let now = context.clock.now();
     let of = |payment: &Payment| payment.spec.provider_ref.name == provider;
     let back = context.payments.keys_where(|payment| {
         let phase = payment.state().phase;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 
 use crate::api::{ApiError, ApiServer};
-use crate::clock;
+use crate::clock::Clock;
 
 /// Who reports.
 const REPORTER: &str = "fooddelivery.dev/operator";
@@ -24,12 +24,13 @@ const NOTE_LIMIT: usize = 1_000;
 pub struct Events {
     api: ApiServer,
     instance: Arc<str>,
+    clock: Arc<Clock>,
 }
 
 impl Events {
     /// A recorder that signs with this instance's name.
-    pub fn new(api: ApiServer, instance: &str) -> Self {
-        Self { api, instance: instance.into() }
+    pub fn new(api: ApiServer, instance: &str, clock: Arc<Clock>) -> Self {
+        Self { api, instance: instance.into(), clock }
     }
 
     /// Tells people once. A failure is logged and nothing else: what is told also stands in status.
@@ -73,7 +74,7 @@ impl Events {
                 namespace: Some(namespace.to_owned()),
                 ..ObjectMeta::default()
             },
-            event_time: Some(micro_time(clock::now())),
+            event_time: Some(micro_time(self.clock.now())),
             action: Some("Reconcile".into()),
             reason: Some(note.reason.clone()),
             note: Some(note.message.chars().take(NOTE_LIMIT).collect()),

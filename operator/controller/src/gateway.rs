@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
 use fooddelivery_providers::guard::{Guard, GuardSettings, Rate};
-use fooddelivery_providers::{self as providers, Credential, HttpClient, PaymentPort};
+use fooddelivery_providers::{self as providers, ConfigError, Credential, HttpClient, PaymentPort};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::{ApiError, ApiServer};
 use crate::circuits::{Paces, Told, Turn};
+use crate::clock::Clock;
 use crate::engine::{Cache, Key};
 use crate::events::uid_of;
 
@@ -50,19 +51,33 @@ struct Built {
     read_at: Instant,
 }
 
+/// Makes the adapter for a provider. The simulation hands in one that calls a provider within the process.
+pub type MakePort = dyn Fn(providers::Dialect, &PaymentProviderSpec, Credential) -> Result<Arc<dyn PaymentPort>, ConfigError>
+    + Send
+    + Sync;
+
+/// Adapters that speak the providers' protocols over `http`.
+pub fn over_http(http: HttpClient) -> Arc<MakePort> {
+    Arc::new(move |dialect, spec, credential| {
+        let timeout = Duration::from_millis(spec.timeout_ms());
+        providers::provider(dialect, &spec.endpoint, credential, timeout, http.clone())
+    })
+}
+
 /// All gateways of the process.
 pub struct Gateways {
-    http: HttpClient,
+    ports: Arc<MakePort>,
     secrets_namespace: String,
     built: Mutex<HashMap<String, Built>>,
     told: Told,
+    clock: Arc<Clock>,
 }
 
 impl Gateways {
     /// None built yet. Every turn of a circuit goes to `told`.
-    pub fn new(http: HttpClient, secrets_namespace: &str, told: Told) -> Self {
+    pub fn new(ports: Arc<MakePort>, secrets_namespace: &str, told: Told, clock: Arc<Clock>) -> Self {
         let secrets_namespace = secrets_namespace.to_owned();
-        Self { http, secrets_namespace, built: Mutex::new(HashMap::new()), told }
+        Self { ports, secrets_namespace, built: Mutex::new(HashMap::new()), told, clock }
     }
 
     /// The way to the provider called `name`, or why there is none.
@@ -130,10 +145,8 @@ impl Gateways {
             }
         };
         let fingerprint = credential.fingerprint();
-        let timeout = Duration::from_millis(provider.spec.timeout_ms());
-        let port =
-            providers::provider(dialect, &provider.spec.endpoint, credential, timeout, self.http.clone())
-                .map_err(|e| barred("ProviderMisconfigured", format!("payment provider {name}: {e}")))?;
+        let port = (self.ports)(dialect, &provider.spec, credential)
+            .map_err(|e| barred("ProviderMisconfigured", format!("payment provider {name}: {e}")))?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let known = built.get(&name).filter(|known| {
             known.generation == provider.metadata.generation && known.gateway.provider_uid == uid_of(provider)
@@ -157,13 +170,14 @@ impl Gateways {
         let told = self.told.clone();
         let turned = {
             let (told, name, paces) = (told.clone(), name.to_owned(), paces(spec));
-            move |transition| told.tell(Turn::of(&name, &transition, paces))
+            let clock = self.clock.clone();
+            move |transition| told.tell(Turn::of(&name, &transition, paces, clock.now()))
         };
         let guard = Guard::new(name, &guard_settings(spec), turned).map_err(|e| {
             let message = format!("payment provider {name}: {e}");
             Barred { reason: "ProviderMisconfigured", message }
         })?;
-        told.tell(Turn::begun(name, paces(spec)));
+        told.tell(Turn::begun(name, paces(spec), self.clock.now()));
         Ok(Arc::new(guard))
     }
 }

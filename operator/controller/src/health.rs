@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 
 /// The event loop is taken for dead when its heart has not beaten for so long.
@@ -27,16 +27,18 @@ pub struct Health {
     last_beat_ms: AtomicU64,
     waiting_for: AtomicUsize,
     stopping: watch::Receiver<bool>,
+    clock: Arc<Clock>,
 }
 
 impl Health {
     /// Not ready until `caches` lists are complete.
-    pub fn new(caches: usize, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(caches: usize, clock: Arc<Clock>, stopping: watch::Receiver<bool>) -> Self {
         Self {
             started: Instant::now(),
             last_beat_ms: AtomicU64::new(0),
             waiting_for: AtomicUsize::new(caches),
             stopping,
+            clock,
         }
     }
 
@@ -55,7 +57,7 @@ impl Health {
         if !self.is_synced() || *self.stopping.borrow() {
             return Some("the caches are not complete, or the process is stopping".into());
         }
-        clock::process().complaint()
+        self.clock.complaint()
     }
 
     /// Beats until the process ends: it shows that the event loop turns. Says once when the machine's clock goes wrong,
@@ -63,12 +65,12 @@ impl Health {
     pub async fn beat(&self) {
         let mut skewed = false;
         loop {
-            match clock::process().complaint() {
+            match self.clock.complaint() {
                 Some(complaint) if !skewed => warn!("not ready: {complaint}"),
                 None if skewed => info!("the machine's clock is right again"),
                 _ => {}
             }
-            skewed = clock::process().complaint().is_some();
+            skewed = self.clock.complaint().is_some();
             let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.last_beat_ms.store(ms, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -115,7 +117,7 @@ pub async fn serve(
 
 async fn metrics_text(State(shared): State<Shared>) -> impl IntoResponse {
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    shared.metrics.clock_skew(clock::process().skew_ms());
+    shared.metrics.clock_skew(shared.health.clock.skew_ms());
     match shared.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

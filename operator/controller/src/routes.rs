@@ -18,7 +18,7 @@ use crate::api::Namespaced;
 use crate::context::{Context, OfOrder};
 use crate::engine::cache::Malformed;
 use crate::engine::watch::{Change, run};
-use crate::engine::{Cache, Key, Queue};
+use crate::engine::{Cache, Dice, Key, Queue};
 use crate::events::reference;
 use crate::health::Health;
 use crate::order::store_name;
@@ -77,6 +77,7 @@ use ControllerName::{
 pub struct Watches {
     context: Arc<Context>,
     queues: Queues,
+    dice: Arc<Dice>,
     /// `None` stands for all namespaces.
     scopes: Vec<Option<String>>,
 }
@@ -86,12 +87,12 @@ const NAMESPACED_KINDS: usize = 5;
 
 impl Watches {
     /// Over the namespaces of the settings, or all.
-    pub fn new(context: Arc<Context>, queues: Queues, settings: &Settings) -> Self {
+    pub fn new(context: Arc<Context>, queues: Queues, dice: Arc<Dice>, settings: &Settings) -> Self {
         let mut scopes: Vec<Option<String>> = settings.namespaces.iter().cloned().map(Some).collect();
         if scopes.is_empty() {
             scopes.push(None);
         }
-        Self { context, queues, scopes }
+        Self { context, queues, dice, scopes }
     }
 
     /// How many first lists have to be complete before anything is decided.
@@ -182,7 +183,7 @@ impl Watches {
             + Sync
             + 'static,
     {
-        let (context, health) = (self.context.clone(), health.clone());
+        let (context, health, dice) = (self.context.clone(), health.clone(), self.dice.clone());
         let told = move |change: Change<'_, K>| match change {
             Change::Object(key, object) => route(key, object),
             Change::Malformed(key, malformed) => {
@@ -192,7 +193,7 @@ impl Watches {
         };
         let done = std::sync::Once::new();
         let synced = move || done.call_once(|| health.synced());
-        tasks.spawn(run(api, scope.map(str::to_owned), cache.clone(), told, synced, stop.clone()));
+        tasks.spawn(run(api, scope.map(str::to_owned), cache.clone(), told, synced, dice, stop.clone()));
     }
 }
 

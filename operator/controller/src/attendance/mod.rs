@@ -17,15 +17,14 @@ use fooddelivery_saga::view::Attendance as Attended;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use rand::RngExt;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::api::{ApiError, ApiServer};
-use crate::clock;
-use crate::engine::{Cache, Key, Queue};
+use crate::clock::Clock;
+use crate::engine::{Cache, Dice, Key, Queue};
 use crate::settings::{ControllerName, Settings};
 
 use shift::{Shift, Terms};
@@ -51,6 +50,8 @@ struct Known {
 /// Keeps the Leases of this process's controllers, and knows those of all.
 pub struct Attendance {
     api: ApiServer,
+    clock: Arc<Clock>,
+    dice: Arc<Dice>,
     holder: String,
     /// Where the Leases are.
     namespace: String,
@@ -92,9 +93,17 @@ fn own_leases(settings: &Settings) -> Vec<String> {
 
 impl Attendance {
     /// For the controllers of the settings. Nothing is known before the first tick.
-    pub fn new(api: ApiServer, holder: &str, settings: &Settings) -> Self {
+    pub fn new(
+        api: ApiServer,
+        clock: Arc<Clock>,
+        dice: Arc<Dice>,
+        holder: &str,
+        settings: &Settings,
+    ) -> Self {
         Self {
             api,
+            clock,
+            dice,
             holder: holder.to_owned(),
             namespace: settings.secrets_namespace.clone(),
             own: own_leases(settings),
@@ -136,7 +145,7 @@ impl Attendance {
     }
 
     fn judge(&self, namespace: &str) -> Attended {
-        let (now, known) = (clock::now(), self.lock());
+        let (now, known) = (self.clock.now(), self.lock());
         let since = |controller| {
             let names = [lease_name(controller, None), lease_name(controller, Some(namespace))];
             // One that watches all namespaces and one that watches this: either is enough.
@@ -172,7 +181,7 @@ impl Attendance {
             leases.iter().filter_map(|(name, lease)| Some((name.clone(), Shift::of(lease)?))).collect();
         let mut failure = Ok(());
         for name in &self.own {
-            let Some(shift) = Shift::renewed(shifts.get(name).copied(), clock::now(), self.terms) else {
+            let Some(shift) = Shift::renewed(shifts.get(name).copied(), self.clock.now(), self.terms) else {
                 continue;
             };
             match self.write(name, leases.get(name), shift).await {
@@ -205,7 +214,7 @@ impl Attendance {
 
     /// The Leases of which something else is to be said than before: somebody came, went, or had been away.
     fn changed(&self) -> Vec<String> {
-        let (now, mut known) = (clock::now(), self.lock());
+        let (now, mut known) = (self.clock.now(), self.lock());
         let said: HashMap<String, Option<Timestamp>> = known
             .shifts
             .iter()
@@ -229,8 +238,9 @@ impl Attendance {
         self.changed();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.pause()) => {}
+                biased;
                 _ = stop.changed() => return,
+                () = tokio::time::sleep(self.pause()) => {}
             }
             match self.tick().await {
                 Ok(()) if !said.is_empty() => {
@@ -272,7 +282,7 @@ impl Attendance {
         let keys: Vec<Key> = orders.keys_where(concerned);
         debug!(leases = ?changed, orders = keys.len(), "somebody came or went");
         for key in keys {
-            let later = self.pause().mul_f64(rand::rng().random_range(0.0..=1.0));
+            let later = self.pause().mul_f64(self.dice.share());
             queue.push_at(key, Instant::now() + later);
         }
     }

@@ -81,6 +81,12 @@ impl Clock {
         Timestamp(inner.told_ms)
     }
 
+    /// How long it is until `at`; zero when it has passed.
+    pub fn until(&self, at: Timestamp) -> Duration {
+        let ms = at.0.saturating_sub(self.now().0).max(0);
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
+
     /// A reading for [`Self::heard`], taken before a request is sent.
     fn reading(&self) -> i64 {
         self.source.monotonic_ms()
@@ -124,20 +130,9 @@ impl Clock {
 
 static PROCESS: LazyLock<Arc<Clock>> = LazyLock::new(|| Arc::new(Clock::new(Machine(Instant::now()))));
 
-/// The clock of this process.
+/// The clock of this process. Only `run` asks for it: everything else is handed its clock.
 pub fn process() -> &'static Arc<Clock> {
     &PROCESS
-}
-
-/// Now, to the millisecond, as near to the API server's time as is known.
-pub fn now() -> Timestamp {
-    process().now()
-}
-
-/// How long it is until `at`; zero when it has passed.
-pub fn until(at: Timestamp) -> Duration {
-    let ms = at.0.saturating_sub(now().0).max(0);
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use tracing::info;
 
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
-use crate::clock;
 use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
@@ -59,8 +58,8 @@ impl Deliveries {
             return Ok(Outcome::After(left));
         }
         let old = delivery.status.clone().unwrap_or_default();
-        let new = mirrored(delivery, &old, stage, Time(clock::now()));
-        let written = self.context.api.write_status(delivery, &old, &new, true).await?;
+        let new = mirrored(delivery, &old, stage, Time(self.context.clock.now()));
+        let written = self.context.api.write_status(delivery, &old, &new).await?;
         self.context.deliveries.remember(written);
         self.lag.settled(key);
         info!(%stage, "delivery moved");

@@ -4,13 +4,14 @@
 //! copy. Of two copies the one with the higher resourceVersion wins (they are comparable within a kind); a copy that
 //! the watch has already gone past is not put in, so that an object deleted meanwhile does not come back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::Key;
+use crate::planted::{self, Bug};
 
 /// What stands under a key.
 #[derive(Debug)]
@@ -50,6 +51,9 @@ struct Inner<K> {
     watched: HashMap<Arc<str>, u64>,
     /// Keys seen since a relist began, by the namespace that it covers.
     relisting: HashMap<Option<String>, Vec<Key>>,
+    /// What was found gone before a watch said so. Should the watch break before it does, the new list is all that
+    /// tells those who wait for it.
+    forgotten: HashSet<Key>,
 }
 
 impl<K> Inner<K> {
@@ -70,7 +74,12 @@ pub struct Cache<K> {
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
-        let inner = Inner { entries: HashMap::new(), watched: HashMap::new(), relisting: HashMap::new() };
+        let inner = Inner {
+            entries: HashMap::new(),
+            watched: HashMap::new(),
+            relisting: HashMap::new(),
+            forgotten: HashSet::new(),
+        };
         Self { inner: RwLock::new(inner) }
     }
 }
@@ -111,13 +120,20 @@ impl<K: ResourceExt> Cache<K> {
         self.len() == 0
     }
 
-    /// The keys of the objects that `keep` picks.
+    /// The keys of the objects that `keep` picks, in order.
     pub fn keys_where(&self, keep: impl Fn(&K) -> bool) -> Vec<Key> {
         let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
             Cached::Object(object) if keep(object) => Some(key.clone()),
             _ => None,
         };
-        self.read().entries.iter().filter_map(picked).collect()
+        let mut keys: Vec<Key> = self.read().entries.iter().filter_map(picked).collect();
+        keys.sort();
+        keys
+    }
+
+    /// What is held, and in which version: for those who compare it with what there is.
+    pub fn versions(&self) -> Vec<(Key, u64)> {
+        self.read().entries.iter().map(|(key, entry)| (key.clone(), entry.version)).collect()
     }
 
     /// Puts in what a write or a live read of the operator's own returned.
@@ -139,6 +155,7 @@ impl<K: ResourceExt> Cache<K> {
         let mut inner = self.write();
         if inner.entries.get(key).is_some_and(|entry| Some(entry.version) == seen) {
             inner.entries.remove(key);
+            inner.forgotten.insert(key.clone());
         }
     }
 
@@ -147,6 +164,7 @@ impl<K: ResourceExt> Cache<K> {
         let version = version(metadata).unwrap_or(0);
         let mut inner = self.write();
         inner.saw(&key, version);
+        inner.forgotten.remove(&key);
         for (scope, seen) in &mut inner.relisting {
             if scope.as_deref().is_none_or(|namespace| namespace == &*key.namespace) {
                 seen.push(key.clone());
@@ -161,6 +179,7 @@ impl<K: ResourceExt> Cache<K> {
     pub fn delete(&self, metadata: &ObjectMeta, key: &Key) {
         let version = version(metadata).unwrap_or(u64::MAX);
         let mut inner = self.write();
+        inner.forgotten.remove(key);
         if version != u64::MAX {
             inner.saw(key, version);
         }
@@ -175,22 +194,23 @@ impl<K: ResourceExt> Cache<K> {
         self.write().relisting.insert(scope.map(str::to_owned), Vec::new());
     }
 
-    /// The relist is complete: what it did not bring is gone. Returns the keys that vanished. An own write that the
+    /// The relist is complete: what it did not bring is gone. Returns the keys that vanished, in order. An own write that the
     /// list was too old to hold goes too, and comes back with the watch that follows; kept, it might be an object
     /// that was deleted while no watch ran, and stay for ever.
     pub fn relist_ends(&self, scope: Option<&str>) -> Vec<Key> {
         let mut inner = self.write();
         let seen = inner.relisting.remove(&scope.map(str::to_owned)).unwrap_or_default();
-        let seen: std::collections::HashSet<Key> = seen.into_iter().collect();
-        let vanished: Vec<Key> = inner
-            .entries
-            .iter()
-            .filter(|(key, _)| {
-                let covered = scope.is_none_or(|namespace| namespace == &*key.namespace);
-                covered && !seen.contains(*key)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
+        if planted::has(Bug::VanishedStay) {
+            return Vec::new();
+        }
+        let seen: HashSet<Key> = seen.into_iter().collect();
+        let covered = |key: &Key| scope.is_none_or(|namespace| namespace == &*key.namespace);
+        let known = inner.entries.keys().chain(&inner.forgotten);
+        let mut vanished: Vec<Key> =
+            known.filter(|key| covered(key) && !seen.contains(*key)).cloned().collect();
+        inner.forgotten.retain(|key| !covered(key));
+        vanished.sort();
+        vanished.dedup();
         for key in &vanished {
             inner.entries.remove(key);
         }
@@ -257,6 +277,17 @@ mod tests {
         let vanished = cache.relist_ends(None);
         assert_eq!(vanished, vec![Key::new("food", "a")]);
         assert_eq!((held(&cache, "a"), held(&cache, "b").as_deref()), (None, Some("6")));
+    }
+
+    #[test]
+    fn what_was_found_gone_before_the_watch_said_so_is_told_by_the_next_list() {
+        let cache = Cache::default();
+        watched(&cache, order("a", 5));
+        cache.forget(&Key::new("food", "a"), Some(&order("a", 5)));
+        cache.relist_begins(None);
+        assert_eq!(cache.relist_ends(None), vec![Key::new("food", "a")]);
+        cache.relist_begins(None);
+        assert_eq!(cache.relist_ends(None), Vec::<Key>::new(), "once");
     }
 
     #[test]

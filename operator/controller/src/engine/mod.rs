@@ -6,12 +6,14 @@
 //! is what the caches are fed from.
 
 pub mod cache;
+pub mod dice;
 pub mod key;
 pub mod queue;
 pub mod runner;
 pub mod watch;
 
 pub use cache::{Cache, Cached};
+pub use dice::Dice;
 pub use key::Key;
 pub use queue::Queue;
 pub use runner::{Category, Limits, Outcome, ReconcileError, Reconciler};

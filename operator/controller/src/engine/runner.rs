@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span, warn};
 
 use super::queue::Popped;
-use super::{Key, Queue};
+use super::{Dice, Key, Queue};
 use crate::metrics::Metrics;
 
 /// What a reconcile came to.
@@ -97,6 +96,7 @@ pub async fn run<R: Reconciler>(
     queue: Arc<Queue>,
     limits: Limits,
     metrics: Arc<Metrics>,
+    dice: Arc<Dice>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut running = JoinSet::new();
@@ -106,16 +106,17 @@ pub async fn run<R: Reconciler>(
         metrics.queue_length(reconciler.name(), queue.len());
         let full = running.len() >= limits.concurrency;
         tokio::select! {
+            biased;
+            _ = stop.changed() => {}
             Some(ended) = running.join_next(), if !running.is_empty() => {
-                settle(ended.ok(), &reconciler, &queue, limits, &metrics, &mut troubles);
+                settle(ended.ok(), &reconciler, &queue, limits, &metrics, &dice, &mut troubles);
             }
             () = queue.changed(), if !full => {}
             () = sleep_until(wait_until), if !full => {}
-            _ = stop.changed() => {}
         }
     }
     while let Some(ended) = running.join_next().await {
-        settle(ended.ok(), &reconciler, &queue, limits, &metrics, &mut troubles);
+        settle(ended.ok(), &reconciler, &queue, limits, &metrics, &dice, &mut troubles);
     }
 }
 
@@ -166,12 +167,13 @@ fn settle<R: Reconciler>(
     queue: &Queue,
     limits: Limits,
     metrics: &Metrics,
+    dice: &Dice,
     troubles: &mut HashMap<Key, Trouble>,
 ) {
     let Some((key, result, took)) = ended else { return };
     let kind = reconciler.name();
     let unresolved = !matches!(result, Ok(Outcome::Done | Outcome::After(_)));
-    let earliest = unresolved.then(|| Instant::now() + jittered(limits.backoff_min));
+    let earliest = unresolved.then(|| Instant::now() + dice.jittered(limits.backoff_min));
     let next = match result {
         Ok(Outcome::Done) => {
             troubles.remove(&key);
@@ -187,11 +189,11 @@ fn settle<R: Reconciler>(
             let trouble = troubles.entry(key.clone()).or_default();
             trouble.tries = trouble.tries.saturating_add(1);
             metrics.reconciled(kind, "unresolved", took);
-            Some(pause.unwrap_or_else(|| backoff(limits, trouble.tries)))
+            Some(pause.unwrap_or_else(|| backoff(limits, dice, trouble.tries)))
         }
         Err(error) if error.category == Category::Conflict => {
             metrics.reconciled(kind, "conflict", took);
-            Some(jittered(Duration::from_millis(20)))
+            Some(dice.jittered(Duration::from_millis(20)))
         }
         Err(error) => {
             let trouble = troubles.entry(key.clone()).or_default();
@@ -201,7 +203,7 @@ fn settle<R: Reconciler>(
                 trouble.said.clone_from(&error.message);
             }
             metrics.reconciled(kind, "error", took);
-            Some(backoff(limits, trouble.tries))
+            Some(backoff(limits, dice, trouble.tries))
         }
     };
     let next = next.map(|pause| Instant::now() + pause);
@@ -216,12 +218,7 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Doubles from `backoff_min` to `backoff_max`, with jitter.
-fn backoff(limits: Limits, tries: u32) -> Duration {
+fn backoff(limits: Limits, dice: &Dice, tries: u32) -> Duration {
     let factor = 2_u32.saturating_pow(tries.saturating_sub(1).min(16));
-    jittered(limits.backoff_min.saturating_mul(factor).min(limits.backoff_max))
-}
-
-/// Between half and all of it, so that many do not come back at once.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+    dice.jittered(limits.backoff_min.saturating_mul(factor).min(limits.backoff_max))
 }

@@ -13,6 +13,7 @@ use fooddelivery_api::payment::PaymentStatus;
 use fooddelivery_providers::Token;
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::payment::{Access, Answers, Command, Decision, Pace, PaymentState, decide};
+use fooddelivery_saga::provider::{ChargeOutcome, Trouble};
 use fooddelivery_saga::words::{PaymentDesired, PaymentPhase};
 use kube::ResourceExt;
 use serde_json::json;
@@ -20,11 +21,11 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::api::{ApiError, with_finalizer, without_finalizer};
-use crate::clock;
 use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::correlate;
 use crate::gateway::Gateway;
+use crate::planted::{self, Bug};
 
 /// More steps than any payment needs in one go.
 const ROUNDS: usize = 24;
@@ -143,7 +144,7 @@ impl Payments {
         if let Err(retry_in) = called
             && let Some(Access::Ready(way)) = &mut answers.access
         {
-            way.open_until = Some(observe::after(retry_in));
+            way.open_until = Some(observe::after(&self.context, retry_in));
         }
         Ok(Next::Again(payment))
     }
@@ -157,7 +158,7 @@ impl Payments {
         let old = payment.status.clone();
         let new = PaymentStatus::from_state(state, payment.metadata.generation);
         let before = Instant::now();
-        let written = self.context.api.write_status(payment, &old, &new, true).await?;
+        let written = self.context.api.write_status(payment, &old, &new).await?;
         self.context.payments.remember(written.clone());
         let was = payment.state();
         let intent_is_fresh = state.phase == PaymentPhase::Pending && is_fresh(&visit.answers, &was, state);
@@ -234,16 +235,25 @@ impl Reconciler for Payments {
         let mut visit = Visit { answers, gateway: None, read_at: None };
         for _ in 0..ROUNDS {
             let view = observe::view(&self.context, &key, &payment, visit.answers.clone());
-            match decide(&view, clock::now()) {
+            match decide(&view, self.context.clock.now()) {
                 Decision::HandsOff => return Ok(Outcome::Done),
                 Decision::Wait(at) => {
-                    return Ok(at.map_or(Outcome::Done, |at| Outcome::After(clock::until(at))));
+                    return Ok(at.map_or(Outcome::Done, |at| Outcome::After(self.context.clock.until(at))));
+                }
+                Decision::AskAgain(_) if is_counted_twice(&visit.answers, &payment) => {
+                    let state = payment.state();
+                    let attempt = state.attempt + 1;
+                    let state = PaymentState { attempt, payment_id: None, ..state };
+                    payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
                 }
                 Decision::AskAgain(Pace::Soon) => return Ok(Outcome::AskAgain(None)),
                 Decision::AskAgain(Pace::After(ms)) => {
                     return Ok(Outcome::AskAgain(Some(Duration::from_millis(ms))));
                 }
                 Decision::Write(state) => {
+                    if planted::has(Bug::ChargeBeforeIntent) {
+                        self.charge_early(&payment, &visit, &state).await;
+                    }
                     payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
                 }
                 Decision::Act(command) => match self.act(&key, payment, &mut visit, command).await? {
@@ -257,7 +267,29 @@ impl Reconciler for Payments {
     }
 }
 
+/// A planted bug: a call whose outcome is not known counts as an attempt.
+fn is_counted_twice(answers: &Answers, payment: &Payment) -> bool {
+    let unknown = matches!(&answers.charge, Some(ChargeOutcome::Trouble(Trouble::Unknown(_))));
+    planted::has(Bug::CountedTwice) && unknown && payment.state().phase == PaymentPhase::Pending
+}
+
 impl Payments {
+    /// A planted bug: the call comes before the intent to make it.
+    async fn charge_early(&self, payment: &Payment, visit: &Visit, state: &PaymentState) {
+        let Some((gateway, token)) = visit.gateway.clone() else { return };
+        if payment.state().attempt > 0 || state.attempt == 0 {
+            return;
+        }
+        let status = Some(PaymentStatus::from_state(state, payment.metadata.generation));
+        let early = Payment { status, ..payment.clone() };
+        if let Ok(admission) = gateway.guard.admit().await {
+            let (command, mut answers) = (Command::Charge, Answers::default());
+            // What comes of it is asked for again, under the same key.
+            let _ =
+                call::call(&self.context, &gateway, &admission, token, &early, command, &mut answers).await;
+        }
+    }
+
     /// Writes; when somebody else did first, what they wrote is read, and nothing that was learnt counts any more.
     async fn write_or_refresh(
         &self,

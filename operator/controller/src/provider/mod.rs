@@ -8,7 +8,6 @@ use fooddelivery_api::common::{Condition, Time};
 use fooddelivery_saga::order::Note;
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
 
@@ -43,8 +42,9 @@ impl Reconciler for Providers {
         let old = provider.status.clone().unwrap_or_default();
         let status = if ready { "True" } else { "False" };
         let known = old.conditions.iter().find(|c| c.type_ == "Ready");
-        let since =
-            known.filter(|c| c.status == status).map_or(Time(clock::now()), |c| c.last_transition_time);
+        let since = known
+            .filter(|c| c.status == status)
+            .map_or(Time(context.clock.now()), |c| c.last_transition_time);
         let condition = Condition {
             type_: "Ready".into(),
             status: status.into(),

@@ -15,7 +15,6 @@ use tracing::info;
 
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
-use crate::clock;
 use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
@@ -72,8 +71,8 @@ impl Tickets {
             return Ok(Outcome::After(left));
         }
         let old = ticket.status.clone().unwrap_or_default();
-        let new = mirrored(ticket, &old, stage, Time(clock::now()));
-        let written = self.context.api.write_status(ticket, &old, &new, true).await?;
+        let new = mirrored(ticket, &old, stage, Time(self.context.clock.now()));
+        let written = self.context.api.write_status(ticket, &old, &new).await?;
         self.context.tickets.remember(written);
         self.lag.settled(key);
         info!(%stage, "ticket moved");

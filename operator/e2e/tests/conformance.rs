@@ -1,0 +1,173 @@
+//! The simulated API server does what a real one does: the table of `fooddelivery_simulation::conformance` has the same
+//! outcome on both, word for word.
+//!
+//! `CONFORMANCE=watch` runs only the scenarios with that in their name.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use fooddelivery_e2e::Stage;
+use fooddelivery_simulation::conformance::{Scenario, Simulated, User, World, all, run};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use local_cluster::Shutdown;
+
+/// Lines of a difference that are shown.
+const MOST_LINES: usize = 60;
+/// Scenarios that run at the same time.
+const AT_ONCE: usize = 4;
+
+/// A real control plane, in a namespace of its own.
+struct Real {
+    clients: BTreeMap<User, Client>,
+    namespace: String,
+    stage: Arc<Stage>,
+}
+
+impl World for Real {
+    fn client(&self, user: User) -> Client {
+        self.clients[&user].clone()
+    }
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The controller manager acts by itself.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn restart(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            let cluster =
+                self.stage.access().local_cluster().context("only a local cluster can be restarted")?;
+            Ok(cluster.restart_apiserver(Shutdown::Kill).await?)
+        })
+    }
+
+    fn forget(&self) {}
+}
+
+/// Every user may do everything but for what the policies say, as in the simulation: they are all administrators.
+async fn client_of(stage: &Stage, user: User) -> Result<Client> {
+    let cluster = stage.access().cluster();
+    let context = cluster.context().map(str::to_owned);
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let mut config = match cluster.kubeconfig() {
+        Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
+        None => Config::from_kubeconfig(&options).await?,
+    };
+    config.default_retry = false;
+    if cluster.local().is_some() {
+        config.proxy_url = None;
+    }
+    config.auth_info.impersonate = Some(user.name());
+    config.auth_info.impersonate_groups = Some(vec!["system:masters".into()]);
+    Ok(Client::try_from(config)?)
+}
+
+async fn real(stage: &Arc<Stage>, number: usize) -> Result<Real> {
+    let admin = stage.access().client().await?;
+    let metadata = kube::core::ObjectMeta {
+        generate_name: Some(format!("conformance-{number}-")),
+        ..kube::core::ObjectMeta::default()
+    };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    let namespace = Api::<Namespace>::all(admin).create(&PostParams::default(), &namespace).await?;
+    let namespace = namespace.metadata.name.context("a name")?;
+    let mut clients = BTreeMap::new();
+    for user in User::ALL {
+        clients.insert(user, client_of(stage, user).await?);
+    }
+    Ok(Real { clients, namespace, stage: stage.clone() })
+}
+
+async fn simulated(scenario: &Scenario) -> Result<String> {
+    run(scenario, &Simulated::new()?).await
+}
+
+/// Where two transcripts part, with the lines before.
+fn difference(simulated: &str, real: &str) -> Option<String> {
+    if simulated == real {
+        return None;
+    }
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (simulated.lines().collect(), real.lines().collect());
+    // The longest common subsequence of the rest, from every pair of lines on.
+    let mut common = vec![vec![0_usize; theirs.len() + 1]; ours.len() + 1];
+    for i in (0..ours.len()).rev() {
+        for j in (0..theirs.len()).rev() {
+            common[i][j] = if ours[i] == theirs[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut head) = (0, 0, "");
+    let mut shown: Vec<String> = Vec::new();
+    while (i < ours.len() || j < theirs.len()) && shown.len() < MOST_LINES {
+        let step_ours = j == theirs.len() || (i < ours.len() && common[i + 1][j] >= common[i][j + 1]);
+        if i < ours.len() && j < theirs.len() && ours[i] == theirs[j] {
+            head = if ours[i].starts_with(' ') { head } else { ours[i] };
+            (i, j) = (i + 1, j + 1);
+            continue;
+        }
+        let after = format!("  after {head}");
+        if !shown.contains(&after) {
+            shown.push(after);
+        }
+        if step_ours {
+            shown.push(format!("    simulated: {}", ours[i]));
+            i += 1;
+        } else {
+            shown.push(format!("    real:      {}", theirs[j]));
+            j += 1;
+        }
+    }
+    Some(shown.join("\n") + "\n")
+}
+
+/// What is wrong with a scenario, if anything is.
+async fn compared(stage: &Arc<Stage>, number: usize, scenario: Scenario) -> Option<String> {
+    let both = async {
+        let world = real(stage, number).await?;
+        let real = tokio::time::timeout(Duration::from_mins(3), run(&scenario, &world)).await;
+        let real = real.context("it takes too long")??;
+        Ok::<_, anyhow::Error>((simulated(&scenario).await?, real))
+    };
+    let name = scenario.name;
+    match both.await {
+        Ok((simulated, real)) => difference(&simulated, &real).map(|shown| format!("{name}\n{shown}")),
+        Err(error) => Some(format!("{name}: {error:#}\n")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulated_api_server_does_what_a_real_one_does() -> Result<()> {
+    let stage = Stage::shared().await?;
+    let wanted = std::env::var("CONFORMANCE").unwrap_or_default();
+    let scenarios = all().into_iter().enumerate().filter(|(_, s)| s.name.contains(&wanted));
+    let (alone, together): (Vec<_>, Vec<_>) = scenarios.partition(|(_, scenario)| scenario.restarts());
+    let started = together.into_iter().map(|(number, scenario)| compared(&stage, number, scenario));
+    let mut wrong: Vec<String> = futures::stream::iter(started)
+        .buffer_unordered(AT_ONCE)
+        .filter_map(futures::future::ready)
+        .collect()
+        .await;
+    if stage.access().local_cluster().is_some() {
+        for (number, scenario) in alone {
+            wrong.extend(compared(&stage, number, scenario).await);
+        }
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "{} scenarios differ:\n\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}

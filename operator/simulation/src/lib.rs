@@ -5,5 +5,16 @@
 //! (`operator/e2e/tests/conformance.rs`) and must have the same outcome on both, so that the simulation cannot drift
 //! into wishful thinking.
 
+pub mod actors;
 pub mod apiserver;
+pub mod campaign;
+pub mod chooser;
 pub mod conformance;
+mod gate;
+pub mod oracle;
+pub mod plan;
+pub mod player;
+pub mod provider;
+pub mod shrink;
+pub mod story;
+pub mod world;

@@ -42,7 +42,7 @@ use failure::Failure;
 use kinds::Kind;
 pub use request::{Options, PatchKind, Request, Verb};
 use store::{Key, Stored, Table};
-pub use watch::Cursor;
+pub use watch::{Cursor, Pulled};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Method, Uri};
 use serde_json::Value;
 
+use super::Response;
 use super::failure::Failure;
 
 /// What is to be done.
@@ -93,6 +94,19 @@ pub struct Request {
 }
 
 impl Request {
+    /// Takes an HTTP request apart, for whoever stands between a client and the server.
+    ///
+    /// # Errors
+    /// The answer to a request that cannot be understood.
+    pub fn of_http(
+        method: &Method,
+        uri: &Uri,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<Self, Response> {
+        Self::parse(method, uri, content_type, body).map_err(Response::from)
+    }
+
     /// Takes an HTTP request apart.
     pub(super) fn parse(
         method: &Method,

@@ -1,0 +1,124 @@
+//! The door between a replica's `kube::Client` and the API server: reads and writes wait at it until the player lets
+//! them through; lists and watches begin at once, and what watches bring is up to the player.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use fooddelivery_api::policies::operator_user;
+use http::header::CONTENT_TYPE;
+use http_body::Frame;
+use kube::Client;
+use kube::client::Body;
+use tokio::sync::{mpsc, oneshot};
+use tower::BoxError;
+
+use crate::apiserver::{Request, Response, Verb};
+use crate::world::{Shared, Stream, What};
+
+/// A client for a replica, by its number. It belongs to the tokio runtime that calls this.
+pub(crate) fn client(shared: &Shared, replica: usize) -> Client {
+    Client::new(Gate { shared: shared.clone(), replica }, "default")
+}
+
+#[derive(Clone)]
+struct Gate {
+    shared: Shared,
+    replica: usize,
+}
+
+impl tower::Service<http::Request<Body>> for Gate {
+    type Response = http::Response<Answer>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let gate = self.clone();
+        Box::pin(async move { gate.pass(request).await })
+    }
+}
+
+impl Gate {
+    async fn pass(self, request: http::Request<Body>) -> Result<http::Response<Answer>, BoxError> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect_bytes().await?;
+        let type_ = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let request = match Request::of_http(&parts.method, &parts.uri, type_, body) {
+            Ok(request) => request,
+            Err(response) => return answered(response),
+        };
+        match request.verb {
+            Verb::List => answered(self.list(&request)),
+            Verb::Watch => self.watch(&request),
+            // Signs of life are no part of what is played.
+            _ if request.plural == "leases" => {
+                let mut world = self.shared.lock();
+                let now = world.now();
+                answered(world.server.handle(&request, &operator_user(), now))
+            }
+            _ => {
+                let (reply, answer) = oneshot::channel();
+                let what = What::Api { request: Box::new(request), reply };
+                self.shared.lock().send(self.replica, what);
+                self.shared.arrived.notify_one();
+                match answer.await {
+                    Ok(Some(response)) => answered(response),
+                    Ok(None) | Err(_) => Err(Box::new(io::Error::from(io::ErrorKind::ConnectionReset))),
+                }
+            }
+        }
+    }
+
+    fn list(&self, request: &Request) -> Response {
+        let world = self.shared.lock();
+        let version = world.rewound.get(&self.replica).copied().unwrap_or_else(|| world.server.version());
+        world.server.handle_stale_list(request, version)
+    }
+
+    fn watch(&self, request: &Request) -> Result<http::Response<Answer>, BoxError> {
+        let mut world = self.shared.lock();
+        let cursor = match world.server.watch(request) {
+            Ok(cursor) => cursor,
+            Err(response) => return answered(response),
+        };
+        let (lines, received) = mpsc::unbounded_channel();
+        let number = world.number();
+        let (replica, plural) = (self.replica, request.plural.clone());
+        world.streams.insert(number, Stream { replica, plural, cursor, delivered: None, lines });
+        drop(world);
+        self.shared.arrived.notify_one();
+        Ok(http::Response::new(Answer::Lines(received)))
+    }
+}
+
+fn answered(response: Response) -> Result<http::Response<Answer>, BoxError> {
+    let answer = http::Response::builder().status(response.code).header(CONTENT_TYPE, "application/json");
+    Ok(answer.body(Answer::Whole(Some(response.body)))?)
+}
+
+/// The body of an answer.
+enum Answer {
+    Whole(Option<Bytes>),
+    Lines(mpsc::UnboundedReceiver<Bytes>),
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Lines(lines) => lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line)))),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What must hold once everything has come to rest.
+
+use super::{Kind, Oracle};
+
+/// Everything gets to an end.
+pub const ENDS: &str = "in fair weather everything comes to the right end";
+/// Nothing is left of what is gone.
+pub const NOTHING_LEFT: &str = "nothing is left of an order that is gone";
+/// The money matches the ends.
+pub const LEDGER: &str = "the ledger matches how the orders ended";
+
+impl Oracle {
+    /// What is not at its end, in words; empty when everything is.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for (kind, _, seen) in self.all() {
+            let name = &seen.name;
+            match kind {
+                Kind::Order if seen.dying => {
+                    left.push(format!("order {name} is being deleted ({})", seen.phase));
+                }
+                Kind::Order if !seen.has_ended() => {
+                    left.push(format!("order {name} is {} {}", seen.phase, seen.reason));
+                }
+                Kind::Order if !seen.settled => {
+                    left.push(format!("order {name} is not settled ({})", seen.phase));
+                }
+                Kind::Order => {}
+                _ if self.order(&seen.of).is_none() => {
+                    left.push(format!(
+                        "{kind:?} {name} of an order that is gone is {}{}",
+                        seen.stage, seen.phase
+                    ));
+                }
+                _ => {}
+            }
+        }
+        left
+    }
+
+    /// Looks at the whole once everything has come to rest.
+    pub(crate) fn rests(&mut self) {
+        let left = self.unfinished();
+        if let Some(first) = left.first() {
+            let property = if first.contains("that is gone") { NOTHING_LEFT } else { ENDS };
+            self.fail(property, left.join("; "));
+        }
+        let mut wrong = Vec::new();
+        for (uid, money) in &self.money {
+            let order = self.order(uid).or_else(|| self.gone.get(uid));
+            let Some(order) = order else {
+                wrong.push(format!("money of an order that never was: {uid}"));
+                continue;
+            };
+            if (order.phase == "Completed") != (money.net() > 0) || money.net() < 0 {
+                wrong.push(format!("{} ended as {} with {} KRW paid", order.name, order.phase, money.net()));
+            }
+        }
+        if !wrong.is_empty() {
+            self.fail(LEDGER, wrong.join("; "));
+        }
+    }
+
+    /// How each order ended, or stands.
+    pub(crate) fn outcomes(&self) -> Vec<String> {
+        let there =
+            self.all().filter(|(kind, ..)| *kind == Kind::Order).map(|(_, _, seen)| seen.phase.clone());
+        let gone = self.gone.values().map(|seen| format!("{}, deleted", seen.phase));
+        there.chain(gone).collect()
+    }
+}

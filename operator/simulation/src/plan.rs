@@ -1,0 +1,209 @@
+//! What a schedule is made of: a case names it, and its plan follows from the case's first choices.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::chooser::Chooser;
+
+/// The kinds of schedules: Sieve's three, and what else goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pattern {
+    /// One replica, every order of steps, people who do anything at any time.
+    Plain,
+    /// Stale state: a watch cache is frozen, or rewound after a restart.
+    Stale,
+    /// Intermediate state: a crash after the n-th write or provider call.
+    Crash,
+    /// Unobserved state: events are missed or coalesced, watches break.
+    Missed,
+    /// Two replicas that both believe that they own every order.
+    Two,
+    /// A provider, and an API server, that are in trouble.
+    Trouble,
+    /// All at once.
+    Storm,
+}
+
+impl Pattern {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Plain, Self::Stale, Self::Crash, Self::Missed, Self::Two, Self::Trouble, Self::Storm];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Stale => "stale",
+            Self::Crash => "crash",
+            Self::Missed => "missed",
+            Self::Two => "two",
+            Self::Trouble => "trouble",
+            Self::Storm => "storm",
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|pattern| pattern.as_str() == text);
+        found.ok_or_else(|| format!("there is no pattern {text:?}"))
+    }
+}
+
+/// A schedule, by name: the same case with the same choices is the same run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// Uids, jitter and, where no choices are given, the choices follow from it.
+    pub seed: u64,
+    /// The kind of schedule.
+    pub pattern: Pattern,
+    /// Of schedules that enumerate something: which one.
+    pub nth: u64,
+}
+
+/// After so many writes and calls of the operator a crash is tried at the latest.
+const LAST_CRASH: u64 = 40;
+
+impl Case {
+    /// The schedule of a number in a campaign with a seed.
+    pub fn of(campaign: u64, number: u64, only: Option<Pattern>) -> Self {
+        let patterns = Pattern::ALL.len() as u64;
+        let round = number / if only.is_some() { 1 } else { patterns };
+        let turn = usize::try_from(number % patterns).unwrap_or(0);
+        let seed = campaign.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Self { seed, pattern: only.unwrap_or(Pattern::ALL[turn]), nth: round % (2 * LAST_CRASH) }
+    }
+}
+
+/// An order that is placed in the course of a schedule.
+#[derive(Debug, Clone, Default)]
+pub struct OrderPlan {
+    /// Its name; a second one can have the first one's.
+    pub name: String,
+    /// Paid with Stripe, not with Toss.
+    pub stripe: bool,
+    /// Fails when the provider is out of reach.
+    pub fails: bool,
+    /// Its card has no money.
+    pub declined: bool,
+    /// Its token is in a Secret.
+    pub token_secret: bool,
+    /// That comes later than the order.
+    pub secret_is_late: bool,
+}
+
+/// How often what happens, against the ordinary.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weights {
+    /// Something on its way overtakes what was sent before it.
+    pub overtake: u32,
+    /// A request or call fails.
+    pub fault: u32,
+    /// One event is delivered to one watch.
+    pub event: u32,
+    /// A replica's watches freeze, or are released.
+    pub freeze: u32,
+    /// A replica's watches break.
+    pub broken: u32,
+    /// Somebody does something.
+    pub act: u32,
+    /// Time passes.
+    pub time: u32,
+    /// A replica crashes and starts anew.
+    pub crash: u32,
+    /// What a crashed replica had sent arrives, or is lost.
+    pub stray: u32,
+}
+
+/// What a schedule is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many replicas run.
+    pub replicas: usize,
+    /// The orders, in the order in which they are placed.
+    pub orders: Vec<OrderPlan>,
+    /// Whether the store accepts by itself.
+    pub automatic: bool,
+    /// How many steps everybody takes in peace before it begins.
+    pub head_start: usize,
+    /// How many choices are made then.
+    pub choices: usize,
+    /// How likely what is.
+    pub weights: Weights,
+    /// Whether the namespace may be deleted in its course.
+    pub namespace_goes: bool,
+    /// Whether events that pile up are delivered coalesced.
+    pub coalesces: bool,
+    /// Whether people go on helping in the end; otherwise deadlines have to end everything.
+    pub helped: bool,
+    /// The operator's write or call after which it crashes.
+    pub crash_after: Option<u64>,
+    /// Whether it had heard of that write's success.
+    pub crash_hears: bool,
+}
+
+impl Plan {
+    /// The plan of a case, by its first choices.
+    pub fn of(case: &Case, chooser: &mut Chooser) -> Self {
+        let two = match case.pattern {
+            Pattern::Two => true,
+            Pattern::Stale | Pattern::Storm => chooser.chance(60),
+            Pattern::Trouble => chooser.chance(25),
+            Pattern::Plain | Pattern::Crash | Pattern::Missed => false,
+        };
+        let count = 1 + chooser.pick(&[70, 22, 8]);
+        let orders = (0..count).map(|number| order(number, chooser)).collect();
+        let crashes = case.pattern == Pattern::Crash;
+        Self {
+            replicas: if two { 2 } else { 1 },
+            orders,
+            automatic: chooser.chance(30),
+            head_start: chooser.pick(&[30, 20, 8, 8, 8, 7, 6, 5, 4, 4]),
+            choices: 30 + 20 * chooser.pick(&[3, 3, 2, 1, 1]),
+            weights: weights(case.pattern),
+            namespace_goes: chooser.chance(12),
+            coalesces: case.pattern == Pattern::Missed
+                || (case.pattern == Pattern::Storm && chooser.chance(50)),
+            helped: chooser.chance(60),
+            crash_after: crashes.then_some(1 + case.nth / 2),
+            crash_hears: crashes && case.nth % 2 == 1,
+        }
+    }
+}
+
+fn order(number: usize, chooser: &mut Chooser) -> OrderPlan {
+    let same = number > 0 && chooser.chance(50);
+    let name = match number {
+        _ if same => "lunch",
+        0 => "lunch",
+        1 => "dinner",
+        _ => "supper",
+    };
+    let stripe = chooser.chance(40);
+    let fails = chooser.chance(25);
+    let declined = chooser.chance(10);
+    let token_secret = !declined && chooser.chance(12);
+    let secret_is_late = token_secret && chooser.chance(40);
+    OrderPlan { name: name.into(), stripe, fails, declined, token_secret, secret_is_late }
+}
+
+fn weights(pattern: Pattern) -> Weights {
+    let calm = Weights { overtake: 10, event: 10, act: 8, time: 3, stray: 4, ..Weights::default() };
+    match pattern {
+        Pattern::Plain => Weights { fault: 1, ..calm },
+        Pattern::Stale => Weights { freeze: 5, crash: 2, time: 5, ..calm },
+        Pattern::Crash => Weights { fault: 1, act: 6, ..calm },
+        Pattern::Missed => Weights { freeze: 6, broken: 6, event: 3, time: 4, ..calm },
+        Pattern::Two => Weights { overtake: 25, event: 15, ..calm },
+        Pattern::Trouble => Weights { fault: 14, time: 6, crash: 1, ..calm },
+        Pattern::Storm => Weights { overtake: 12, fault: 5, freeze: 3, broken: 3, crash: 2, time: 5, ..calm },
+    }
+}

@@ -1,0 +1,176 @@
+//! Plays one schedule: waits until nothing moves by itself, makes one choice, and has the oracle look; in the end it
+//! plays fair until everything has come to rest.
+
+mod choices;
+pub mod fair;
+mod replicas;
+mod traffic;
+
+use std::time::Duration;
+
+use fooddelivery_controller::settings::Settings;
+use jiff::Timestamp;
+
+use crate::actors;
+use crate::apiserver::{Catalog, Server};
+use crate::chooser::Chooser;
+use crate::oracle::{Broken, Oracle};
+use crate::plan::{Case, Plan};
+use crate::provider::Providers;
+use crate::story::Story;
+use crate::world::{BEGINNING_MS, Shared};
+
+use replicas::Running;
+
+/// What came of a schedule.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What was wrong, if something was.
+    pub broken: Option<Broken>,
+    /// The choices that were made.
+    pub choices: Vec<u32>,
+    /// What happened, line by line, if it was to be told.
+    pub story: Vec<String>,
+    /// How the orders ended.
+    pub outcomes: Vec<String>,
+    /// How many writes the operator made.
+    pub writes: u64,
+    /// How many calls it made to providers.
+    pub calls: u64,
+    /// How many crashes there were.
+    pub crashes: u64,
+    /// How much time passed in the simulation, in milliseconds.
+    pub elapsed_ms: i64,
+}
+
+/// Why a schedule could not be played at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// Something in the manifests is not simulated.
+    #[error(transparent)]
+    Catalog(#[from] crate::apiserver::CatalogError),
+    /// No runtime.
+    #[error("no runtime: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The operator's settings.
+    #[error("the operator's settings: {0}")]
+    Settings(String),
+}
+
+/// Plays a case: by its seed, or by given choices. With `told`, what happens is written down.
+///
+/// # Errors
+/// [`PlayError`]; what is wrong with the operator is in the report.
+pub fn play(case: &Case, choices: Option<Vec<u32>>, told: bool) -> Result<Report, PlayError> {
+    let catalog = Catalog::shared()?;
+    let settings = replicas::settings()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let chooser = choices.map_or_else(|| Chooser::random(case.seed), Chooser::given);
+    Ok(runtime.block_on(async move {
+        let beginning = Timestamp::from_millisecond(BEGINNING_MS).unwrap_or_default();
+        let server = Server::new(catalog, case.seed, beginning);
+        let story = if told { Story::told() } else { Story::default() };
+        let shared = Shared::new(server, Providers::default(), Oracle::default(), story);
+        Player::new(case, shared, chooser, settings).play().await
+    }))
+}
+
+struct Player {
+    case: Case,
+    plan: Plan,
+    shared: Shared,
+    chooser: Chooser,
+    settings: &'static Settings,
+    replicas: Vec<Running>,
+    /// How often each order of the plan was placed.
+    placed: Vec<u32>,
+    /// The operator's writes that changed something.
+    writes: u64,
+    calls: u64,
+    crashes: u64,
+    /// The operator's writes and calls so far, counted for the crash after the n-th.
+    effects: u64,
+    crash_is_due: Option<usize>,
+}
+
+impl Player {
+    fn new(case: &Case, shared: Shared, mut chooser: Chooser, settings: &'static Settings) -> Self {
+        let plan = Plan::of(case, &mut chooser);
+        let placed = vec![0; plan.orders.len()];
+        Self {
+            case: *case,
+            plan,
+            shared,
+            chooser,
+            settings,
+            replicas: Vec::new(),
+            placed,
+            writes: 0,
+            calls: 0,
+            crashes: 0,
+            effects: 0,
+            crash_is_due: None,
+        }
+    }
+
+    async fn play(mut self) -> Report {
+        actors::set_up(&mut self.shared.lock(), &self.plan);
+        for number in 0..self.plan.replicas {
+            self.start(number);
+        }
+        self.settle().await;
+        self.head_start().await;
+        for _ in 0..self.plan.choices {
+            if self.is_broken() {
+                break;
+            }
+            self.step().await;
+        }
+        self.play_fair().await;
+        self.report()
+    }
+
+    fn report(self) -> Report {
+        let mut world = self.shared.lock();
+        let story = std::mem::take(&mut world.story).into_lines();
+        Report {
+            broken: world.oracle.broken().cloned(),
+            choices: self.chooser.made().to_vec(),
+            story,
+            outcomes: world.oracle.outcomes(),
+            writes: self.writes,
+            calls: self.calls,
+            crashes: self.crashes,
+            elapsed_ms: world.elapsed_ms(),
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.shared.lock().oracle.broken().is_some()
+    }
+
+    /// Waits until nothing moves by itself any more: with paused time a sleep ends only then.
+    async fn barrier(&mut self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        {
+            let mut world = self.shared.lock();
+            world.oracle.step += 1;
+            world.streams.retain(|_, stream| !stream.lines.is_closed());
+        }
+        if let Some(replica) = self.crash_is_due.take() {
+            self.crash(replica).await;
+        }
+    }
+
+    /// Lets time pass, until something is on its way; at most so long.
+    async fn pass(&mut self, time: Duration) {
+        let arrived = self.shared.arrived.clone();
+        // What arrived before has been dealt with.
+        let _ = futures::FutureExt::now_or_never(arrived.notified());
+        tokio::select! {
+            biased;
+            () = arrived.notified() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is on its way arrives, or does not: requests, calls, events.
+
+use bytes::Bytes;
+use fooddelivery_api::policies::operator_user;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::Player;
+use super::replicas::name;
+use crate::apiserver::{Pulled, Response};
+use crate::provider::Weather;
+use crate::world::{Pending, What};
+
+/// What becomes of a request to the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Arrives,
+    /// It is carried out, and the connection breaks.
+    AnswerLost,
+    /// The connection breaks before.
+    Lost,
+    /// It is refused with this status.
+    Refused(u16),
+}
+
+pub(super) const FATES: [Fate; 5] =
+    [Fate::Arrives, Fate::AnswerLost, Fate::Lost, Fate::Refused(500), Fate::Refused(429)];
+
+impl Player {
+    /// Something on its way comes to its end: a request by `fate`, a call by `weather`.
+    pub(super) fn carry_out(&mut self, number: u64, fate: Fate, weather: Weather) {
+        let Some(pending) = self.shared.lock().pending.remove(&number) else { return };
+        let (replica, sent) = (pending.replica, pending.sent);
+        let is_effect = pending.is_effect();
+        self.shared.lock().oracle.sent_at_step = sent;
+        let done = match pending.what {
+            What::Api { request, reply } => {
+                let response = self.request(replica, &request, fate);
+                let hears = self.hears(replica, is_effect && response.is_some());
+                let answer = if fate == Fate::AnswerLost { None } else { response };
+                if hears {
+                    // Nobody listens any more when the replica has crashed, or has given up.
+                    let _ = reply.send(answer);
+                }
+                return;
+            }
+            What::Call { call, reply } => (call, reply),
+        };
+        let (call, reply) = done;
+        let told = {
+            let mut world = self.shared.lock();
+            let now = world.now();
+            let told = world.providers.carry_out(&call, weather, now);
+            world.say(name(replica), || format!("{} [{weather:?}] → {told:?}", call.words()));
+            world.look();
+            told
+        };
+        if weather == Weather::Stalled {
+            // It is on its way still, and nobody waits for it.
+            let (closed, _) = oneshot::channel();
+            let what = What::Call { call, reply: closed };
+            self.shared.lock().pending.insert(number, Pending { replica, sent, what });
+        }
+        self.calls += 1;
+        if self.hears(replica, is_effect) {
+            let _ = reply.send(told);
+        }
+    }
+
+    fn request(
+        &mut self,
+        replica: usize,
+        request: &crate::apiserver::Request,
+        fate: Fate,
+    ) -> Option<Response> {
+        let mut world = self.shared.lock();
+        match fate {
+            Fate::Lost => {
+                world.say(name(replica), || {
+                    format!("{:?} {} is lost on its way", request.verb, request.plural)
+                });
+                None
+            }
+            Fate::Refused(code) => {
+                world.say(name(replica), || format!("{:?} {} → {code}", request.verb, request.plural));
+                Some(refusal(code))
+            }
+            Fate::Arrives | Fate::AnswerLost => {
+                let before = world.server.version();
+                let response = world.request(name(replica), &operator_user(), request);
+                world.oracle.answered(request, &response);
+                self.writes += u64::from(world.server.version() != before);
+                if fate == Fate::AnswerLost {
+                    world.say(name(replica), || "… and the answer is lost".into());
+                }
+                Some(response)
+            }
+        }
+    }
+
+    /// Counts the operator's writes and calls for the crash after the n-th. False when the replica crashes before it
+    /// hears of this one.
+    fn hears(&mut self, replica: usize, is_effect: bool) -> bool {
+        self.effects += u64::from(is_effect);
+        if !is_effect || self.plan.crash_after != Some(self.effects) {
+            return true;
+        }
+        self.crash_is_due = Some(replica);
+        self.plan.crash_hears
+    }
+
+    /// Something that nobody waits for is lost.
+    pub(super) fn lose(&mut self, number: u64) {
+        let mut world = self.shared.lock();
+        if let Some(pending) = world.pending.remove(&number) {
+            world.say(name(pending.replica), || "something that was on its way is lost".into());
+        }
+    }
+
+    /// Delivers what a watch has to bring: at most so many events. Says whether there were any.
+    pub(super) fn deliver(&mut self, stream: u64, most: usize, coalesce: bool) -> bool {
+        let mut world = self.shared.lock();
+        let world = &mut *world;
+        let Some(stream) = world.streams.get_mut(&stream) else { return false };
+        let version = world.server.version();
+        if stream.delivered == Some(version) {
+            return false;
+        }
+        match world.server.pull(&mut stream.cursor, most, coalesce) {
+            Pulled::Nothing => {
+                stream.delivered = Some(version);
+                false
+            }
+            Pulled::Lines(lines) => {
+                let _ = stream.lines.send(Bytes::from(lines.concat()));
+                true
+            }
+            Pulled::Expired(line) => {
+                let _ = stream.lines.send(line);
+                let (closed, _) = tokio::sync::mpsc::unbounded_channel();
+                stream.lines = closed;
+                true
+            }
+        }
+    }
+
+    /// Delivers everything to all replicas that are not frozen. Says whether there was anything.
+    pub(super) fn deliver_all(&mut self) -> bool {
+        let open: Vec<u64> = {
+            let world = self.shared.lock();
+            let frozen = |replica: usize| self.replicas.get(replica).is_some_and(|r| r.frozen);
+            world.streams.iter().filter(|(_, s)| !frozen(s.replica)).map(|(n, _)| *n).collect()
+        };
+        let coalesce = self.plan.coalesces;
+        let mut any = false;
+        for stream in open {
+            any |= self.deliver(stream, usize::MAX, coalesce);
+        }
+        any
+    }
+}
+
+fn refusal(code: u16) -> Response {
+    let reason = if code == 429 { "TooManyRequests" } else { "InternalError" };
+    let message = "the simulation does not want to";
+    let body = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason,
+        "message": message,
+    });
+    Response { code, body: Bytes::from(body.to_string()) }
+}

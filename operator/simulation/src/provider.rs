@@ -1,0 +1,403 @@
+//! The payment providers, within the process: the sandbox's own bank, ledger and idempotency keys behind the operator's
+//! own port, without HTTP. A call waits until the player carries it out, and how is the player's choice.
+
+mod stripe;
+mod toss;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fooddelivery_api::{Dialect, PaymentProviderSpec};
+use fooddelivery_controller::gateway::MakePort;
+use fooddelivery_providers::{
+    ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, Traits, VoidRequest,
+};
+use fooddelivery_saga::provider::{
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Refusal, Trouble, VoidOutcome,
+};
+use fooddelivery_sandbox::bank;
+use fooddelivery_sandbox::idempotency::{Admission, Answer, Keys, Policy, Presented};
+use fooddelivery_sandbox::ledger::{Entry, Ledger};
+use jiff::Timestamp;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::world::{Shared, What};
+
+/// How long a call is waited for.
+const PATIENCE: Duration = Duration::from_millis(610);
+/// As the adapters have it.
+const TOSS_RETENTION: Duration = Duration::from_hours(15 * 24);
+const STRIPE_RETENTION: Duration = Duration::from_hours(24);
+const TOSS_TOKEN_LIFETIME: Duration = Duration::from_mins(15);
+/// How long a checkout waits to be confirmed at the provider.
+const CHECKOUT_EXPIRY: Duration = Duration::from_mins(10);
+const SEARCH_LAG: Duration = Duration::from_mins(1);
+
+/// A call to a provider.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The provider's protocol.
+    pub dialect: Dialect,
+    /// What is asked.
+    pub asked: Asked,
+}
+
+/// What is asked of a provider.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// [`PaymentPort::prepare`].
+    Prepare(PrepareRequest),
+    /// [`PaymentPort::charge`].
+    Charge(ChargeRequest),
+    /// [`PaymentPort::look_up`].
+    LookUp(LookUpRequest),
+    /// [`PaymentPort::void`].
+    Void(VoidRequest),
+    /// [`PaymentPort::refund`].
+    Refund(RefundRequest),
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// To [`Asked::Prepare`].
+    Prepare(PrepareOutcome),
+    /// To [`Asked::Charge`].
+    Charge(ChargeOutcome),
+    /// To [`Asked::LookUp`].
+    LookUp(LookUpOutcome),
+    /// To [`Asked::Void`].
+    Void(VoidOutcome),
+    /// To [`Asked::Refund`].
+    Refund(RefundOutcome),
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weather {
+    /// It is carried out and answered.
+    Fair,
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+    /// It is lost on its way.
+    Lost,
+    /// It provably never left.
+    NotSent,
+    /// It stays on its way, after the caller has given up.
+    Stalled,
+    /// The issuer declines.
+    Declined,
+    /// 409: an earlier one with this key still runs.
+    InProgress,
+    /// 429.
+    Throttled,
+    /// 5xx before anything was done.
+    ErrorBefore,
+    /// 5xx after it was done.
+    ErrorAfter,
+}
+
+/// All that can become of a call; the first is the ordinary thing.
+pub const WEATHERS: [Weather; 10] = [
+    Weather::Fair,
+    Weather::AnswerLost,
+    Weather::Lost,
+    Weather::NotSent,
+    Weather::Stalled,
+    Weather::Declined,
+    Weather::InProgress,
+    Weather::Throttled,
+    Weather::ErrorBefore,
+    Weather::ErrorAfter,
+];
+
+impl Call {
+    /// Whether it can change anything at the provider.
+    pub fn moves_something(&self) -> bool {
+        !matches!(self.asked, Asked::LookUp(_))
+    }
+
+    /// Its idempotency key.
+    pub fn key(&self) -> Option<&str> {
+        match &self.asked {
+            Asked::Prepare(request) => Some(&request.idempotency_key),
+            Asked::Charge(request) => Some(&request.idempotency_key),
+            Asked::Refund(request) => Some(&request.idempotency_key),
+            Asked::LookUp(_) | Asked::Void(_) => None,
+        }
+    }
+
+    /// In a few words.
+    pub fn words(&self) -> String {
+        let what = match &self.asked {
+            Asked::Prepare(_) => "prepare",
+            Asked::Charge(_) => "charge",
+            Asked::LookUp(_) => "look up",
+            Asked::Void(_) => "void",
+            Asked::Refund(_) => "refund",
+        };
+        let key = self.key().map(short).map(|key| format!(" (key {key})")).unwrap_or_default();
+        format!("{what} at {:?}{key}", self.dialect)
+    }
+
+    /// The answer that tells only of trouble.
+    pub fn trouble(&self, trouble: Trouble) -> Told {
+        match &self.asked {
+            Asked::Prepare(_) => Told::Prepare(PrepareOutcome::Trouble(trouble)),
+            Asked::Charge(_) => Told::Charge(ChargeOutcome::Trouble(trouble)),
+            Asked::LookUp(_) => Told::LookUp(LookUpOutcome::Trouble(trouble)),
+            Asked::Void(_) => Told::Void(VoidOutcome::Trouble(trouble)),
+            Asked::Refund(_) => Told::Refund(RefundOutcome::Trouble(trouble)),
+        }
+    }
+
+    fn presented(&self) -> Option<Presented> {
+        let (path, parameters) = match &self.asked {
+            Asked::Prepare(p) => ("/v1/payment_intents".to_owned(), format!("{}&{}", p.order_id, p.amount)),
+            Asked::Charge(c) => match &c.payment_id {
+                Some(id) => (format!("/v1/payment_intents/{id}/confirm"), c.token.expose().to_owned()),
+                None => ("/v1/payments/confirm".to_owned(), String::new()),
+            },
+            Asked::Refund(r) => (format!("/v1/payments/{}/cancel", r.payment_id), r.amount.to_string()),
+            Asked::LookUp(_) | Asked::Void(_) => return None,
+        };
+        let key = self.key()?.to_owned();
+        Some(Presented { key, api_key: "sk".into(), method: "POST", path, parameters })
+    }
+}
+
+/// A long key without the middle of its uid.
+fn short(key: &str) -> String {
+    match (key.get(..4), key.get(36..)) {
+        (Some(head), Some(tail)) => format!("{head}…{tail}"),
+        _ => key.to_owned(),
+    }
+}
+
+/// All providers, over one ledger.
+pub struct Providers {
+    toss: bank::toss::Book,
+    stripe: bank::stripe::Book,
+    ledger: Ledger,
+    toss_keys: Keys,
+    stripe_keys: Keys,
+    /// What was answered, by the number that the keys keep.
+    answers: Vec<Told>,
+    intents: u64,
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        Self {
+            toss: bank::toss::Book::new(false, CHECKOUT_EXPIRY),
+            stripe: bank::stripe::Book::new(SEARCH_LAG),
+            ledger: Ledger::in_memory(),
+            toss_keys: Keys::new(Policy::PerEndpoint, TOSS_RETENTION),
+            stripe_keys: Keys::new(Policy::PerAccount, STRIPE_RETENTION),
+            answers: Vec::new(),
+            intents: 0,
+        }
+    }
+}
+
+impl Providers {
+    /// Every movement of money so far.
+    pub fn entries(&self) -> &[Entry] {
+        self.ledger.entries()
+    }
+
+    /// A customer goes through a checkout at Toss.
+    pub fn check_out(&mut self, token: &str, order_id: &str, amount: i64, now: Timestamp) {
+        let (payment_key, order_id) = (token.to_owned(), order_id.to_owned());
+        // A token that is used a second time stays what it was.
+        let _ = self.toss.register(&bank::Checkout { payment_key, order_id, amount }, now);
+    }
+
+    /// Carries a call out, or not, and says what the caller is told; `None`: nothing.
+    pub fn carry_out(&mut self, call: &Call, weather: Weather, now: Timestamp) -> Told {
+        let unknown = || call.trouble(Trouble::Unknown("the connection was dropped".into()));
+        let errored = || call.trouble(Trouble::Errored("500 INTERNAL".into()));
+        match weather {
+            Weather::Fair => self.keyed(call, None, false, now),
+            Weather::Declined => self.keyed(call, Some("REJECT_CARD_PAYMENT"), false, now),
+            Weather::AnswerLost => {
+                self.keyed(call, None, false, now);
+                unknown()
+            }
+            Weather::Lost | Weather::Stalled => unknown(),
+            Weather::NotSent => call.trouble(Trouble::NotSent("connection refused".into())),
+            Weather::InProgress => call.trouble(Trouble::InProgress),
+            Weather::Throttled => call.trouble(Trouble::Throttled { retry_after_ms: Some(1_000) }),
+            Weather::ErrorBefore => {
+                self.fail(call, now);
+                errored()
+            }
+            Weather::ErrorAfter => {
+                self.keyed(call, None, true, now);
+                errored()
+            }
+        }
+    }
+
+    fn keys(&mut self, dialect: Dialect) -> &mut Keys {
+        if dialect == Dialect::Stripe { &mut self.stripe_keys } else { &mut self.toss_keys }
+    }
+
+    /// By its idempotency key: carried out once, answered as often as it takes.
+    fn keyed(&mut self, call: &Call, decline: Option<&str>, errs: bool, now: Timestamp) -> Told {
+        let Some(presented) = call.presented() else { return self.perform(call, decline, now) };
+        match self.keys(call.dialect).begin(&presented, now) {
+            Admission::Execute => {
+                let told = self.perform(call, decline, now);
+                // Stripe keeps the error that it answered; Toss what came of the request.
+                let kept = if errs && call.dialect == Dialect::Stripe { spent(call) } else { told.clone() };
+                self.keep(call.dialect, &presented, kept);
+                told
+            }
+            Admission::InProgress => call.trouble(Trouble::InProgress),
+            Admission::Mismatch => call.trouble(Trouble::KeySpent("400 idempotency_error".into())),
+            Admission::Replay(answer) => {
+                let number: Option<usize> = answer.body.parse().ok();
+                number.and_then(|n| self.answers.get(n)).cloned().unwrap_or_else(|| spent(call))
+            }
+        }
+    }
+
+    /// An error before anything was done. Stripe keeps that, too.
+    fn fail(&mut self, call: &Call, now: Timestamp) {
+        if call.dialect == Dialect::Stripe
+            && let Some(presented) = call.presented()
+            && self.keys(call.dialect).begin(&presented, now) == Admission::Execute
+        {
+            self.keep(call.dialect, &presented, spent(call));
+        }
+    }
+
+    fn keep(&mut self, dialect: Dialect, presented: &Presented, told: Told) {
+        let number = self.answers.len().to_string();
+        self.answers.push(told);
+        self.keys(dialect).finish(presented, Answer::new(200, number));
+    }
+
+    fn perform(&mut self, call: &Call, decline: Option<&str>, now: Timestamp) -> Told {
+        let key = call.key();
+        let has_no_money = matches!(&call.asked, Asked::Charge(c) if c.token.expose().starts_with("broke"));
+        let decline = if has_no_money { Some("NOT_ENOUGH_MONEY") } else { decline };
+        let is_stripe = call.dialect == Dialect::Stripe;
+        match &call.asked {
+            Asked::Prepare(request) => {
+                self.intents += 1;
+                let id = format!("pi_{}", self.intents);
+                Told::Prepare(stripe::prepare(&mut self.stripe, &id, request, now))
+            }
+            Asked::Charge(request) if is_stripe => {
+                Told::Charge(stripe::charge(&mut self.stripe, request, decline, now, &mut self.ledger))
+            }
+            Asked::Charge(request) => {
+                Told::Charge(toss::charge(&mut self.toss, request, decline, now, &mut self.ledger))
+            }
+            Asked::LookUp(request) if is_stripe => {
+                Told::LookUp(stripe::look_up(&mut self.stripe, request, now))
+            }
+            Asked::LookUp(request) => Told::LookUp(toss::look_up(&mut self.toss, request, now)),
+            Asked::Void(request) => Told::Void(stripe::void(&mut self.stripe, request, now)),
+            Asked::Refund(request) if is_stripe => {
+                Told::Refund(stripe::refund(&mut self.stripe, request, key, now, &mut self.ledger))
+            }
+            Asked::Refund(request) => {
+                Told::Refund(toss::refund(&mut self.toss, request, key, now, &mut self.ledger))
+            }
+        }
+    }
+}
+
+fn spent(call: &Call) -> Told {
+    call.trouble(Trouble::KeySpent("a stored 500".into()))
+}
+
+fn refusal(code: &str, message: &str) -> Refusal {
+    Refusal { code: code.to_owned(), message: message.to_owned() }
+}
+
+/// Adapters for a replica, by its number, that put their calls on their way and wait.
+pub fn ports(shared: &Shared, replica: usize) -> Arc<MakePort> {
+    let shared = shared.clone();
+    Arc::new(move |_, spec: &PaymentProviderSpec, _| {
+        Ok(Arc::new(Port { shared: shared.clone(), replica, dialect: spec.dialect }))
+    })
+}
+
+struct Port {
+    shared: Shared,
+    replica: usize,
+    dialect: Dialect,
+}
+
+impl Port {
+    async fn ask(&self, asked: Asked) -> Told {
+        let (reply, answer) = oneshot::channel();
+        let call = Call { dialect: self.dialect, asked };
+        let timed_out = call.trouble(Trouble::Unknown("timed out".into()));
+        let what = What::Call { call: Box::new(call), reply };
+        self.shared.lock().send(self.replica, what);
+        self.shared.arrived.notify_one();
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(told)) => told,
+            Ok(Err(_)) | Err(_) => timed_out,
+        }
+    }
+}
+
+/// What cannot happen: an answer to another question.
+fn nonsense() -> Trouble {
+    Trouble::Unknown("answered something else than was asked".into())
+}
+
+#[async_trait]
+impl PaymentPort for Port {
+    fn traits(&self) -> Traits {
+        if self.dialect == Dialect::Stripe {
+            Traits { prepares: true, key_retention: STRIPE_RETENTION, token_lifetime: None }
+        } else {
+            let token_lifetime = Some(TOSS_TOKEN_LIFETIME);
+            Traits { prepares: false, key_retention: TOSS_RETENTION, token_lifetime }
+        }
+    }
+
+    async fn prepare(&self, request: &PrepareRequest) -> PrepareOutcome {
+        match self.ask(Asked::Prepare(request.clone())).await {
+            Told::Prepare(outcome) => outcome,
+            _ => PrepareOutcome::Trouble(nonsense()),
+        }
+    }
+
+    async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
+        match self.ask(Asked::Charge(request.clone())).await {
+            Told::Charge(outcome) => outcome,
+            _ => ChargeOutcome::Trouble(nonsense()),
+        }
+    }
+
+    async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome {
+        match self.ask(Asked::LookUp(request.clone())).await {
+            Told::LookUp(outcome) => outcome,
+            _ => LookUpOutcome::Trouble(nonsense()),
+        }
+    }
+
+    async fn void(&self, request: &VoidRequest) -> VoidOutcome {
+        match self.ask(Asked::Void(request.clone())).await {
+            Told::Void(outcome) => outcome,
+            _ => VoidOutcome::Trouble(nonsense()),
+        }
+    }
+
+    async fn refund(&self, request: &RefundRequest) -> RefundOutcome {
+        match self.ask(Asked::Refund(request.clone())).await {
+            Told::Refund(outcome) => outcome,
+            _ => RefundOutcome::Trouble(nonsense()),
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Status that mirrors something may lag a little, so that what passes quickly needs one write.
+//! Status that mirrors a stage may lag a little, so that steps that pass quickly need one write.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

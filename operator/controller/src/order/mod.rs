@@ -2,12 +2,12 @@
 //! status, once.
 
 mod act;
+mod contested;
 mod observe;
 
 pub(crate) use act::order_ref;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fooddelivery_api::Order;
 use fooddelivery_api::order::OrderStatus;
@@ -20,26 +20,23 @@ use crate::api::ApiError;
 use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::correlate;
-use crate::mirror::Lag;
 use crate::planted::{self, Bug};
+
+use contested::Contested;
 
 /// More steps than any order needs in one go; beyond it something is wrong.
 const ROUNDS: usize = 16;
 
-/// A deadline that moves, with nothing else to say, waits so long for its write. Two replicas that know different spans
-/// (one has seen the store change, or has other flags) would else write theirs against each other without a pause.
-const DEADLINE_LAG: Duration = Duration::from_secs(5);
-
 /// The order controller.
 pub struct Orders {
     context: Arc<Context>,
-    moving: Lag,
+    contested: Contested,
 }
 
 impl Orders {
     /// Over the shared context.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, moving: Lag::new(DEADLINE_LAG) }
+        Self { context, contested: Contested::default() }
     }
 
     async fn rest(&self, key: &Key, order: &Order, rest: Rest) -> Result<Outcome, ReconcileError> {
@@ -48,16 +45,13 @@ impl Orders {
         // A fresh object is not written only to say that it has been seen.
         let unseen = old.observed_generation.is_none();
         let only_seen = unseen && OrderStatus { observed_generation: None, ..new.clone() } == old;
-        if only_moves(&old, &new)
-            && let Some(left) = self.moving.left(key)
-        {
-            let until = rest.wake_at.map_or(left, |at| left.min(self.context.clock.until(at)));
-            return Ok(Outcome::After(until));
+        if let Some(left) = self.contested.left(key, &old, &new) {
+            return Ok(Outcome::After(left));
         }
-        self.moving.settled(key);
         if new != old && !only_seen {
             let written = self.context.api.write_status(order, &old, &new).await?;
             self.context.orders.remember(written);
+            self.contested.wrote(key, &new);
             if new.phase != old.phase {
                 self.context.metrics.phase("Order", new.phase.as_str());
                 let reason = new.reason.clone().unwrap_or_default();
@@ -72,12 +66,6 @@ impl Orders {
     }
 }
 
-/// Whether all that differs is where a standing deadline stands.
-fn only_moves(old: &OrderStatus, new: &OrderStatus) -> bool {
-    let stands = old.deadline.is_some() && new.deadline.is_some();
-    stands && old.deadline != new.deadline && OrderStatus { deadline: old.deadline, ..new.clone() } == *old
-}
-
 impl Reconciler for Orders {
     fn name(&self) -> &'static str {
         "order"
@@ -90,7 +78,7 @@ impl Reconciler for Orders {
         correlate(context.orders.object(&key).and_then(|order| order.uid()));
         for _ in 0..ROUNDS {
             let Some(order) = context.orders.object(&key) else {
-                self.moving.settled(&key);
+                self.contested.gone(&key);
                 return Ok(Outcome::Done);
             };
             let (mut view, children) = observe::observe(context, &key, &order, quote.clone()).await?;

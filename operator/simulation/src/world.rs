@@ -39,6 +39,13 @@ pub enum What {
         /// Where the answer goes.
         reply: oneshot::Sender<Reply>,
     },
+    /// The answer to a request that was carried out, slower than the event of what it did.
+    Answer {
+        /// What it says.
+        answer: Reply,
+        /// Where it goes.
+        reply: oneshot::Sender<Reply>,
+    },
     /// A call to a payment provider.
     Call {
         /// As it was sent.
@@ -52,7 +59,7 @@ impl Pending {
     /// Whether nobody waits for the answer any more: it may still arrive, at any later time or never.
     pub fn is_stray(&self) -> bool {
         match &self.what {
-            What::Api { reply, .. } => reply.is_closed(),
+            What::Api { reply, .. } | What::Answer { reply, .. } => reply.is_closed(),
             What::Call { reply, .. } => reply.is_closed(),
         }
     }
@@ -61,6 +68,7 @@ impl Pending {
     pub fn is_effect(&self) -> bool {
         match &self.what {
             What::Api { request, .. } => request.verb != Verb::Get,
+            What::Answer { .. } => false,
             What::Call { call, .. } => call.moves_something(),
         }
     }

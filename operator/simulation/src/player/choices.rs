@@ -24,7 +24,7 @@ impl Player {
         let some = |there: bool, weight: u32| if there { weight } else { 0 };
         let choice = self.chooser.pick(&[
             ORDINARY,
-            some(waiting.len() > 1, weights.overtake),
+            some(!waiting.is_empty(), weights.overtake),
             some(!waiting.is_empty(), weights.fault),
             some(!undelivered.is_empty(), weights.event),
             weights.freeze,
@@ -37,7 +37,8 @@ impl Player {
         match choice {
             1 => {
                 let which = self.chooser.one_of(waiting.len());
-                self.carry_out(waiting[which], Fate::Arrives, Weather::Fair);
+                let fate = if self.chooser.chance(30) { Fate::AnswerLate } else { Fate::Arrives };
+                self.carry_out(waiting[which], fate, Weather::Fair);
             }
             2 => self.fault(&waiting),
             3 => {
@@ -100,7 +101,7 @@ impl Player {
             let weather = WEATHERS[self.chooser.pick(&[1, 4, 4, 2, 4, 2, 1, 1, 3, 3])];
             self.carry_out(number, Fate::Arrives, weather);
         } else {
-            let fate = FATES[self.chooser.pick(&[1, 4, 2, 2, 1])];
+            let fate = FATES[self.chooser.pick(&[1, 4, 2, 2, 1, 2])];
             self.carry_out(number, fate, Weather::Fair);
         }
     }

@@ -39,6 +39,7 @@ pub(super) fn settings() -> Result<&'static Settings, PlayError> {
         "--replica=a",
         "--deadline-payment=600",
         "--deadline-deferral=900",
+        "--deadline-confirmation=1200",
         "--attendance-gap-ms=36000000",
     ];
     let parsed = PARSED.get_or_init(|| {

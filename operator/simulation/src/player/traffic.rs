@@ -17,14 +17,17 @@ pub(super) enum Fate {
     Arrives,
     /// It is carried out, and the connection breaks.
     AnswerLost,
+    /// It is carried out, and the answer takes its time (of what changes something: the oracle takes it that what was
+    /// read is known at once).
+    AnswerLate,
     /// The connection breaks before.
     Lost,
     /// It is refused with this status.
     Refused(u16),
 }
 
-pub(super) const FATES: [Fate; 5] =
-    [Fate::Arrives, Fate::AnswerLost, Fate::Lost, Fate::Refused(500), Fate::Refused(429)];
+pub(super) const FATES: [Fate; 6] =
+    [Fate::Arrives, Fate::AnswerLost, Fate::Lost, Fate::Refused(500), Fate::Refused(429), Fate::AnswerLate];
 
 impl Player {
     /// Something on its way comes to its end: a request by `fate`, a call by `weather`.
@@ -33,15 +36,23 @@ impl Player {
         let (replica, sent) = (pending.replica, pending.sent);
         let is_effect = pending.is_effect();
         self.shared.lock().oracle.sent_at_step = sent;
+        let fate = if fate == Fate::AnswerLate && !is_effect { Fate::Arrives } else { fate };
         let done = match pending.what {
             What::Api { request, reply } => {
                 let response = self.request(replica, &request, fate);
                 let hears = self.hears(replica, is_effect && response.is_some());
-                let answer = if fate == Fate::AnswerLost { None } else { response };
                 if hears {
-                    // Nobody listens any more when the replica has crashed, or has given up.
-                    let _ = reply.send(answer);
+                    self.answer(
+                        number,
+                        Pending { replica, sent, what: What::Answer { answer: response, reply } },
+                        fate,
+                    );
                 }
+                return;
+            }
+            What::Answer { answer, reply } => {
+                self.shared.lock().say(name(replica), || "… its answer arrives".into());
+                let _ = reply.send(answer.filter(|_| fate == Fate::Arrives));
                 return;
             }
             What::Call { call, reply } => (call, reply),
@@ -67,6 +78,16 @@ impl Player {
         }
     }
 
+    /// The answer to a request goes back, now or later, or is lost.
+    fn answer(&mut self, number: u64, pending: Pending, fate: Fate) {
+        if fate == Fate::AnswerLate {
+            self.shared.lock().pending.insert(number, pending);
+        } else if let What::Answer { answer, reply } = pending.what {
+            // Nobody listens any more when the replica has crashed, or has given up.
+            let _ = reply.send(answer.filter(|_| fate != Fate::AnswerLost));
+        }
+    }
+
     fn request(
         &mut self,
         replica: usize,
@@ -85,13 +106,15 @@ impl Player {
                 world.say(name(replica), || format!("{:?} {} → {code}", request.verb, request.plural));
                 Some(refusal(code))
             }
-            Fate::Arrives | Fate::AnswerLost => {
+            Fate::Arrives | Fate::AnswerLost | Fate::AnswerLate => {
                 let before = world.server.version();
                 let response = world.request(name(replica), &operator_user(), request);
                 world.oracle.answered(request, &response);
                 self.writes += u64::from(world.server.version() != before);
-                if fate == Fate::AnswerLost {
-                    world.say(name(replica), || "… and the answer is lost".into());
+                match fate {
+                    Fate::AnswerLost => world.say(name(replica), || "… and the answer is lost".into()),
+                    Fate::AnswerLate => world.say(name(replica), || "… and the answer takes its time".into()),
+                    _ => {}
                 }
                 Some(response)
             }

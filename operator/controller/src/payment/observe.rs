@@ -7,7 +7,7 @@ use fooddelivery_providers::Token;
 use fooddelivery_providers::guard::Circuit;
 use fooddelivery_saga::payment::{Access, Answers, OrderStanding, PaymentView, Way};
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::words::{CancellationVerdict, OrderPhase};
+use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, PaymentPhase};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
@@ -64,7 +64,9 @@ pub(super) async fn standing(
     };
     let state = order.state();
     if state.phase.is_terminal() {
-        return Ok(OrderStanding::Ended);
+        // Only food that was delivered is paid for: an order that ended otherwise still wants its money back.
+        let owes = state.phase != OrderPhase::Completed && payment.state().phase == PaymentPhase::Captured;
+        return Ok(if owes { OrderStanding::Undoing } else { OrderStanding::Ended });
     }
     let undoing = state.phase == OrderPhase::Cancelling
         || state.phase == OrderPhase::Unknown

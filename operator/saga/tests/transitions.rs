@@ -3,7 +3,7 @@
 use fooddelivery_saga::order::{self, Command, Decision, OrderState, OrderView};
 use fooddelivery_saga::payment::PROVIDER_UNAVAILABLE;
 use fooddelivery_saga::table::{self, ORDER};
-use fooddelivery_saga::time::{Deadlines, Timestamp};
+use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
 use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, TicketSeen};
 use fooddelivery_saga::words::{
     CancellationVerdict, DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P,
@@ -201,5 +201,19 @@ fn food_that_arrived_stays_paid_for_in_a_namespace_that_goes_before_the_status_s
     match order::decide(&gone, NOW) {
         Decision::Rest(rest) => assert_eq!(rest.state.phase, O::Completed),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_deadline_that_passed_while_a_child_is_seen_as_it_was_wakes_nobody_until_the_child_is_seen_anew() {
+    // The replica's own watch of tickets has stopped: the order is Accepted, and its ticket still looks Pending.
+    let mut behind = OrderView { ticket: ticket(T::Pending), ..view(O::Accepted) };
+    let due = NOW + behind.deadlines.cooking;
+    behind.state.deadline = Some(due);
+    for (now, wakes) in [(due + Millis(-1), Some(due)), (due, None), (due + Millis(1), None)] {
+        match order::decide(&behind, now) {
+            Decision::Rest(rest) => assert_eq!((rest.state.phase, rest.wake_at), (O::Accepted, wakes)),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -122,7 +122,8 @@ pub(super) fn set(view: &OrderView, state: &mut OrderState, now: Timestamp) -> O
     next.state.deadline = deadline;
     match span_of(&next) {
         Some(span) if child_is_missing(&next) => deadline.map(|_| made_by(&next, span)),
-        _ => due_at(&next),
+        // What has passed and brought nothing about waits for what a child does, not for the time.
+        _ => due_at(&next).filter(|due| now < *due),
     }
 }
 

@@ -9,7 +9,7 @@ use fooddelivery_saga::payment::{
 };
 use fooddelivery_saga::provider::{PrepareOutcome, ProviderStatus, VoidOutcome};
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase};
+use fooddelivery_saga::words::{OrderPhase, PaymentDesired, PaymentPhase};
 
 use crate::bank::{Charged, Weather};
 use crate::bounds::{Bounds, Mistake};
@@ -24,26 +24,11 @@ use crate::world::World;
 /// More steps than any payment needs in one go, as in the controller.
 const ROUNDS: usize = 24;
 
-/// The order behind a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
-    /// It wants to be paid.
-    Wants,
-    /// It is being undone.
-    Undoing,
-    /// It has ended.
-    Ended,
-    /// It is gone, and the store has not begun.
-    Gone,
-    /// It is gone, and the store has begun.
-    GoneCooked,
-}
-
 /// What has been learnt in a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Learnt {
     /// The order, read live.
-    pub order: Option<Standing>,
+    pub order: Option<OrderStanding>,
     /// The provider can be called.
     pub access: bool,
     /// What a charge is made under was recorded by this visit.
@@ -296,18 +281,12 @@ fn write(world: &mut World, bounds: &Bounds, replica: usize, visit: Visit, old: 
 }
 
 /// As the controller's `standing`: the order, read live.
-pub fn standing(world: &World) -> Standing {
+pub fn standing(world: &World) -> OrderStanding {
     let Some(order) = world.live::<Order>() else {
         let begun = world.live::<Ticket>().is_some_and(|t| ticket_seen(&t).has_begun());
-        return if begun { Standing::GoneCooked } else { Standing::Gone };
+        return OrderStanding::Gone { store_has_begun: begun };
     };
-    if order.phase.is_terminal() {
-        return Standing::Ended;
-    }
-    let undoing = order.phase == OrderPhase::Cancelling
-        || order.verdict == Some(CancellationVerdict::Accepted)
-        || order.cancel_wanted();
-    if undoing { Standing::Undoing } else { Standing::Wants }
+    OrderStanding::of(order.phase, order.verdict, order.cancel_wanted())
 }
 
 fn answers(learnt: Learnt, prepares: bool) -> Answers {
@@ -321,13 +300,7 @@ fn answers(learnt: Learnt, prepares: bool) -> Answers {
         open_until: None,
     };
     Answers {
-        order: learnt.order.map(|standing| match standing {
-            Standing::Wants => OrderStanding::Wants,
-            Standing::Undoing => OrderStanding::Undoing,
-            Standing::Ended => OrderStanding::Ended,
-            Standing::Gone => OrderStanding::Gone { store_has_begun: false },
-            Standing::GoneCooked => OrderStanding::Gone { store_has_begun: true },
-        }),
+        order: learnt.order,
         access: learnt.access.then(|| Access::Ready(way())),
         asked_in_vain: 0,
         intent_is_fresh: learnt.intent_is_fresh,

@@ -7,7 +7,6 @@ use fooddelivery_providers::Token;
 use fooddelivery_providers::guard::Circuit;
 use fooddelivery_saga::payment::{Access, Answers, OrderStanding, PaymentView, Way};
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, PaymentPhase};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
@@ -63,16 +62,7 @@ pub(super) async fn standing(
         return Ok(OrderStanding::Gone { store_has_begun: ticket.is_some_and(|t| t.seen().has_begun()) });
     };
     let state = order.state();
-    if state.phase.is_terminal() {
-        // Only food that was delivered is paid for: an order that ended otherwise still wants its money back.
-        let owes = state.phase != OrderPhase::Completed && payment.state().phase == PaymentPhase::Captured;
-        return Ok(if owes { OrderStanding::Undoing } else { OrderStanding::Ended });
-    }
-    let undoing = state.phase == OrderPhase::Cancelling
-        || state.phase == OrderPhase::Unknown
-        || state.cancellation == Some(CancellationVerdict::Accepted)
-        || cancel_wanted(&order);
-    Ok(if undoing { OrderStanding::Undoing } else { OrderStanding::Wants })
+    Ok(OrderStanding::of(state.phase, state.cancellation, cancel_wanted(&order)))
 }
 
 /// The way to the provider, and the token to charge.

@@ -18,7 +18,7 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
         // The order's controller says what is to become of the money; until then none is taken.
         Some(OrderStanding::Undoing) => return Decision::Wait(None),
         // Made by a replica that had stalled: nobody is going to say anything about it any more.
-        Some(OrderStanding::Ended | OrderStanding::Gone { .. }) => {
+        Some(OrderStanding::Completed | OrderStanding::Undone | OrderStanding::Gone { .. }) => {
             return Decision::Act(Command::WantMoneyBack);
         }
     }

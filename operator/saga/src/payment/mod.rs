@@ -24,7 +24,7 @@ pub use outcome::Pace;
 
 use crate::provider::{ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome};
 use crate::time::{Millis, Timestamp};
-use crate::words::{PaymentDesired, PaymentPhase, Resolution};
+use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase, Resolution};
 
 /// The reason of a payment that was put off because the provider is out of reach.
 pub const PROVIDER_UNAVAILABLE: &str = "ProviderUnavailable";
@@ -81,19 +81,34 @@ impl Default for PaymentState {
 }
 
 /// The order behind a payment, read live before money moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OrderStanding {
     /// It is there and wants to be paid.
     Wants,
     /// It is there, but is being undone, or wants a cancel: nothing is charged any more.
     Undoing,
-    /// It has ended.
-    Ended,
+    /// It has ended with the food delivered: the money is the store's.
+    Completed,
+    /// It has ended otherwise: what money there is goes back.
+    Undone,
     /// There is no such order.
     Gone {
         /// Whether its ticket shows that the store has cooked: then the money is the store's.
         store_has_begun: bool,
     },
+}
+
+impl OrderStanding {
+    /// Of an order that is there, by its status and whether somebody wants it undone who has had no answer.
+    pub fn of(phase: OrderPhase, verdict: Option<CancellationVerdict>, undo_wanted: bool) -> Self {
+        match phase {
+            OrderPhase::Completed => Self::Completed,
+            _ if phase.is_terminal() => Self::Undone,
+            OrderPhase::Cancelling | OrderPhase::Unknown => Self::Undoing,
+            _ if undo_wanted || verdict == Some(CancellationVerdict::Accepted) => Self::Undoing,
+            _ => Self::Wants,
+        }
+    }
 }
 
 /// Whether the provider can be called at all.
@@ -295,7 +310,7 @@ fn over(view: &PaymentView) -> Decision {
     if view.deleting {
         return match view.answers.order {
             None => Decision::Act(Command::CheckOrder),
-            Some(OrderStanding::Ended | OrderStanding::Gone { .. }) => {
+            Some(OrderStanding::Completed | OrderStanding::Undone | OrderStanding::Gone { .. }) => {
                 Decision::Act(Command::RemoveFinalizer)
             }
             Some(OrderStanding::Wants | OrderStanding::Undoing) => Decision::Wait(None),
@@ -319,7 +334,7 @@ fn captured(view: &PaymentView) -> Decision {
     match view.answers.order {
         None => Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Gone { store_has_begun: false }) => Decision::Act(Command::WantMoneyBack),
-        Some(OrderStanding::Ended | OrderStanding::Gone { .. }) if view.deleting => {
+        Some(OrderStanding::Completed | OrderStanding::Gone { .. }) if view.deleting => {
             Decision::Act(Command::RemoveFinalizer)
         }
         Some(OrderStanding::Gone { .. }) => Decision::Act(Command::Delete),

@@ -92,9 +92,12 @@ fn an_unknown_outcome_moves_nothing() {
 
 #[test]
 fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
-    for standing in
-        [OrderStanding::Undoing, OrderStanding::Ended, OrderStanding::Gone { store_has_begun: false }]
-    {
+    for standing in [
+        OrderStanding::Undoing,
+        OrderStanding::Completed,
+        OrderStanding::Undone,
+        OrderStanding::Gone { store_has_begun: false },
+    ] {
         for prepares in [false, true] {
             let view = begun(paying(P::Pending, Want::Captured));
             let mut view = if prepares { prepared(view) } else { view };
@@ -110,8 +113,19 @@ fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
 #[test]
 fn a_payment_made_late_under_an_order_that_has_ended_is_taken_back() {
     let mut view = paying(P::Pending, Want::Captured);
-    view.answers.order = Some(OrderStanding::Ended);
-    assert_eq!(acts(&view), Command::WantMoneyBack);
+    for ended in [OrderStanding::Completed, OrderStanding::Undone] {
+        view.answers.order = Some(ended);
+        assert_eq!(acts(&view), Command::WantMoneyBack);
+    }
+}
+
+#[test]
+fn a_dying_payment_with_money_goes_with_a_completed_order_and_stays_with_one_that_owes_it() {
+    let mut view = PaymentView { deleting: true, ..paying(P::Captured, Want::Captured) };
+    view.answers.order = Some(OrderStanding::Undone);
+    assert_eq!(decide(&view, NOW), Decision::Wait(None));
+    view.answers.order = Some(OrderStanding::Completed);
+    assert_eq!(acts(&view), Command::RemoveFinalizer);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use fooddelivery_saga::provider::{
 use fooddelivery_saga::table;
 use fooddelivery_saga::time::Millis;
 use fooddelivery_saga::view::TicketSeen;
-use fooddelivery_saga::words::{OrderPhase, PaymentDesired};
+use fooddelivery_saga::words::PaymentDesired;
 
 use super::{TOTAL, World};
 
@@ -173,10 +173,10 @@ impl World {
             None => OrderStanding::Gone {
                 store_has_begun: self.ticket.as_ref().is_some_and(TicketSeen::has_begun),
             },
-            Some(o) if o.phase.is_terminal() => OrderStanding::Ended,
-            Some(o) if o.phase == OrderPhase::Cancelling => OrderStanding::Undoing,
-            Some(o) if (self.cancel || self.deleting) && o.cancellation.is_none() => OrderStanding::Undoing,
-            Some(_) => OrderStanding::Wants,
+            Some(o) => {
+                let undo_wanted = (self.cancel || self.deleting) && o.cancellation.is_none();
+                OrderStanding::of(o.phase, o.cancellation, undo_wanted)
+            }
         }
     }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use fooddelivery_api::order::OrderStatus;
 use fooddelivery_saga::words::{CancellationVerdict, OrderPhase};
-use tokio::time::Instant;
 
 use crate::engine::Key;
+use crate::lag::Lag;
 
 /// How long what somebody changed waits. Watches that break are begun again within a second.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -22,14 +22,18 @@ const PAUSE: Duration = Duration::from_secs(2);
 struct Word {
     whole: u64,
     meaning: Meaning,
-    /// Since when it is known that somebody changed it, and that it would be written again.
-    since: Option<Instant>,
 }
 
 /// What this replica wrote last, by order.
-#[derive(Default)]
 pub(super) struct Contested {
     words: Mutex<HashMap<Key, Word>>,
+    lag: Lag,
+}
+
+impl Default for Contested {
+    fn default() -> Self {
+        Self { words: Mutex::default(), lag: Lag::new(PAUSE) }
+    }
 }
 
 fn digest(status: &OrderStatus) -> u64 {
@@ -52,27 +56,28 @@ impl Contested {
 
     /// How long `new` has to wait before it is written over `old`; `None` when it may be written now.
     pub(super) fn left(&self, key: &Key, old: &OrderStatus, new: &OrderStatus) -> Option<Duration> {
-        let mut words = self.lock();
-        let word = words.get_mut(key)?;
-        let again = new != old && digest(old) != word.whole && meaning(new) == word.meaning;
-        if !again {
-            word.since = None;
-            return None;
+        let again = self
+            .lock()
+            .get(key)
+            .is_some_and(|word| new != old && digest(old) != word.whole && meaning(new) == word.meaning);
+        if again {
+            return self.lag.left(key);
         }
-        let since = *word.since.get_or_insert_with(Instant::now);
-        let left = PAUSE.saturating_sub(since.elapsed());
-        (!left.is_zero()).then_some(left)
+        self.lag.settled(key);
+        None
     }
 
     /// This replica has written `status`.
     pub(super) fn wrote(&self, key: &Key, status: &OrderStatus) {
-        let word = Word { whole: digest(status), meaning: meaning(status), since: None };
+        let word = Word { whole: digest(status), meaning: meaning(status) };
         self.lock().insert(key.clone(), word);
+        self.lag.settled(key);
     }
 
     /// There is no such order any more.
     pub(super) fn gone(&self, key: &Key) {
         self.lock().remove(key);
+        self.lag.settled(key);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::child::{is_orphan, order_seen};
 use crate::context::{Context, child, seen};
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
-use crate::mirror::Lag;
+use crate::lag::Lag;
 use crate::order::{is_as_seen, is_paused, order_ref, store_name};
 
 /// More steps than any ticket needs in one go.

@@ -1,4 +1,5 @@
-//! Status that mirrors a stage may lag a little, so that steps that pass quickly need one write.
+//! A write that may wait a little: a mirror of a stage, so that steps that pass quickly need one; a last word that
+//! somebody changed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::engine::Key;
 
-/// When each key was first seen to differ from its mirror.
+/// Since when the write of each key waits.
 pub struct Lag {
     span: Duration,
     since: Mutex<HashMap<Key, Instant>>,
@@ -20,7 +21,7 @@ impl Lag {
         Self { span, since: Mutex::new(HashMap::new()) }
     }
 
-    /// How long the mirror of `key`, which differs, may still wait; `None` when it is to be written now.
+    /// How long the write of `key` may still wait, from the first time on that this is asked; `None`: no longer.
     pub fn left(&self, key: &Key) -> Option<Duration> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *since.entry(key.clone()).or_insert_with(Instant::now);
@@ -28,7 +29,7 @@ impl Lag {
         (!left.is_zero()).then_some(left)
     }
 
-    /// The mirror of `key` shows what is, or there is nothing to show.
+    /// It is written, or there is nothing to write.
     pub fn settled(&self, key: &Key) {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }

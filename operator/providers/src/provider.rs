@@ -7,10 +7,10 @@ use url::Url;
 
 use crate::account::Account;
 use crate::http::HttpClient;
-use crate::port::PaymentPort;
+use crate::port::{PaymentPort, Traits};
 use crate::secret::Credential;
-use crate::stripe::Stripe;
-use crate::toss::Toss;
+use crate::stripe::{self, Stripe};
+use crate::toss::{self, Toss};
 
 /// How long a call may take in all, unless configured otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(610);
@@ -22,6 +22,16 @@ pub enum Dialect {
     Toss,
     /// Stripe, and the sandbox. The credential is a secret or restricted key.
     Stripe,
+}
+
+impl Dialect {
+    /// What is the same of all its providers.
+    pub fn traits(self) -> Traits {
+        match self {
+            Self::Toss => toss::TRAITS,
+            Self::Stripe => stripe::TRAITS,
+        }
+    }
 }
 
 /// Why a provider's configuration cannot be used. The messages name no secret.

@@ -28,6 +28,10 @@ use crate::refusal::local_refusal;
 /// Source: <https://docs.stripe.com/api/idempotent_requests>.
 const KEY_RETENTION: Duration = Duration::from_hours(24);
 
+/// What the operator has to know of it.
+pub(crate) const TRAITS: Traits =
+    Traits { prepares: true, key_retention: KEY_RETENTION, token_lifetime: None };
+
 const STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
 /// The version that bodies are written and read in, whatever the account's default is.
 const VERSION: &str = "2024-06-20";
@@ -108,7 +112,7 @@ fn order_query(order_id: &str) -> String {
 #[async_trait]
 impl PaymentPort for Stripe {
     fn traits(&self) -> Traits {
-        Traits { prepares: true, key_retention: KEY_RETENTION, token_lifetime: None }
+        TRAITS
     }
 
     async fn prepare(&self, request: &PrepareRequest) -> PrepareOutcome {

@@ -24,6 +24,10 @@ const KEY_RETENTION: Duration = Duration::from_hours(15 * 24);
 /// A checkout is to be confirmed within ten minutes; five more are for clocks that differ.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 
+/// What the operator has to know of it.
+pub(crate) const TRAITS: Traits =
+    Traits { prepares: false, key_retention: KEY_RETENTION, token_lifetime: Some(TOKEN_LIFETIME) };
+
 /// The longest `cancelReason`.
 const MAX_REASON_CHARS: usize = 200;
 
@@ -73,8 +77,7 @@ impl Toss {
 #[async_trait]
 impl PaymentPort for Toss {
     fn traits(&self) -> Traits {
-        let token_lifetime = Some(TOKEN_LIFETIME);
-        Traits { prepares: false, key_retention: KEY_RETENTION, token_lifetime }
+        TRAITS
     }
 
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {

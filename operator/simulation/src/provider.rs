@@ -7,15 +7,18 @@ mod toss;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fooddelivery_api::{Dialect, PaymentProviderSpec};
+use fooddelivery_api::PaymentProviderSpec;
 use fooddelivery_controller::gateway::MakePort;
+use fooddelivery_providers::guard::Request;
 use fooddelivery_providers::{
-    ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, Traits, VoidRequest,
+    ChargeRequest, DEFAULT_TIMEOUT, Dialect, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest,
+    Traits, VoidRequest,
 };
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Refusal, Trouble, VoidOutcome,
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
+    Trouble, VoidOutcome,
 };
-use fooddelivery_sandbox::bank;
+use fooddelivery_sandbox::bank::{self, money::Money};
 use fooddelivery_sandbox::idempotency::{Admission, Answer, Keys, Policy, Presented};
 use fooddelivery_sandbox::ledger::{Entry, Ledger};
 use jiff::Timestamp;
@@ -25,12 +28,6 @@ use tokio::time::timeout;
 
 use crate::world::{Shared, What};
 
-/// How long a call is waited for.
-const PATIENCE: Duration = Duration::from_millis(610);
-/// As the adapters have it.
-const TOSS_RETENTION: Duration = Duration::from_hours(15 * 24);
-const STRIPE_RETENTION: Duration = Duration::from_hours(24);
-const TOSS_TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 /// How long a checkout waits to be confirmed at the provider.
 const CHECKOUT_EXPIRY: Duration = Duration::from_mins(10);
 const SEARCH_LAG: Duration = Duration::from_mins(1);
@@ -41,36 +38,21 @@ pub struct Call {
     /// The provider's protocol.
     pub dialect: Dialect,
     /// What is asked.
-    pub asked: Asked,
-}
-
-/// What is asked of a provider.
-#[derive(Debug, Clone)]
-pub enum Asked {
-    /// [`PaymentPort::prepare`].
-    Prepare(PrepareRequest),
-    /// [`PaymentPort::charge`].
-    Charge(ChargeRequest),
-    /// [`PaymentPort::look_up`].
-    LookUp(LookUpRequest),
-    /// [`PaymentPort::void`].
-    Void(VoidRequest),
-    /// [`PaymentPort::refund`].
-    Refund(RefundRequest),
+    pub asked: Request,
 }
 
 /// What it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// To [`Asked::Prepare`].
+    /// To [`Request::Prepare`].
     Prepare(PrepareOutcome),
-    /// To [`Asked::Charge`].
+    /// To [`Request::Charge`].
     Charge(ChargeOutcome),
-    /// To [`Asked::LookUp`].
+    /// To [`Request::LookUp`].
     LookUp(LookUpOutcome),
-    /// To [`Asked::Void`].
+    /// To [`Request::Void`].
     Void(VoidOutcome),
-    /// To [`Asked::Refund`].
+    /// To [`Request::Refund`].
     Refund(RefundOutcome),
 }
 
@@ -116,54 +98,38 @@ pub const WEATHERS: [Weather; 10] = [
 impl Call {
     /// Whether it can change anything at the provider.
     pub fn moves_something(&self) -> bool {
-        !matches!(self.asked, Asked::LookUp(_))
-    }
-
-    /// Its idempotency key.
-    pub fn key(&self) -> Option<&str> {
-        match &self.asked {
-            Asked::Prepare(request) => Some(&request.idempotency_key),
-            Asked::Charge(request) => Some(&request.idempotency_key),
-            Asked::Refund(request) => Some(&request.idempotency_key),
-            Asked::LookUp(_) | Asked::Void(_) => None,
-        }
+        !matches!(self.asked, Request::LookUp(_))
     }
 
     /// In a few words.
     pub fn words(&self) -> String {
-        let what = match &self.asked {
-            Asked::Prepare(_) => "prepare",
-            Asked::Charge(_) => "charge",
-            Asked::LookUp(_) => "look up",
-            Asked::Void(_) => "void",
-            Asked::Refund(_) => "refund",
-        };
-        let key = self.key().map(short).map(|key| format!(" (key {key})")).unwrap_or_default();
-        format!("{what} at {:?}{key}", self.dialect)
+        let key =
+            self.asked.idempotency_key().map(short).map(|key| format!(" (key {key})")).unwrap_or_default();
+        format!("{} at {:?}{key}", self.asked.operation(), self.dialect)
     }
 
     /// The answer that tells only of trouble.
     pub fn trouble(&self, trouble: Trouble) -> Told {
         match &self.asked {
-            Asked::Prepare(_) => Told::Prepare(PrepareOutcome::Trouble(trouble)),
-            Asked::Charge(_) => Told::Charge(ChargeOutcome::Trouble(trouble)),
-            Asked::LookUp(_) => Told::LookUp(LookUpOutcome::Trouble(trouble)),
-            Asked::Void(_) => Told::Void(VoidOutcome::Trouble(trouble)),
-            Asked::Refund(_) => Told::Refund(RefundOutcome::Trouble(trouble)),
+            Request::Prepare(_) => Told::Prepare(PrepareOutcome::Trouble(trouble)),
+            Request::Charge(_) => Told::Charge(ChargeOutcome::Trouble(trouble)),
+            Request::LookUp(_) => Told::LookUp(LookUpOutcome::Trouble(trouble)),
+            Request::Void(_) => Told::Void(VoidOutcome::Trouble(trouble)),
+            Request::Refund(_) => Told::Refund(RefundOutcome::Trouble(trouble)),
         }
     }
 
     fn presented(&self) -> Option<Presented> {
         let (path, parameters) = match &self.asked {
-            Asked::Prepare(p) => ("/v1/payment_intents".to_owned(), format!("{}&{}", p.order_id, p.amount)),
-            Asked::Charge(c) => match &c.payment_id {
+            Request::Prepare(p) => ("/v1/payment_intents".to_owned(), format!("{}&{}", p.order_id, p.amount)),
+            Request::Charge(c) => match &c.payment_id {
                 Some(id) => (format!("/v1/payment_intents/{id}/confirm"), c.token.expose().to_owned()),
                 None => ("/v1/payments/confirm".to_owned(), String::new()),
             },
-            Asked::Refund(r) => (format!("/v1/payments/{}/cancel", r.payment_id), r.amount.to_string()),
-            Asked::LookUp(_) | Asked::Void(_) => return None,
+            Request::Refund(r) => (format!("/v1/payments/{}/cancel", r.payment_id), r.amount.to_string()),
+            Request::LookUp(_) | Request::Void(_) => return None,
         };
-        let key = self.key()?.to_owned();
+        let key = self.asked.idempotency_key()?.to_owned();
         Some(Presented { key, api_key: "sk".into(), method: "POST", path, parameters })
     }
 }
@@ -194,8 +160,8 @@ impl Default for Providers {
             toss: bank::toss::Book::new(false, CHECKOUT_EXPIRY),
             stripe: bank::stripe::Book::new(SEARCH_LAG),
             ledger: Ledger::in_memory(),
-            toss_keys: Keys::new(Policy::PerEndpoint, TOSS_RETENTION),
-            stripe_keys: Keys::new(Policy::PerAccount, STRIPE_RETENTION),
+            toss_keys: Keys::new(Policy::PerEndpoint, Dialect::Toss.traits().key_retention),
+            stripe_keys: Keys::new(Policy::PerAccount, Dialect::Stripe.traits().key_retention),
             answers: Vec::new(),
             intents: 0,
         }
@@ -282,31 +248,31 @@ impl Providers {
     }
 
     fn perform(&mut self, call: &Call, decline: Option<&str>, now: Timestamp) -> Told {
-        let key = call.key();
-        let has_no_money = matches!(&call.asked, Asked::Charge(c) if c.token.expose().starts_with("broke"));
+        let key = call.asked.idempotency_key();
+        let has_no_money = matches!(&call.asked, Request::Charge(c) if c.token.expose().starts_with("broke"));
         let decline = if has_no_money { Some("NOT_ENOUGH_MONEY") } else { decline };
         let is_stripe = call.dialect == Dialect::Stripe;
         match &call.asked {
-            Asked::Prepare(request) => {
+            Request::Prepare(request) => {
                 self.intents += 1;
                 let id = format!("pi_{}", self.intents);
                 Told::Prepare(stripe::prepare(&mut self.stripe, &id, request, now))
             }
-            Asked::Charge(request) if is_stripe => {
+            Request::Charge(request) if is_stripe => {
                 Told::Charge(stripe::charge(&mut self.stripe, request, decline, now, &mut self.ledger))
             }
-            Asked::Charge(request) => {
+            Request::Charge(request) => {
                 Told::Charge(toss::charge(&mut self.toss, request, decline, now, &mut self.ledger))
             }
-            Asked::LookUp(request) if is_stripe => {
+            Request::LookUp(request) if is_stripe => {
                 Told::LookUp(stripe::look_up(&mut self.stripe, request, now))
             }
-            Asked::LookUp(request) => Told::LookUp(toss::look_up(&mut self.toss, request, now)),
-            Asked::Void(request) => Told::Void(stripe::void(&mut self.stripe, request, now)),
-            Asked::Refund(request) if is_stripe => {
+            Request::LookUp(request) => Told::LookUp(toss::look_up(&mut self.toss, request, now)),
+            Request::Void(request) => Told::Void(stripe::void(&mut self.stripe, request, now)),
+            Request::Refund(request) if is_stripe => {
                 Told::Refund(stripe::refund(&mut self.stripe, request, key, now, &mut self.ledger))
             }
-            Asked::Refund(request) => {
+            Request::Refund(request) => {
                 Told::Refund(toss::refund(&mut self.toss, request, key, now, &mut self.ledger))
             }
         }
@@ -317,6 +283,18 @@ fn spent(call: &Call) -> Told {
     call.trouble(Trouble::KeySpent("a stored 500".into()))
 }
 
+/// A payment as the port shows it.
+fn shown(payment_id: &str, money: &Money, status: ProviderStatus) -> ProviderPayment {
+    ProviderPayment {
+        payment_id: payment_id.to_owned(),
+        order_id: money.order_id().to_owned(),
+        amount: money.total(),
+        refunded: if status == ProviderStatus::Captured { money.refunded() } else { 0 },
+        currency: "KRW".into(),
+        status,
+    }
+}
+
 fn refusal(code: &str, message: &str) -> Refusal {
     Refusal { code: code.to_owned(), message: message.to_owned() }
 }
@@ -324,8 +302,8 @@ fn refusal(code: &str, message: &str) -> Refusal {
 /// Adapters for a replica, by its number, that put their calls on their way and wait.
 pub fn ports(shared: &Shared, replica: usize) -> Arc<MakePort> {
     let shared = shared.clone();
-    Arc::new(move |_, spec: &PaymentProviderSpec, _| {
-        Ok(Arc::new(Port { shared: shared.clone(), replica, dialect: spec.dialect }))
+    Arc::new(move |dialect, _: &PaymentProviderSpec, _| {
+        Ok(Arc::new(Port { shared: shared.clone(), replica, dialect }))
     })
 }
 
@@ -336,14 +314,14 @@ struct Port {
 }
 
 impl Port {
-    async fn ask(&self, asked: Asked) -> Told {
+    async fn ask(&self, asked: Request) -> Told {
         let (reply, answer) = oneshot::channel();
         let call = Call { dialect: self.dialect, asked };
         let timed_out = call.trouble(Trouble::Unknown("timed out".into()));
         let what = What::Call { call: Box::new(call), reply };
         self.shared.lock().send(self.replica, what);
         self.shared.arrived.notify_one();
-        match timeout(PATIENCE, answer).await {
+        match timeout(DEFAULT_TIMEOUT, answer).await {
             Ok(Ok(told)) => told,
             Ok(Err(_)) | Err(_) => timed_out,
         }
@@ -358,44 +336,39 @@ fn nonsense() -> Trouble {
 #[async_trait]
 impl PaymentPort for Port {
     fn traits(&self) -> Traits {
-        if self.dialect == Dialect::Stripe {
-            Traits { prepares: true, key_retention: STRIPE_RETENTION, token_lifetime: None }
-        } else {
-            let token_lifetime = Some(TOSS_TOKEN_LIFETIME);
-            Traits { prepares: false, key_retention: TOSS_RETENTION, token_lifetime }
-        }
+        self.dialect.traits()
     }
 
     async fn prepare(&self, request: &PrepareRequest) -> PrepareOutcome {
-        match self.ask(Asked::Prepare(request.clone())).await {
+        match self.ask(Request::Prepare(request.clone())).await {
             Told::Prepare(outcome) => outcome,
             _ => PrepareOutcome::Trouble(nonsense()),
         }
     }
 
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
-        match self.ask(Asked::Charge(request.clone())).await {
+        match self.ask(Request::Charge(request.clone())).await {
             Told::Charge(outcome) => outcome,
             _ => ChargeOutcome::Trouble(nonsense()),
         }
     }
 
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome {
-        match self.ask(Asked::LookUp(request.clone())).await {
+        match self.ask(Request::LookUp(request.clone())).await {
             Told::LookUp(outcome) => outcome,
             _ => LookUpOutcome::Trouble(nonsense()),
         }
     }
 
     async fn void(&self, request: &VoidRequest) -> VoidOutcome {
-        match self.ask(Asked::Void(request.clone())).await {
+        match self.ask(Request::Void(request.clone())).await {
             Told::Void(outcome) => outcome,
             _ => VoidOutcome::Trouble(nonsense()),
         }
     }
 
     async fn refund(&self, request: &RefundRequest) -> RefundOutcome {
-        match self.ask(Asked::Refund(request.clone())).await {
+        match self.ask(Request::Refund(request.clone())).await {
             Told::Refund(outcome) => outcome,
             _ => RefundOutcome::Trouble(nonsense()),
         }

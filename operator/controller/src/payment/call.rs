@@ -45,8 +45,8 @@ pub(super) async fn call(
     answers: &mut Answers,
 ) -> Result<(), Duration> {
     let begun = Instant::now();
-    let operation = word_of(command);
     let mut request = request(payment, token, command);
+    let operation = request.operation();
     if planted::has(Bug::FreshKey) {
         freshen(&mut request, context.clock.now());
     }
@@ -64,16 +64,6 @@ pub(super) async fn call(
     }
     keep(response, answers);
     Ok(())
-}
-
-fn word_of(command: Command) -> &'static str {
-    match command {
-        Command::Prepare => "prepare",
-        Command::LookUp => "look_up",
-        Command::Void => "void",
-        Command::Refund(_) => "refund",
-        _ => "charge",
-    }
 }
 
 fn request(payment: &Payment, token: Option<Token>, command: Command) -> Request {

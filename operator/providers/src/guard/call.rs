@@ -35,6 +35,29 @@ pub enum Request {
     Refund(RefundRequest),
 }
 
+impl Request {
+    /// What is done, in one word.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "prepare",
+            Self::Charge(_) => "charge",
+            Self::LookUp(_) => "look_up",
+            Self::Void(_) => "void",
+            Self::Refund(_) => "refund",
+        }
+    }
+
+    /// Its idempotency key, where it carries one.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        match self {
+            Self::Prepare(request) => Some(&request.idempotency_key),
+            Self::Charge(request) => Some(&request.idempotency_key),
+            Self::Refund(request) => Some(&request.idempotency_key),
+            Self::LookUp(_) | Self::Void(_) => None,
+        }
+    }
+}
+
 /// What it answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {

@@ -1,11 +1,12 @@
 //! What must hold when a provider is called, and when the API server answers the operator.
 
+use fooddelivery_providers::guard::Request as Asked;
 use fooddelivery_saga::words::PaymentPhase;
 use serde_json::Value;
 
 use super::{Oracle, text};
 use crate::apiserver::{Request, Response, Server};
-use crate::provider::{Asked, Call};
+use crate::provider::Call;
 
 /// The intent first.
 pub const INTENT: &str = "nothing is charged before the intent is stored";
@@ -17,14 +18,10 @@ pub const LEGAL: &str = "no rule refuses what the operator decided on fresh data
 impl Oracle {
     /// A call is on its way.
     pub(crate) fn called(&mut self, call: &Call, server: &Server) {
-        let Some(key) = call.key() else { return };
+        let Some(key) = call.asked.idempotency_key() else { return };
         let payment = server.objects("payments").find(|p| key.starts_with(text(&p["metadata"]["uid"])));
-        let (uid, operation) = match &call.asked {
-            Asked::Prepare(_) => (payment, "prepare"),
-            Asked::Charge(_) => (payment, "charge"),
-            _ => (payment, "refund"),
-        };
-        let Some(payment) = uid else { return };
+        let Some(payment) = payment else { return };
+        let operation = call.asked.operation();
         let uid = text(&payment["metadata"]["uid"]);
         let attempt = payment["status"]["attempt"].as_i64().unwrap_or(0);
         // A copy that has grown old still names an attempt that there was.

@@ -11,22 +11,15 @@ use fooddelivery_sandbox::bank::stripe::{
 use fooddelivery_sandbox::ledger::Ledger;
 use jiff::Timestamp;
 
-use super::refusal;
+use super::{refusal, shown};
 
-fn shown(intent: &Intent) -> ProviderPayment {
+fn of_intent(intent: &Intent) -> ProviderPayment {
     let status = match intent.status() {
         IntentStatus::Succeeded => ProviderStatus::Captured,
         IntentStatus::Canceled => ProviderStatus::Failed,
         IntentStatus::RequiresConfirmation | IntentStatus::RequiresPaymentMethod => ProviderStatus::Open,
     };
-    ProviderPayment {
-        payment_id: intent.id().to_owned(),
-        order_id: intent.money.order_id().to_owned(),
-        amount: intent.money.total(),
-        refunded: if status == ProviderStatus::Captured { intent.money.refunded() } else { 0 },
-        currency: "KRW".into(),
-        status,
-    }
+    shown(intent.id(), &intent.money, status)
 }
 
 fn is(refused: &Refusal, code: &str) -> bool {
@@ -47,7 +40,7 @@ pub(super) fn prepare(book: &mut Book, id: &str, request: &PrepareRequest, now: 
         payment_method: Some(request.token.expose().to_owned()),
         metadata: std::iter::once((ORDER_ID.to_owned(), request.order_id.clone())).collect(),
     };
-    PrepareOutcome::Prepared(shown(book.create(id, &new, now)))
+    PrepareOutcome::Prepared(of_intent(book.create(id, &new, now)))
 }
 
 pub(super) fn charge(
@@ -63,7 +56,7 @@ pub(super) fn charge(
     };
     let key = Some(request.idempotency_key.as_str());
     match book.confirm(id, Some(request.token.expose()), key, decline, now, ledger) {
-        Ok(intent) => ChargeOutcome::Captured(shown(intent)),
+        Ok(intent) => ChargeOutcome::Captured(of_intent(intent)),
         Err(refused) if is(&refused, "payment_intent_unexpected_state") && was_canceled(&refused) => {
             ChargeOutcome::Refused(refusal("canceled", "The payment was canceled before."))
         }
@@ -83,7 +76,7 @@ pub(super) fn look_up(book: &mut Book, request: &LookUpRequest, now: Timestamp) 
             None => return LookUpOutcome::NotFound,
         },
     };
-    book.get(&id).map_or(LookUpOutcome::NotFound, |intent| LookUpOutcome::Found(shown(intent)))
+    book.get(&id).map_or(LookUpOutcome::NotFound, |intent| LookUpOutcome::Found(of_intent(intent)))
 }
 
 pub(super) fn void(book: &mut Book, request: &VoidRequest, now: Timestamp) -> VoidOutcome {
@@ -106,7 +99,7 @@ pub(super) fn refund(
 ) -> RefundOutcome {
     let new = NewRefund { intent: request.payment_id.clone(), amount: Some(request.amount) };
     match book.refund(&new, key, now, ledger) {
-        Ok(intent) => RefundOutcome::Refunded(shown(intent)),
+        Ok(intent) => RefundOutcome::Refunded(of_intent(intent)),
         Err(refused) if is(&refused, "charge_already_refunded") => RefundOutcome::AlreadyRefunded,
         Err(refused) if is(&refused, "resource_missing") => RefundOutcome::Trouble(missing()),
         Err(refused) => {

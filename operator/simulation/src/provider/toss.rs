@@ -9,23 +9,16 @@ use fooddelivery_sandbox::bank::{Checkout, Payment, Rejection};
 use fooddelivery_sandbox::ledger::Ledger;
 use jiff::Timestamp;
 
-use super::refusal;
+use super::{refusal, shown};
 
-fn shown(payment: &Payment) -> ProviderPayment {
+fn of_payment(payment: &Payment) -> ProviderPayment {
     let status = match payment.status {
         Status::InProgress => ProviderStatus::Open,
         Status::Done | Status::PartialCanceled | Status::Canceled => ProviderStatus::Captured,
         Status::Aborted => ProviderStatus::Failed,
         Status::Expired => ProviderStatus::Expired,
     };
-    ProviderPayment {
-        payment_id: payment.money.payment_key().to_owned(),
-        order_id: payment.money.order_id().to_owned(),
-        amount: payment.money.total(),
-        refunded: if status == ProviderStatus::Captured { payment.money.refunded() } else { 0 },
-        currency: "KRW".into(),
-        status,
-    }
+    shown(payment.money.payment_key(), &payment.money, status)
 }
 
 fn is(rejection: &Rejection, code: &str) -> bool {
@@ -45,7 +38,7 @@ pub(super) fn charge(
         amount: request.amount,
     };
     match book.confirm(&checkout, Some(&request.idempotency_key), decline, now, ledger) {
-        Ok(payment) => ChargeOutcome::Captured(shown(payment)),
+        Ok(payment) => ChargeOutcome::Captured(of_payment(payment)),
         Err(rejection) if is(&rejection, "ALREADY_PROCESSED_PAYMENT") => ChargeOutcome::AlreadyProcessed,
         Err(rejection) => ChargeOutcome::Refused(refusal(&rejection.code, &rejection.message)),
     }
@@ -53,7 +46,7 @@ pub(super) fn charge(
 
 pub(super) fn look_up(book: &mut Book, request: &LookUpRequest, now: Timestamp) -> LookUpOutcome {
     let token = request.token.as_ref().map(fooddelivery_providers::Token::expose);
-    let found = book.by_order(&request.order_id, now).map(shown);
+    let found = book.by_order(&request.order_id, now).map(of_payment);
     let other = match (&found, token) {
         (Ok(payment), Some(token)) => {
             payment.status != ProviderStatus::Captured && payment.payment_id != token
@@ -61,7 +54,7 @@ pub(super) fn look_up(book: &mut Book, request: &LookUpRequest, now: Timestamp) 
         _ => false,
     };
     let found = match token {
-        Some(token) if other => book.by_key(token, now).map(shown),
+        Some(token) if other => book.by_key(token, now).map(of_payment),
         _ => found,
     };
     match found {
@@ -84,7 +77,7 @@ pub(super) fn refund(
         amount: Some(request.amount),
     };
     match book.cancel(&cancel, key, now, ledger) {
-        Ok(payment) => RefundOutcome::Refunded(shown(payment)),
+        Ok(payment) => RefundOutcome::Refunded(of_payment(payment)),
         Err(rejection) if is(&rejection, "ALREADY_CANCELED_PAYMENT") => RefundOutcome::AlreadyRefunded,
         Err(rejection) => RefundOutcome::Refused(refusal(&rejection.code, &rejection.message)),
     }

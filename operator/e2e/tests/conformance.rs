@@ -6,15 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use fooddelivery_e2e::Stage;
+use anyhow::{Context, Result, ensure};
+use fooddelivery_api::Order;
+use fooddelivery_e2e::{LONG, POLL, Stage};
 use fooddelivery_simulation::conformance::{Scenario, Simulated, User, World, all, run};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use local_cluster::Shutdown;
@@ -51,11 +52,31 @@ impl World for Real {
         Box::pin(async {
             let cluster =
                 self.stage.access().local_cluster().context("only a local cluster can be restarted")?;
-            Ok(cluster.restart_apiserver(Shutdown::Kill).await?)
+            cluster.restart_apiserver(Shutdown::Kill).await?;
+            let orders = Api::<Order>::namespaced(self.client(User::Operator), &self.namespace);
+            serves_watches(&orders).await
         })
     }
 
     fn forget(&self) {}
+}
+
+/// Waits until a server that was started anew serves our kinds from its watch caches: it is ready before that.
+async fn serves_watches(orders: &Api<Order>) -> Result<()> {
+    let begun = Instant::now();
+    let params = WatchParams::default().timeout(1);
+    loop {
+        let refused = match orders.watch(&params, "0").await {
+            // Where it serves them, this ends in a second at most.
+            Ok(events) => match events.boxed().next().await {
+                None | Some(Ok(WatchEvent::Added(_) | WatchEvent::Bookmark(_))) => return Ok(()),
+                Some(other) => format!("{other:?}"),
+            },
+            Err(error) => error.to_string(),
+        };
+        ensure!(begun.elapsed() < LONG, "it serves no watch of orders: {refused}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Every user may do everything but for what the policies say, as in the simulation: they are all administrators.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use fooddelivery_api::common::{Item, TokenText};
 use fooddelivery_api::order::{Destination, PaymentMethod};
 use fooddelivery_api::{Delivery, NameRef, Order, OrderSpec, Ticket};
-use fooddelivery_saga::words::{DeliveryStage, TicketStage};
+use fooddelivery_saga::words::{DeliveryStage, OrderPhase, TicketStage};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use serde_json::{Value, json};
 
@@ -155,6 +155,17 @@ impl Kitchen {
     /// When the API server refuses, as before the food is delivered.
     pub async fn confirm(&self, name: &str) -> Result<Order> {
         self.patch(name, json!({ "spec": { "receiptConfirmed": true } })).await
+    }
+
+    /// minjun brings the food, the customer confirms it, and the order is completed.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`] and [`Self::confirm`], and when the order does not follow.
+    pub async fn complete(&self, name: &str) -> Result<Order> {
+        self.deliver(name, "minjun").await?;
+        self.wait_phase(name, OrderPhase::Delivered, LONG).await?;
+        self.confirm(name).await?;
+        self.wait_phase(name, OrderPhase::Completed, LONG).await
     }
 
     /// `kubectl delete order`, without waiting for the end.

@@ -41,10 +41,7 @@ async fn kill_unheard(kitchen: &Kitchen, moved: EntryKind) -> Result<()> {
 }
 
 async fn complete(kitchen: &Kitchen, name: &str) -> Result<()> {
-    kitchen.deliver(name, "minjun").await?;
-    kitchen.wait_phase(name, OrderPhase::Delivered, LONG).await?;
-    kitchen.confirm(name).await?;
-    kitchen.wait_phase(name, OrderPhase::Completed, LONG).await?;
+    kitchen.complete(name).await?;
     kitchen.audit().await
 }
 

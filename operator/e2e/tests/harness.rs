@@ -28,10 +28,7 @@ async fn a_kitchen_serves_an_order_although_its_operator_is_killed_and_a_wait_th
     kitchen.move_ticket("lunch", TicketStage::Cooked).await.unwrap();
     let refused = kitchen.move_ticket("lunch", TicketStage::Cooking).await.unwrap_err();
     assert!(format!("{refused:#}").contains("cannot go from Cooked to Cooking"), "{refused:#}");
-    kitchen.deliver("lunch", "minjun").await.unwrap();
-    kitchen.wait_phase("lunch", OrderPhase::Delivered, LONG).await.unwrap();
-    kitchen.confirm("lunch").await.unwrap();
-    kitchen.wait_phase("lunch", OrderPhase::Completed, LONG).await.unwrap();
+    kitchen.complete("lunch").await.unwrap();
     let shown = kitchen.wait_phase("lunch", OrderPhase::Cancelled, LONG).await.unwrap_err().to_string();
     assert!(shown.contains("but it is Completed"), "at once: {shown}");
     kitchen.audit().await.unwrap();

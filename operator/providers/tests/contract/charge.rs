@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fooddelivery_providers::{ChargeRequest, Dialect};
-use fooddelivery_saga::provider::{ChargeOutcome, ProviderPayment, ProviderStatus};
+use fooddelivery_saga::provider::{ChargeOutcome, ProviderStatus};
 use fooddelivery_sandbox::Config;
 use fooddelivery_sandbox::faults::{Fault, Operation};
 
@@ -22,14 +22,7 @@ async fn a_charge_captures_the_amount_once_and_a_repeat_with_the_same_key_is_tol
     let shop = Shop::open(dialect).await;
     assert!(shop.captures().is_empty(), "a preparation moves no money");
     let first = shop.charge().await;
-    let expected = ProviderPayment {
-        payment_id: shop.payment_id().into(),
-        order_id: "order-1".into(),
-        amount: AMOUNT,
-        refunded: 0,
-        currency: "KRW".into(),
-        status: ProviderStatus::Captured,
-    };
+    let expected = shop.payment(ProviderStatus::Captured);
     assert_eq!(first, ChargeOutcome::Captured(expected.clone()));
     assert_eq!(shop.charge().await, first);
     assert_eq!(shop.found().await, expected);

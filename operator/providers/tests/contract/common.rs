@@ -159,6 +159,18 @@ impl Shop {
         self.payment_id.as_deref().unwrap_or(TOKEN)
     }
 
+    /// The payment of the test, of which nothing was refunded.
+    pub(crate) fn payment(&self, status: ProviderStatus) -> ProviderPayment {
+        ProviderPayment {
+            payment_id: self.payment_id().into(),
+            order_id: "order-1".into(),
+            amount: AMOUNT,
+            refunded: 0,
+            currency: "KRW".into(),
+            status,
+        }
+    }
+
     pub(crate) async fn charge(&self) -> ChargeOutcome {
         self.port.charge(&self.request()).await
     }

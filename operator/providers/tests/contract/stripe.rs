@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use fooddelivery_providers::{ChargeRequest, Dialect, LookUpRequest, PrepareRequest, RefundRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
-    VoidOutcome,
+    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, RefundOutcome, Trouble, VoidOutcome,
 };
 use fooddelivery_sandbox::Config;
 use fooddelivery_sandbox::faults::{Fault, Operation};
@@ -40,14 +39,7 @@ async fn payments_are_prepared_and_an_answer_is_kept_for_a_day() {
 async fn a_preparation_makes_one_open_payment_however_often_it_is_repeated() {
     let shop = open().await;
     let again = shop.port.prepare(&preparation(&request())).await;
-    let expected = ProviderPayment {
-        payment_id: shop.payment_id().into(),
-        order_id: "order-1".into(),
-        amount: AMOUNT,
-        refunded: 0,
-        currency: "KRW".into(),
-        status: ProviderStatus::Open,
-    };
+    let expected = shop.payment(ProviderStatus::Open);
     assert_eq!(again, PrepareOutcome::Prepared(expected.clone()));
     assert_eq!(shop.found().await, expected);
     assert_eq!(shop.sandbox.payment_intents().len(), 1);

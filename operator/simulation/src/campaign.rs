@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::plan::{Case, Pattern};
 use crate::player::{PlayError, Report, play};
 use crate::shrink::shrink;
+
+/// A schedule takes milliseconds. One that takes this long does not end: something in it turns for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A campaign.
 #[derive(Debug, Clone)]
@@ -128,6 +132,7 @@ impl Campaign {
         let (next, stop) = (AtomicU64::new(self.from), AtomicBool::new(false));
         let summary = Mutex::new(Summary::default());
         let lock = || summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let playing = Playing::default();
         let result = thread::scope(|scope| {
             let work = || -> Result<(), PlayError> {
                 while !stop.load(Ordering::Relaxed) {
@@ -136,7 +141,9 @@ impl Campaign {
                         break;
                     }
                     let case = Case::of(self.seed, number, self.pattern);
+                    playing.begun(number, case);
                     let report = play(&case, None, false)?;
+                    playing.ended(number);
                     let mut summary = lock();
                     summary.add(case, number, report);
                     if summary.failures.len() >= self.failures {
@@ -149,6 +156,7 @@ impl Campaign {
             let mut told = Instant::now();
             while workers.iter().any(|worker| !worker.is_finished()) {
                 thread::sleep(Duration::from_millis(20));
+                playing.watch();
                 if self.progress.is_some_and(|every| told.elapsed() >= every) {
                     told = Instant::now();
                     let mut summary = lock();
@@ -164,6 +172,36 @@ impl Campaign {
         summary.took = begun.elapsed();
         summary.failures.sort_by_key(|failure| failure.number);
         Ok(summary)
+    }
+}
+
+/// The schedules that are played at this moment.
+#[derive(Default)]
+struct Playing(Mutex<BTreeMap<u64, (Case, Instant)>>);
+
+impl Playing {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Case, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begun(&self, number: u64, case: Case) {
+        self.lock().insert(number, (case, Instant::now()));
+    }
+
+    fn ended(&self, number: u64) {
+        self.lock().remove(&number);
+    }
+
+    /// Ends the process, naming the schedule, when one does not end: a thread that turns for ever cannot be stopped.
+    fn watch(&self) {
+        let stuck =
+            self.lock().iter().find(|(_, (_, begun))| begun.elapsed() > PATIENCE).map(|(n, s)| (*n, s.0));
+        if let Some((number, Case { seed, pattern, nth })) = stuck {
+            let again = format!("cargo simulate --case {seed} --pattern {pattern} --nth {nth}");
+            // Nothing is left to do when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "Schedule {number} ({pattern}) does not end. Again: {again}");
+            std::process::abort();
+        }
     }
 }
 

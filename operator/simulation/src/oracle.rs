@@ -42,6 +42,15 @@ impl Money {
     }
 }
 
+/// When something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// In which step of the player's.
+    pub step: u64,
+    /// In milliseconds since the beginning.
+    pub ms: i64,
+}
+
 /// What it has seen so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -49,16 +58,16 @@ pub struct Oracle {
     pub step: u64,
     /// Milliseconds since the beginning.
     pub now_ms: i64,
-    /// In which step the request was sent that is carried out.
-    pub sent_at_step: u64,
+    /// When the request was sent that is carried out: what its sender could know.
+    pub sent: Moment,
     /// What is there, by kind and uid.
     seen: BTreeMap<(Kind, String), Seen>,
     /// Orders that were there, by uid, as they were last.
     gone: BTreeMap<String, Seen>,
     money: BTreeMap<String, Money>,
     entries: usize,
-    /// Since which step each order is being undone, or wants to be.
-    undone_since: BTreeMap<String, (u64, i64)>,
+    /// Since when each order is being undone, or wants to be.
+    undone_since: BTreeMap<String, Moment>,
     broken: Option<Broken>,
 }
 

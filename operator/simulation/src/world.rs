@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::apiserver::{Cursor, Request, Response, Server, Verb};
-use crate::oracle::Oracle;
+use crate::oracle::{Moment, Oracle};
 use crate::provider::{Call, Providers, Told};
 use crate::story::Story;
 
@@ -24,8 +24,8 @@ pub type Reply = Option<Response>;
 pub struct Pending {
     /// Whose it is.
     pub replica: usize,
-    /// In which step it was sent.
-    pub sent: u64,
+    /// When it was sent.
+    pub sent: Moment,
     /// What it is.
     pub what: What,
 }
@@ -167,7 +167,8 @@ impl World {
         if let What::Call { call, .. } = &what {
             self.oracle.called(call, &self.server);
         }
-        self.pending.insert(number, Pending { replica, sent: self.oracle.step, what });
+        let sent = Moment { step: self.oracle.step, ms: self.elapsed_ms() };
+        self.pending.insert(number, Pending { replica, sent, what });
     }
 
     /// Has the server carry out a request of anybody, and the oracle look at what came of it.

@@ -2,7 +2,7 @@
 
 use fooddelivery_sandbox::ledger::EntryKind;
 
-use super::{Kind, Money, Oracle, Seen};
+use super::{Kind, Moment, Money, Oracle, Seen};
 
 /// At most one capture an order.
 pub const ONE_CAPTURE: &str = "money is captured at most once";
@@ -85,7 +85,7 @@ impl Oracle {
             self.fail(SETTLED, format!("{name} is {} and Settled, with {net} KRW paid", now.phase));
         }
         if now.is_undone() {
-            let since = (self.step, self.now_ms);
+            let since = Moment { step: self.step, ms: self.now_ms };
             self.undone_since.entry(uid.to_owned()).or_insert(since);
         } else {
             self.undone_since.remove(uid);
@@ -99,10 +99,11 @@ impl Oracle {
         }
         let intent = now.attempt > 0 && was.is_none_or(|was| was.attempt == 0);
         if intent
-            && let Some((_, since)) = self.undone_since.get(&order)
-            && since + PATIENCE_MS < self.now_ms
+            && let Some(since) = self.undone_since.get(&order)
+            // What was sent in time may arrive at any later one.
+            && since.ms + PATIENCE_MS < self.sent.ms
         {
-            let long = (self.now_ms - since) / 1_000;
+            let long = (self.sent.ms - since.ms) / 1_000;
             self.fail(NO_LATE_INTENT, format!("{} was undone {long} s before", now.name));
         }
         let asked_back = now.desired == "Refunded" && was.is_some_and(|was| was.desired != "Refunded");
@@ -145,11 +146,12 @@ impl Oracle {
             self.fail(NO_UNPAID_TICKET, format!("{} has a ticket and is not paid", ticket.name));
         }
         // The order is read live right before: what has become of it since then nobody can know.
-        let sent = self.sent_at_step;
-        if let Some((since, _)) = self.undone_since.get(&ticket.of)
-            && since + 1 < sent
+        let sent = self.sent.step;
+        if let Some(since) = self.undone_since.get(&ticket.of)
+            && since.step + 1 < sent
         {
-            self.fail(NO_LATE_TICKET, format!("{} was undone {} steps before", ticket.name, sent - since));
+            let steps = sent - since.step;
+            self.fail(NO_LATE_TICKET, format!("{} was undone {steps} steps before", ticket.name));
         }
     }
 

@@ -35,7 +35,7 @@ impl Player {
         let Some(pending) = self.shared.lock().pending.remove(&number) else { return };
         let (replica, sent) = (pending.replica, pending.sent);
         let is_effect = pending.is_effect();
-        self.shared.lock().oracle.sent_at_step = sent;
+        self.shared.lock().oracle.sent = sent;
         let fate = if fate == Fate::AnswerLate && !is_effect { Fate::Arrives } else { fate };
         let done = match pending.what {
             What::Api { request, reply } => {

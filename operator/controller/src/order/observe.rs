@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fooddelivery_api::store::StoreDeadlines;
 use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
-use fooddelivery_saga::order::OrderView;
+use fooddelivery_saga::order::{ConditionKind, OrderView};
 use fooddelivery_saga::quote::{Obstacle, Quote, price};
 use fooddelivery_saga::time::{Deadlines, Millis};
 use fooddelivery_saga::view::{Attendance, Child};
@@ -27,7 +27,8 @@ pub(super) struct Children {
 }
 
 /// What the order's decision sees. A child that should be there but is not in the cache is looked for live: only then
-/// its absence is believed.
+/// its absence is believed. So is every one where nothing can be created any more, and so no tombstone can stand in its
+/// place.
 pub(super) async fn observe(
     context: &Context,
     key: &Key,
@@ -37,22 +38,28 @@ pub(super) async fn observe(
     let uid = uid_of(order);
     let state = order.state();
     let phase = state.phase;
+    let deleting = order.metadata.deletion_timestamp.is_some();
+    let namespace_terminating = deleting && terminating(context, &key.namespace).await?;
+    let is_open = !phase.is_terminal() || !state.holds(ConditionKind::Settled);
+    let believed_nowhere = namespace_terminating && is_open;
     let mut payment = child(&context.payments, key, &uid);
-    if payment.is_absent() && phase != OrderPhase::AwaitingPayment && !phase.is_terminal() {
+    let was_made = phase != OrderPhase::AwaitingPayment && is_open;
+    if payment.is_absent() && (was_made || believed_nowhere) {
         context.refresh(&context.payments, key).await?;
         payment = child(&context.payments, key, &uid);
     }
     let mut ticket = child(&context.tickets, key, &uid);
-    if ticket.is_absent() && matches!(phase, OrderPhase::Accepted | OrderPhase::Cooking) {
+    let was_made = matches!(phase, OrderPhase::Accepted | OrderPhase::Cooking);
+    if ticket.is_absent() && (was_made || believed_nowhere) {
         context.refresh(&context.tickets, key).await?;
         ticket = child(&context.tickets, key, &uid);
     }
     let mut delivery = child(&context.deliveries, key, &uid);
-    if delivery.is_absent() && matches!(phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp) {
+    let was_made = matches!(phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp);
+    if delivery.is_absent() && (was_made || believed_nowhere) {
         context.refresh(&context.deliveries, key).await?;
         delivery = child(&context.deliveries, key, &uid);
     }
-    let deleting = order.metadata.deletion_timestamp.is_some();
     let store = context.stores.object(&Key::new(&key.namespace, &store_name(order)));
     let method = &order.spec.payment;
     let token_replaced = payment
@@ -62,7 +69,7 @@ pub(super) async fn observe(
         created_at: convert::created_at(&order.metadata),
         has_finalizer: order.finalizers().iter().any(|f| f == fooddelivery_api::FINALIZER),
         deleting,
-        namespace_terminating: deleting && terminating(context, &key.namespace).await?,
+        namespace_terminating,
         paused: is_paused(order),
         cancellation: order.spec.cancellation.as_ref().map(|c| c.reason.clone()),
         receipt_confirmed: order.spec.receipt_confirmed == Some(true),

@@ -1,15 +1,19 @@
 //! Between the API's types and the domain's: the only place that knows both.
 
+use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
 use fooddelivery_saga::payment::PaymentState;
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
+use fooddelivery_saga::tally::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 
-use crate::common::{Condition, Item, Time};
-use crate::order::{OrderStatus, PhaseChange};
+use crate::common::{Condition, Item, NameRef, OrderRef, Time};
+use crate::coupon::CouponStatus;
+use crate::order::{MessageProgress, OrderStatus, PhaseChange};
 use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
-use crate::{Delivery, Order, Payment, Store, Ticket};
+use crate::store::{MenuItemCount, RetiredCount, StoreStatus};
+use crate::{Coupon, Delivery, Order, Payment, Store, Ticket};
 
 /// The longest message that a status takes.
 const MESSAGE_LIMIT: usize = 1_000;
@@ -29,24 +33,32 @@ impl OrderStatus {
             phase: self.phase,
             reason: self.reason.clone().unwrap_or_default(),
             message: self.message.clone().unwrap_or_default(),
+            store: self.store_ref.as_ref().map(|store| store.name.clone()),
             total: self.total,
+            discount: self.discount,
             cancellation: self.cancellation,
             history: self.history.iter().map(history).collect(),
+            dropped: self.history_dropped,
             deadline: self.deadline.map(|t| t.0),
             conditions: self.conditions.iter().map(condition).collect(),
         }
     }
 
-    /// As it is written for the generation that was decided on.
-    pub fn from_state(state: &OrderState, generation: Option<i64>) -> Self {
+    /// As it is written for the generation that was decided on; what the message providers were told is not the
+    /// domain's.
+    pub fn from_state(state: &OrderState, generation: Option<i64>, messages: Vec<MessageProgress>) -> Self {
         let history = |e: &PhaseEntry| PhaseChange { phase: e.phase.clone(), at: Time(e.at) };
         Self {
             phase: state.phase,
             reason: filled(&state.reason),
             message: filled(&bounded(&state.message)),
+            store_ref: state.store.clone().map(|name| NameRef { name }),
             total: state.total,
+            discount: state.discount,
             cancellation: state.cancellation,
             history: state.history.iter().map(history).collect(),
+            history_dropped: state.dropped,
+            messages,
             deadline: state.deadline.map(Time),
             observed_generation: generation,
             conditions: state.conditions.iter().map(to_condition).collect(),
@@ -135,6 +147,7 @@ impl Payment {
             desired: self.spec.desired,
             phase: state.phase,
             total: self.spec.quote.total,
+            discount: self.spec.coupon.as_ref().map(|_| self.spec.quote.discount),
             reason: state.reason,
             message: state.message,
             reversal: self.spec.reversal.as_ref().map(Reversal::from),
@@ -171,6 +184,7 @@ impl Store {
     /// Its menu, for pricing.
     pub fn menu(&self) -> Menu {
         Menu {
+            store_name: self.metadata.name.clone().unwrap_or_default(),
             store_uid: self.metadata.uid.clone().unwrap_or_default(),
             open: self.spec.open && self.metadata.deletion_timestamp.is_none(),
             minimum_order: self.spec.minimum_order,
@@ -211,6 +225,7 @@ impl From<&Quote> for PaymentQuote {
             amount: l.amount,
         };
         Self {
+            store_name: quote.store_name.clone(),
             store_uid: quote.store_uid.clone(),
             lines: quote.lines.iter().map(line).collect(),
             discount: quote.discount,
@@ -218,6 +233,82 @@ impl From<&Quote> for PaymentQuote {
             currency: CURRENCY.into(),
         }
     }
+}
+
+impl Coupon {
+    /// What it grants.
+    pub fn terms(&self) -> Terms {
+        let spec = &self.spec;
+        Terms {
+            name: self.metadata.name.clone().unwrap_or_default(),
+            uid: self.metadata.uid.clone().unwrap_or_default(),
+            percent: spec.discount.percent,
+            amount: spec.discount.amount,
+            minimum_order: spec.minimum_order,
+            valid_from: spec.valid_from.map(|t| t.0),
+            valid_until: spec.valid_until.map(|t| t.0),
+        }
+    }
+}
+
+impl CouponStatus {
+    /// As the domain sees it.
+    pub fn to_redemptions(&self) -> Redemptions {
+        Redemptions {
+            redeemed: self.redeemed,
+            in_flight: ids(&self.in_flight),
+            returning: ids(&self.returning),
+        }
+    }
+
+    /// As it is written.
+    pub fn from_redemptions(counts: &Redemptions) -> Self {
+        Self {
+            redeemed: counts.redeemed,
+            in_flight: references(&counts.in_flight),
+            returning: references(&counts.returning),
+        }
+    }
+}
+
+impl StoreStatus {
+    /// The counts, as the domain sees them.
+    pub fn to_dishes(&self) -> Dishes {
+        let dish = |c: &MenuItemCount| DishCount {
+            menu_item: c.menu_item.clone(),
+            orders: c.orders,
+            quantity: c.quantity,
+        };
+        Dishes {
+            listed: self.orders_by_menu_item.iter().map(dish).collect(),
+            retired: self.retired.map_or((0, 0), |r| (r.orders, r.quantity)),
+        }
+    }
+
+    /// As it is written.
+    pub fn from_dishes(dishes: &Dishes, counting: &[OrderId]) -> Self {
+        let count = |d: &DishCount| MenuItemCount {
+            menu_item: d.menu_item.clone(),
+            orders: d.orders,
+            quantity: d.quantity,
+        };
+        let (orders, quantity) = dishes.retired;
+        Self {
+            orders_by_menu_item: dishes.listed.iter().map(count).collect(),
+            retired: (dishes.retired != (0, 0)).then_some(RetiredCount { orders, quantity }),
+            counting: references(counting),
+        }
+    }
+}
+
+/// Orders, as the domain names them.
+pub fn ids(orders: &[OrderRef]) -> Vec<OrderId> {
+    orders.iter().map(|order| OrderId { name: order.name.clone(), uid: order.uid.clone() }).collect()
+}
+
+/// Orders, as the API names them.
+pub fn references(orders: &[OrderId]) -> Vec<OrderRef> {
+    orders.iter().map(|order| OrderRef { name: order.name.clone(), uid: order.uid.clone() }).collect()
 }
 
 /// When an object was created; the epoch when the API server has not said.

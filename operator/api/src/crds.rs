@@ -6,7 +6,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use crate::rules::{self, Message, Rule};
-use crate::{Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store, Ticket};
+use crate::{
+    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
+    Ticket,
+};
 
 /// What can be wrong with a generated manifest. Each is a mistake in this crate, and its tests find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +44,10 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, GenerateError> {
         finish(Store::crd(), &[])?,
         finish(Rider::crd(), &[])?,
         finish(Customer::crd(), &[])?,
+        finish(Coupon::crd(), &rules::coupon())?,
+        finish(CouponUse::crd(), &rules::coupon_use())?,
         finish(PaymentProvider::crd(), &rules::provider())?,
+        finish(MessageProvider::crd(), &rules::message_provider())?,
     ])
 }
 

@@ -90,6 +90,9 @@ pub struct DeliveryStatus {
     /// When it was seen failed or cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
+    /// Whether it is in the count of its rider, or need not be any more. Never taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted: bool,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -102,6 +105,7 @@ impl Default for DeliveryStatus {
             picked_up_at: None,
             delivered_at: None,
             ended_at: None,
+            counted: false,
             observed_generation: None,
         }
     }

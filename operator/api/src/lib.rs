@@ -7,9 +7,11 @@
 
 pub mod common;
 pub mod convert;
+pub mod coupon;
 pub mod crds;
 pub mod customer;
 pub mod delivery;
+pub mod message_provider;
 pub mod order;
 pub mod payment;
 pub mod policies;
@@ -20,13 +22,15 @@ pub mod store;
 pub mod ticket;
 
 pub use common::{Condition, NameRef, OrderRef, StoreRef, Time, TokenText};
-pub use customer::{Customer, CustomerSpec};
+pub use coupon::{Coupon, CouponSpec, CouponStatus, CouponUse, CouponUseSpec};
+pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use delivery::{Delivery, DeliverySpec, DeliveryStatus};
+pub use message_provider::{MessageDialect, MessageProvider, MessageProviderSpec, MessageProviderStatus};
 pub use order::{Order, OrderSpec, OrderStatus};
 pub use payment::{Payment, PaymentSpec, PaymentStatus};
 pub use provider::{Dialect, PaymentProvider, PaymentProviderSpec, PaymentProviderStatus};
-pub use rider::{Rider, RiderSpec};
-pub use store::{Store, StoreSpec};
+pub use rider::{Rider, RiderSpec, RiderStatus};
+pub use store::{Store, StoreSpec, StoreStatus};
 pub use ticket::{Ticket, TicketSpec, TicketStatus};
 
 /// The API group.

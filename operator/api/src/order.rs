@@ -21,10 +21,12 @@ use crate::common::{Condition, Item, NameRef, Time, TokenText};
     category = "food",
     doc = "An order of food: charged, cooked, delivered; or undone, with the money back.",
     selectable = ".spec.storeRef.name",
+    selectable = ".spec.customerRef.name",
     selectable = ".spec.delivery.region",
+    selectable = ".status.storeRef.name",
     selectable = ".status.phase",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Store", type_ = "string", json_path = ".spec.storeRef.name"),
+    printcolumn(name = "Store", type_ = "string", json_path = ".status.storeRef.name"),
     printcolumn(name = "Total", type_ = "integer", json_path = ".status.total"),
     printcolumn(
         name = "Paid",
@@ -39,13 +41,14 @@ use crate::common::{Condition, Item, NameRef, Time, TokenText};
     printcolumn(name = "Cancel", type_ = "string", json_path = ".status.cancellation"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Discount", type_ = "integer", json_path = ".status.discount", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct OrderSpec {
     /// Who orders.
     pub customer_ref: NameRef,
-    /// Where to order.
+    /// Where to order; without it at the store that the customer prefers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_ref: Option<NameRef>,
     /// What to order; the price comes from the store's menu.
@@ -53,7 +56,7 @@ pub struct OrderSpec {
     pub items: Vec<Item>,
     /// Where the food goes.
     pub delivery: Destination,
-    /// A coupon's name.
+    /// A coupon's code, which is its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub coupon_code: Option<String>,
@@ -159,9 +162,15 @@ pub struct OrderStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// What it costs, in KRW, frozen before it was charged.
+    /// The store that it goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_ref: Option<NameRef>,
+    /// What it costs, in KRW, frozen before it was charged: the discount is taken off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
+    /// What its coupon takes off, in KRW; absent without a coupon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount: Option<i64>,
     /// The verdict on the request to cancel; it never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation: Option<CancellationVerdict>,
@@ -169,13 +178,25 @@ pub struct OrderStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<PhaseChange>,
+    /// How many entries after the first were dropped from the history, so that steps keep their numbers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub history_dropped: i64,
+    /// How far each message provider has been told of the history. Written with whatever else is written, so that it
+    /// may lag while the order is on its way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["provider"])
+    )]
+    pub messages: Vec<MessageProgress>,
     /// When the present phase ends by itself, if nobody acts. Absent while nobody could act: it then begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Paid`, `Settled`, `Completed`, `Ended`: each is reached or denied in the end.
+    /// `Paid`, `Settled`, `Completed`, `Ended`: each is reached or denied in the end. Where something is amiss, `Notified`
+    /// and `Released` say what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -190,14 +211,34 @@ impl Default for OrderStatus {
             phase: first_phase(),
             reason: None,
             message: None,
+            store_ref: None,
             total: None,
+            discount: None,
             cancellation: None,
             history: Vec::new(),
+            history_dropped: 0,
+            messages: Vec::new(),
             deadline: None,
             observed_generation: None,
             conditions: Vec::new(),
         }
     }
+}
+
+/// How far a message provider has been told of an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageProgress {
+    /// The MessageProvider.
+    #[schemars(length(min = 1, max = 253))]
+    pub provider: String,
+    /// So many steps of the order's history, from the first on, were told or are not to be.
+    pub steps: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(n: &i64) -> bool {
+    *n == 0
 }
 
 fn first_phase() -> OrderPhase {

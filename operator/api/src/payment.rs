@@ -54,6 +54,9 @@ pub struct PaymentSpec {
     pub when_unavailable: WhenUnavailable,
     /// What the order wants of its money. `Refunded` also means: see to it that it is never taken.
     pub desired: PaymentDesired,
+    /// The coupon that takes off the quote's discount: this order holds one redemption of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<PaymentCoupon>,
     /// Why the order wants its money back. Set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reversal: Option<ReversalReason>,
@@ -76,6 +79,21 @@ pub struct PaymentResolution {
     pub note: String,
 }
 
+/// A redemption of a coupon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentCoupon {
+    /// The coupon's name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The coupon's uid: one that was made anew under the name counts for itself.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    /// Whether it was given back, because the order was undone. Set once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
+}
+
 /// Why an order was undone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -93,7 +111,11 @@ pub struct ReversalReason {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentQuote {
-    /// Whose menu it came from.
+    /// Whose menu it came from: the store that the order goes to. Empty where nothing is to be charged.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub store_name: String,
+    /// The uid of that store.
     #[schemars(length(max = 64))]
     pub store_uid: String,
     /// The lines, as ordered.

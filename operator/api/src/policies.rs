@@ -98,7 +98,7 @@ fn validating(operators: &[String]) -> Vec<Value> {
     documents.extend(policy(
         operators,
         "fooddelivery-metadata",
-        &resources(&["UPDATE"], &all),
+        &resources(&["UPDATE"], &["orders", "payments", "tickets", "deliveries", "couponuses"]),
         &[
             check(
                 &unchanged("finalizers"),
@@ -113,10 +113,10 @@ fn validating(operators: &[String]) -> Vec<Value> {
     documents.extend(policy(
         operators,
         "fooddelivery-children",
-        &resources(&["CREATE", "DELETE"], &["payments", "tickets", "deliveries"]),
+        &resources(&["CREATE", "DELETE"], &["payments", "tickets", "deliveries", "couponuses"]),
         &[check(
             "variables.isOperator || (request.operation == 'DELETE' && variables.isCluster)",
-            "payments, tickets and deliveries are created and deleted by the operator alone; cancel or delete the order",
+            "payments, tickets, deliveries and coupon uses are created and deleted by the operator alone; cancel or delete the order",
         )],
     ));
     documents.extend(policy(
@@ -134,7 +134,9 @@ fn validating(operators: &[String]) -> Vec<Value> {
     documents.extend(stages(operators, "tickets", &table::operator_only(table::TICKET)));
     documents.extend(stages(operators, "deliveries", &table::operator_only(table::DELIVERY)));
     let mut statuses: Vec<String> = all.iter().map(|name| format!("{name}/status")).collect();
-    statuses.push("paymentproviders/status".into());
+    let others =
+        ["stores", "riders", "customers", "coupons", "couponuses", "paymentproviders", "messageproviders"];
+    statuses.extend(others.map(|name| format!("{name}/status")));
     let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
     documents.extend(policy(
         operators,

@@ -236,7 +236,7 @@ fn default_key() -> String {
 }
 
 /// A span such as `610ms` or `2s`, in milliseconds.
-fn millis(text: &str) -> Option<u64> {
+pub(crate) fn millis(text: &str) -> Option<u64> {
     let (digits, factor) = match text.strip_suffix("ms") {
         Some(digits) => (digits, 1),
         None => (text.strip_suffix('s')?, 1_000),

@@ -4,6 +4,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::common::OrderRef;
+
 /// What a rider says of themselves.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
     version = "v1alpha1",
     kind = "Rider",
     namespaced,
+    status = "RiderStatus",
     derive = "PartialEq",
     shortname = "rid",
     category = "food",
@@ -19,6 +22,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
     printcolumn(name = "Available", type_ = "boolean", json_path = ".spec.available"),
     printcolumn(name = "Capacity", type_ = "integer", json_path = ".spec.capacity"),
+    printcolumn(name = "Deliveries", type_ = "integer", json_path = ".status.deliveries"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -38,6 +42,20 @@ pub struct RiderSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub subjects: Vec<String>,
+}
+
+/// What the rider brought. Written by the operator alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RiderStatus {
+    /// How many deliveries arrived.
+    #[serde(default)]
+    #[schemars(default)]
+    pub deliveries: i64,
+    /// Orders that are in the count, and whose deliveries may not say so yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
+    pub counting: Vec<OrderRef>,
 }
 
 fn yes() -> bool {

@@ -144,6 +144,14 @@ pub fn payment() -> Vec<Rule> {
         immutable("spec", "providerRef", "the provider of a payment is fixed"),
         immutable("spec", "providerOrderId", "the provider's order id is fixed"),
         immutable("spec", "whenUnavailable", "whenUnavailable is fixed"),
+        rule(
+            "spec",
+            "has(self.coupon) == has(oldSelf.coupon) && (!has(self.coupon) || \
+             (self.coupon.name == oldSelf.coupon.name && self.coupon.uid == oldSelf.coupon.uid && \
+             (!has(oldSelf.coupon.returned) || !oldSelf.coupon.returned || \
+             (has(self.coupon.returned) && self.coupon.returned))))",
+            "the coupon of a payment is fixed, and is given back once",
+        ),
         set_once("spec", "reversal", "the reason of a reversal is set once"),
         rule(
             "",
@@ -219,6 +227,47 @@ pub fn delivery() -> Vec<Rule> {
         ),
         steps("spec.stage", "a delivery", table::DELIVERY, DeliveryStage::ALL),
     ]
+}
+
+/// The rules of Coupon.
+pub fn coupon() -> Vec<Rule> {
+    vec![
+        rule("", "self.metadata.name.size() <= 63", "a coupon's name, its code, has at most 63 characters"),
+        rule(
+            "spec.discount",
+            "has(self.percent) != has(self.amount)",
+            "a discount is either a percent or an amount",
+        ),
+        rule(
+            "spec",
+            "!has(self.validFrom) || !has(self.validUntil) || self.validFrom < self.validUntil",
+            "validFrom must be before validUntil",
+        ),
+        immutable_optional(
+            "spec",
+            "perCustomer",
+            "perCustomer is fixed, as what was redeemed before would not be counted; make another coupon",
+        ),
+    ]
+}
+
+/// The rules of CouponUse.
+pub fn coupon_use() -> Vec<Rule> {
+    vec![
+        immutable("spec", "couponRef", "whose redemptions it counts is fixed"),
+        immutable("spec", "customerRef", "whose redemptions it counts is fixed"),
+    ]
+}
+
+/// The rules of MessageProvider.
+pub fn message_provider() -> Vec<Rule> {
+    let mut rules = provider();
+    rules.push(rule(
+        "spec",
+        "(self.dialect == 'AlimTalk') == has(self.alimTalk)",
+        "alimTalk is needed for the dialect AlimTalk, and only there",
+    ));
+    rules
 }
 
 /// The rules of PaymentProvider.

@@ -5,6 +5,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::common::OrderRef;
+
 /// What the owner says of the store.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
     version = "v1alpha1",
     kind = "Store",
     namespaced,
+    status = "StoreStatus",
     derive = "PartialEq",
     shortname = "sto",
     category = "food",
@@ -57,6 +60,50 @@ pub struct StoreSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub subjects: Vec<String>,
+}
+
+/// What the store's orders came to. Written by the operator alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreStatus {
+    /// How many orders had each dish. An order counts when the store begins to cook it: from then on it can no longer
+    /// be cancelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 250),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["menuItem"])
+    )]
+    pub orders_by_menu_item: Vec<MenuItemCount>,
+    /// The sum over dishes that are no longer on the menu and no longer listed one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<RetiredCount>,
+    /// Orders that are in the counts, and whose tickets may not say so yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
+    pub counting: Vec<OrderRef>,
+}
+
+/// How often a dish was ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MenuItemCount {
+    /// The dish's name.
+    #[schemars(length(min = 1, max = 63))]
+    pub menu_item: String,
+    /// In how many orders it was.
+    pub orders: i64,
+    /// How many portions those orders had of it.
+    pub quantity: i64,
+}
+
+/// How often dishes that are no longer on the menu were ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetiredCount {
+    /// In how many orders each of them was, added up.
+    pub orders: i64,
+    /// How many portions.
+    pub quantity: i64,
 }
 
 /// A dish.

@@ -88,6 +88,9 @@ pub struct TicketStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200))]
     pub reason: Option<String>,
+    /// Whether it is in the count of its store, or need not be any more. Never taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted: bool,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -101,6 +104,7 @@ impl Default for TicketStatus {
             cooking_at: None,
             cooked_at: None,
             ended_at: None,
+            counted: false,
             reason: None,
             observed_generation: None,
         }

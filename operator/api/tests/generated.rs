@@ -23,7 +23,7 @@ fn compare(path: &Path, generated: &str) {
 #[test]
 fn the_committed_crds_are_what_the_types_say() {
     let files = crds::files().expect("they can be generated");
-    assert_eq!(files.len(), 8);
+    assert_eq!(files.len(), 11);
     for (name, text) in files {
         compare(&top().join("crds").join(name), &text);
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use fooddelivery_api::{Delivery, Order, OrderRef, Payment, PaymentProvider, Store, Ticket};
-use fooddelivery_saga::time::{Deadlines, Timestamp};
+use fooddelivery_api::{
+    Coupon, CouponUse, Customer, Delivery, Order, OrderRef, Payment, PaymentProvider, Rider, Store, Ticket,
+};
+use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
 use fooddelivery_saga::view::Child;
 use kube::ResourceExt;
 
@@ -37,6 +39,14 @@ pub struct Context {
     pub deliveries: Arc<Cache<Delivery>>,
     /// Stores.
     pub stores: Arc<Cache<Store>>,
+    /// Customers.
+    pub customers: Arc<Cache<Customer>>,
+    /// Riders.
+    pub riders: Arc<Cache<Rider>>,
+    /// Coupons.
+    pub coupons: Arc<Cache<Coupon>>,
+    /// What single customers made of coupons.
+    pub coupon_uses: Arc<Cache<CouponUse>>,
     /// Payment providers.
     pub providers: Arc<Cache<PaymentProvider>>,
     /// Ways to the payment providers.
@@ -47,6 +57,8 @@ pub struct Context {
     pub replica: Arc<str>,
     /// Deadlines where a Store names none.
     pub deadlines: Deadlines,
+    /// How long settled orders are kept; `None`: for ever.
+    pub time_to_live: Option<Millis>,
     /// How far mirrored status may lag.
     pub mirror_lag: std::time::Duration,
     /// Which controllers are at work.

@@ -10,6 +10,8 @@ pub mod circuits;
 pub mod cli;
 pub mod clock;
 pub mod context;
+pub mod counts;
+pub mod coupon;
 pub mod delivery;
 pub mod engine;
 pub mod events;

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket};
+use fooddelivery_api::{
+    Coupon, CouponUse, Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store, Ticket,
+};
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +18,8 @@ use crate::attendance::Attendance;
 use crate::circuits::{self, Told, Turns};
 use crate::clock::Clock;
 use crate::context::Context;
+use crate::counts::{Riders, Stores};
+use crate::coupon::Coupons;
 use crate::delivery::Deliveries;
 use crate::engine::{Cache, Dice, Limits, Queue, Reconciler, runner};
 use crate::events::Events;
@@ -114,11 +118,16 @@ fn context(settings: &Settings, client: Client, parts: Parts, queues: Queues, to
         tickets: Arc::new(Cache::<Ticket>::default()),
         deliveries: Arc::new(Cache::<Delivery>::default()),
         stores: Arc::new(Cache::<Store>::default()),
+        customers: Arc::new(Cache::<Customer>::default()),
+        riders: Arc::new(Cache::<Rider>::default()),
+        coupons: Arc::new(Cache::<Coupon>::default()),
+        coupon_uses: Arc::new(Cache::<CouponUse>::default()),
         providers: Arc::new(Cache::<PaymentProvider>::default()),
         gateways: Gateways::new(ports, &settings.secrets_namespace, told, clock.clone()),
         queues,
         replica: replica.into(),
         deadlines: settings.deadlines.to_deadlines(),
+        time_to_live: settings.time_to_live(),
         mirror_lag: settings.mirror_lag(),
         watching_since: clock.now(),
         clock,
@@ -174,6 +183,9 @@ fn start_controllers(
             ControllerName::Provider => {
                 start(tasks, Providers::new(shared), context, queue, limits, dice, stop);
             }
+            ControllerName::Coupon => start(tasks, Coupons::new(shared), context, queue, limits, dice, stop),
+            ControllerName::Store => start(tasks, Stores::new(shared), context, queue, limits, dice, stop),
+            ControllerName::Rider => start(tasks, Riders::new(shared), context, queue, limits, dice, stop),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket};
+use fooddelivery_api::{
+    Coupon, CouponUse, Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store, Ticket,
+};
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::words::{OrderPhase, PaymentPhase};
+use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentPhase};
 use kube::Resource;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -16,12 +18,13 @@ use tracing::warn;
 
 use crate::api::Namespaced;
 use crate::context::{Context, OfOrder};
+use crate::counts::Counted;
 use crate::engine::cache::Malformed;
 use crate::engine::watch::{Change, run};
 use crate::engine::{Cache, Dice, Key, Queue};
 use crate::events::reference;
 use crate::health::Health;
-use crate::order::store_name;
+use crate::order::{phase_of, store_of};
 use crate::settings::{ControllerName, Settings};
 
 /// One queue per controller that runs here.
@@ -37,6 +40,9 @@ fn word(name: ControllerName) -> &'static str {
         ControllerName::Ticket => "ticket",
         ControllerName::Delivery => "delivery",
         ControllerName::Provider => "provider",
+        ControllerName::Coupon => "coupon",
+        ControllerName::Store => "store",
+        ControllerName::Rider => "rider",
     }
 }
 
@@ -59,6 +65,13 @@ impl Queues {
         }
     }
 
+    /// The coupon that an order names.
+    fn push_coupon(&self, key: &Key, order: Option<&Order>) {
+        if let Some(code) = order.and_then(|order| order.spec.coupon_code.as_ref()) {
+            self.push(&[ToCoupon], &Key::new(&key.namespace, code));
+        }
+    }
+
     fn push(&self, names: &[ControllerName], key: &Key) {
         for name in names {
             if let Some(queue) = self.queues.get(word(*name)) {
@@ -70,7 +83,8 @@ impl Queues {
 
 use ControllerName::Ticket as ToTicket;
 use ControllerName::{
-    Delivery as ToDelivery, Order as ToOrder, Payment as ToPayment, Provider as ToProvider,
+    Coupon as ToCoupon, Delivery as ToDelivery, Order as ToOrder, Payment as ToPayment,
+    Provider as ToProvider, Rider as ToRider, Store as ToStore,
 };
 
 /// The watches that feed the caches and the queues.
@@ -83,7 +97,7 @@ pub struct Watches {
 }
 
 /// Kinds that are watched per namespace.
-const NAMESPACED_KINDS: usize = 5;
+const NAMESPACED_KINDS: usize = 9;
 
 impl Watches {
     /// Over the namespaces of the settings, or all.
@@ -105,20 +119,27 @@ impl Watches {
         let context = &self.context;
         for scope in self.scopes.iter().map(Option::as_deref) {
             let queues = self.queues.clone();
-            self.spawn_in::<Order>(tasks, scope, &context.orders, health, stop, move |key, _| {
+            self.spawn_in::<Order>(tasks, scope, &context.orders, health, stop, move |key, order| {
                 queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery], key);
+                queues.push_coupon(key, order);
             });
             let queues = self.queues.clone();
             self.spawn_in::<Payment>(tasks, scope, &context.payments, health, stop, move |key, payment| {
                 queues.push(&[ToPayment], key);
                 queues.push(&[ToOrder, ToTicket, ToDelivery], &order_key(key, payment));
+                if let Some(coupon) = payment.and_then(|payment| payment.spec.coupon.as_ref()) {
+                    queues.push(&[ToCoupon], &Key::new(&key.namespace, &coupon.name));
+                }
             });
             let queues = self.queues.clone();
             self.spawn_in::<Ticket>(tasks, scope, &context.tickets, health, stop, move |key, ticket| {
                 queues.push(&[ToTicket], key);
                 queues.push(&[ToOrder, ToDelivery], &order_key(key, ticket));
+                if let Some(ticket) = ticket.filter(|ticket| ticket.is_owed()) {
+                    queues.push(&[ToStore], &Key::new(&key.namespace, &ticket.spec.store_ref.name));
+                }
             });
-            let queues = self.queues.clone();
+            let (queues, shared) = (self.queues.clone(), context.clone());
             self.spawn_in::<Delivery>(
                 tasks,
                 scope,
@@ -128,14 +149,33 @@ impl Watches {
                 move |key, delivery| {
                     queues.push(&[ToDelivery], key);
                     queues.push(&[ToOrder], &order_key(key, delivery));
+                    let Some(delivery) = delivery else { return };
+                    let Some(rider) = &delivery.spec.rider_ref else { return };
+                    if delivery.is_owed() {
+                        queues.push(&[ToRider], &Key::new(&key.namespace, &rider.name));
+                    }
+                    for other in claimed_by(&shared, &key.namespace, &rider.name) {
+                        queues.push(&[ToOrder], &other);
+                    }
                 },
             );
             let (queues, shared) = (self.queues.clone(), context.clone());
-            self.spawn_in::<Store>(tasks, scope, &context.stores, health, stop, move |key, _| {
+            self.spawn_in::<Store>(tasks, scope, &context.stores, health, stop, move |key, store| {
+                queues.push(&[ToStore], key);
                 for waiting in orders_of_store(&shared, key) {
                     queues.push(&[ToOrder, ToTicket], &waiting);
+                    queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
+                }
+                for order in store.and_then(|s| s.status.as_ref()).iter().flat_map(|status| &status.counting)
+                {
+                    queues.push(&[ToTicket], &Key::new(&key.namespace, &order.name));
+                }
+                for leaving in leaving(&shared, &key.namespace) {
+                    queues.push(&[ToOrder], &leaving);
                 }
             });
+            self.watch_people(tasks, scope, health, stop);
+            self.watch_coupons(tasks, scope, health, stop);
         }
         let (queues, shared) = (self.queues.clone(), context.clone());
         let api = Api::all(context.api.client());
@@ -143,6 +183,65 @@ impl Watches {
             queues.push(&[ToProvider], key);
             for waiting in orders_of_provider(&shared, &key.name) {
                 queues.push(&[ToOrder, ToPayment], &waiting);
+            }
+        });
+    }
+
+    fn watch_people(
+        &self,
+        tasks: &mut JoinSet<()>,
+        scope: Option<&str>,
+        health: &Arc<Health>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let context = &self.context;
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        self.spawn_in::<Customer>(tasks, scope, &context.customers, health, stop, move |key, _| {
+            let waits = |order: &Order| {
+                phase_of(order) == OrderPhase::AwaitingPayment
+                    && order.spec.store_ref.is_none()
+                    && order.spec.customer_ref.name == *key.name
+                    && order.metadata.namespace.as_deref() == Some(&key.namespace)
+            };
+            for waiting in shared.orders.keys_where(waits) {
+                queues.push(&[ToOrder], &waiting);
+                queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
+            }
+        });
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        self.spawn_in::<Rider>(tasks, scope, &context.riders, health, stop, move |key, rider| {
+            queues.push(&[ToRider], key);
+            for order in rider.and_then(|r| r.status.as_ref()).iter().flat_map(|status| &status.counting) {
+                queues.push(&[ToDelivery], &Key::new(&key.namespace, &order.name));
+            }
+            for leaving in leaving(&shared, &key.namespace) {
+                queues.push(&[ToOrder], &leaving);
+            }
+        });
+    }
+
+    fn watch_coupons(
+        &self,
+        tasks: &mut JoinSet<()>,
+        scope: Option<&str>,
+        health: &Arc<Health>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let context = &self.context;
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        self.spawn_in::<Coupon>(tasks, scope, &context.coupons, health, stop, move |key, _| {
+            queues.push(&[ToCoupon], key);
+            for concerned in orders_of_coupon(&shared, key) {
+                queues.push(&[ToOrder], &concerned);
+            }
+        });
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        self.spawn_in::<CouponUse>(tasks, scope, &context.coupon_uses, health, stop, move |key, own| {
+            let Some(own) = own else { return };
+            let coupon = Key::new(&key.namespace, &own.spec.coupon_ref.name);
+            queues.push(&[ToCoupon], &coupon);
+            for concerned in orders_of_coupon(&shared, &coupon) {
+                queues.push(&[ToOrder], &concerned);
             }
         });
     }
@@ -215,20 +314,52 @@ fn say_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: &Ke
 /// Orders that may be waiting for a store.
 fn orders_of_store(context: &Context, store: &Key) -> Vec<Key> {
     let waits = |order: &Order| {
-        let phase = order.state().phase;
-        let rests_on_it =
-            matches!(phase, OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore | OrderPhase::Accepted);
-        rests_on_it
-            && store_name(order) == *store.name
-            && order.metadata.namespace.as_deref() == Some(&store.namespace)
+        let rests_on_it = matches!(
+            phase_of(order),
+            OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore | OrderPhase::Accepted
+        );
+        rests_on_it && order.metadata.namespace.as_deref() == Some(&store.namespace) && {
+            let key = Key::of(order);
+            let payment = context.payments.object(&key);
+            store_of(context, &key, order, payment.as_deref()).as_deref() == Some(&*store.name)
+        }
     };
     context.orders.keys_where(waits)
+}
+
+/// Orders that may be waiting for a coupon: to be kept for them, or to hear that they are gone.
+fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
+    context.orders.keys_where(|order| {
+        let phase = phase_of(order);
+        let dying = order.metadata.deletion_timestamp.is_some();
+        (phase == OrderPhase::AwaitingPayment || (dying && phase.is_terminal()))
+            && order.spec.coupon_code.as_deref() == Some(&*coupon.name)
+            && order.metadata.namespace.as_deref() == Some(&coupon.namespace)
+    })
+}
+
+/// Orders that have ended and are being deleted: somebody may have been waited for who is gone now.
+fn leaving(context: &Context, namespace: &str) -> Vec<Key> {
+    context.orders.keys_where(|order| {
+        order.metadata.deletion_timestamp.is_some()
+            && phase_of(order).is_terminal()
+            && order.metadata.namespace.as_deref() == Some(namespace)
+    })
+}
+
+/// Deliveries that a rider has taken and not picked up.
+fn claimed_by(context: &Context, namespace: &str, rider: &str) -> Vec<Key> {
+    context.deliveries.keys_where(|delivery| {
+        delivery.spec.stage == DeliveryStage::Waiting
+            && delivery.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider)
+            && delivery.metadata.namespace.as_deref() == Some(namespace)
+    })
 }
 
 /// Orders and payments that may be waiting for a provider.
 fn orders_of_provider(context: &Context, provider: &str) -> Vec<Key> {
     let mut keys = context.orders.keys_where(|order| {
-        order.spec.payment.provider_ref.name == provider && order.state().phase == OrderPhase::AwaitingPayment
+        order.spec.payment.provider_ref.name == provider && phase_of(order) == OrderPhase::AwaitingPayment
     });
     keys.extend(context.payments.keys_where(|payment| {
         payment.spec.provider_ref.name == provider

@@ -19,6 +19,12 @@ pub enum ControllerName {
     Delivery,
     /// Payment providers: whether they can be called.
     Provider,
+    /// Coupons: who may redeem one, and who gave it back.
+    Coupon,
+    /// Stores: the counts of what was ordered.
+    Store,
+    /// Riders: the counts of what they brought.
+    Rider,
 }
 
 /// How log lines look.
@@ -38,7 +44,7 @@ pub struct Settings {
         long,
         env = "FOODDELIVERY_CONTROLLERS",
         value_delimiter = ',',
-        default_value = "order,payment,ticket,delivery,provider"
+        default_value = "order,payment,ticket,delivery,provider,coupon,store,rider"
     )]
     pub controllers: Vec<ControllerName>,
 
@@ -89,6 +95,11 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(600..)
     )]
     pub attendance_gap_ms: u32,
+
+    /// Orders that have ended and are settled are removed after so many seconds; without it they are kept. Keep their
+    /// record elsewhere first.
+    #[arg(long, env = "FOODDELIVERY_TTL_AFTER_SETTLED")]
+    pub ttl_after_settled: Option<u32>,
 
     /// Deadlines where a Store names none.
     #[command(flatten)]
@@ -157,6 +168,11 @@ impl Settings {
         let of_machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let name = named.filter(|name| !name.is_empty()).or_else(of_machine).unwrap_or_default();
         if name.trim().is_empty() { format!("pid-{}", std::process::id()) } else { name.trim().to_owned() }
+    }
+
+    /// How long settled orders are kept; `None`: for ever.
+    pub fn time_to_live(&self) -> Option<Millis> {
+        self.ttl_after_settled.map(|seconds| Millis::seconds(i64::from(seconds)))
     }
 
     /// The mirrors' lag.

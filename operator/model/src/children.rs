@@ -60,6 +60,8 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
         payment: child(payment_of(world, replica).as_ref(), payment_seen),
         ticket: held.map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
         acceptance: Some(Acceptance::Manual),
+        counted: false,
+        says_counted: false,
         paused: false,
         deleting: false,
     };
@@ -85,6 +87,8 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight
         payment: child(payment_of(world, replica).as_ref(), payment_seen),
         ticket: child(world.held::<Ticket>(replica).map(|(_, t)| t).as_ref(), ticket_seen),
         delivery: held.map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
+        counted: false,
+        says_counted: false,
         paused: false,
         deleting: false,
     };

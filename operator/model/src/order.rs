@@ -8,7 +8,7 @@ use fooddelivery_saga::order::{
 };
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
+use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, Reversal, TicketSeen};
 use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
 
 use crate::bounds::{Bounds, Mistake};
@@ -352,13 +352,13 @@ fn step(command: Command) -> Step {
         Command::EndTicket { stage, reason } => Step::EndTicket(stage, intern(&reason)),
         Command::CreateDeliveryTombstone(reason) => Step::DeliveryTombstone(intern(&reason)),
         Command::EndDelivery { stage, reason } => Step::EndDelivery(stage, intern(&reason)),
-        Command::ReleaseClaim => Step::ReleaseClaim,
+        Command::ReleaseClaim | Command::RefuseClaim => Step::ReleaseClaim,
         Command::DeleteChild(ChildKind::Delivery) => Step::DeleteDelivery,
         Command::DeleteChild(ChildKind::Ticket) => Step::DeleteTicket,
         Command::DeleteChild(ChildKind::Payment) => Step::DeletePayment,
         Command::RemoveFinalizer => Step::LookForChildren,
-        // The finalizer is there from birth, no token is replaced, and references were resolved above.
-        Command::AddFinalizer | Command::ReplaceToken | Command::ResolveReferences => {
+        // The finalizer is there from birth, no token is replaced, references were resolved above, and orders are kept.
+        Command::AddFinalizer | Command::ReplaceToken | Command::ResolveReferences | Command::DeleteOrder => {
             Step::Rest { wakes: false }
         }
     }
@@ -370,6 +370,7 @@ pub fn payment_seen(payment: &Payment) -> PaymentSeen {
         desired: payment.desired,
         phase: payment.phase,
         total: if payment.tombstone { 0 } else { TOTAL },
+        discount: None,
         reason: payment.reason.into(),
         message: String::new(),
         reversal: payment.reversal.map(|why| Reversal { reason: why.into(), message: String::new() }),
@@ -423,6 +424,7 @@ fn view(seen: &Seen) -> OrderView {
         deadlines: Deadlines::default(),
         attendance: Attendance::of_all(at(0)),
         watching_since: at(*since),
+        market: Market::default(),
     }
 }
 
@@ -447,9 +449,12 @@ fn state(order: &Order) -> OrderState {
         phase: order.phase,
         reason: order.reason.into(),
         message: String::new(),
+        store: None,
         total: order.priced.then_some(TOTAL),
+        discount: None,
         cancellation: order.verdict,
         history: vec![PhaseEntry { phase: order.phase.as_str().into(), at: at(order.entered) }],
+        dropped: 0,
         deadline: order.deadline.map(|began| at(began) + span(order.phase)),
         conditions: told.into_iter().filter_map(condition).collect(),
     }

@@ -2,6 +2,7 @@
 //! deliveries whose order is gone.
 
 use crate::ticket::OrderSeen;
+use crate::time::Timestamp;
 use crate::view::{Child, PaymentSeen, TicketSeen};
 use crate::words::{DeliveryStage, OrderPhase, TicketStage};
 
@@ -16,6 +17,10 @@ pub struct DeliveryView {
     pub ticket: Child<TicketSeen>,
     /// The delivery's stage and the stage that its status shows, when there is one.
     pub delivery: Child<(DeliveryStage, DeliveryStage)>,
+    /// Whether the rider's count has it.
+    pub counted: bool,
+    /// Whether its status says so.
+    pub says_counted: bool,
     /// Whether a person stopped the order.
     pub paused: bool,
     /// Whether it is being deleted.
@@ -29,12 +34,44 @@ pub enum Decision {
     Rest,
     /// Offer the food to riders.
     Create,
-    /// Show this stage in status. It may lag, so that steps that pass quickly need one write.
+    /// Show this stage in status, and that it is counted. It may lag, so that steps that pass quickly need one write.
     Mirror(DeliveryStage),
     /// Find out whether the order is really gone.
     CheckOrder,
     /// Clear the delivery away.
     Delete,
+}
+
+/// Whether a delivery belongs into its rider's count: when it has arrived.
+pub fn counts(stage: DeliveryStage) -> bool {
+    stage == DeliveryStage::Delivered
+}
+
+/// A delivery that a rider has and has not finished, as far as capacity goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// What is picked up comes first, then what the order knows of, since when; what is new comes last.
+    pub standing: ClaimStanding,
+    /// The order's uid.
+    pub order_uid: String,
+}
+
+/// How firmly a rider has a delivery; the firmest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClaimStanding {
+    /// The food is with the rider.
+    PickedUp,
+    /// The order knows of the claim since then.
+    Known(Timestamp),
+    /// It was just made.
+    New,
+}
+
+/// Whether the claim of `order_uid` is one too many for a rider who carries `capacity` at once.
+pub fn is_surplus(claims: &[Claim], order_uid: &str, capacity: i64) -> bool {
+    let Some(own) = claims.iter().find(|claim| claim.order_uid == order_uid) else { return false };
+    let before = claims.iter().filter(|claim| *claim < own).count();
+    own.standing != ClaimStanding::PickedUp && i64::try_from(before).unwrap_or(i64::MAX) >= capacity
 }
 
 /// Names the next step for a delivery.
@@ -52,7 +89,9 @@ pub fn decide(view: &DeliveryView) -> Decision {
         OrderSeen::Gone => return Decision::Delete,
         OrderSeen::Present { .. } => {}
     }
-    if stage != shown && stage != DeliveryStage::Unknown {
+    // That it is counted is said with the next mirror, and on its own only when none will follow.
+    let says_less = view.counted && !view.says_counted && matches!(stage, DeliveryStage::Delivered);
+    if (stage != shown || says_less) && stage != DeliveryStage::Unknown {
         return Decision::Mirror(stage);
     }
     Decision::Rest
@@ -63,4 +102,35 @@ fn may_create(view: &DeliveryView) -> bool {
     let waiting = matches!(view.order, OrderSeen::Present { phase: OrderPhase::AwaitingRider, .. });
     let cooked = view.ticket.present().is_some_and(|t| t.stage == TicketStage::Cooked);
     waiting && cooked && view.payment.present().is_some_and(PaymentSeen::is_captured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ClaimStanding::{Known, New, PickedUp};
+
+    fn claims(standings: &[ClaimStanding]) -> Vec<Claim> {
+        let claim = |(n, standing): (usize, &ClaimStanding)| Claim {
+            standing: *standing,
+            order_uid: format!("u{n}"),
+        };
+        standings.iter().enumerate().map(claim).collect()
+    }
+
+    fn surplus(standings: &[ClaimStanding], capacity: i64) -> Vec<bool> {
+        let claims = claims(standings);
+        (0..standings.len()).map(|n| is_surplus(&claims, &format!("u{n}"), capacity)).collect()
+    }
+
+    #[test]
+    fn a_rider_keeps_what_they_had_first() {
+        assert_eq!(surplus(&[New, Known(Timestamp(5)), Known(Timestamp(9))], 1), [true, false, true]);
+        assert_eq!(surplus(&[New, Known(Timestamp(5)), Known(Timestamp(9))], 2), [true, false, false]);
+        assert_eq!(surplus(&[New, New], 1), [false, true], "of two at once exactly one is kept");
+    }
+
+    #[test]
+    fn what_is_picked_up_is_never_taken_away() {
+        assert_eq!(surplus(&[PickedUp, PickedUp, New], 1), [false, false, true]);
+    }
 }

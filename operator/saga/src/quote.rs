@@ -1,6 +1,9 @@
 //! What an order costs: from the store's menu, never from the customer. Amounts are whole units of the currency
 //! (KRW has no smaller one), as `i64`; every sum is checked.
 
+use crate::coupon::Terms;
+use crate::time::Timestamp;
+
 /// The only currency of this version, ISO 4217.
 pub const CURRENCY: &str = "KRW";
 
@@ -31,6 +34,8 @@ pub struct MenuItem {
 /// What pricing needs of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Menu {
+    /// The store's name.
+    pub store_name: String,
     /// The store's uid, so that a namesake's prices are never taken for its own.
     pub store_uid: String,
     /// Whether it takes orders now.
@@ -56,10 +61,21 @@ pub struct QuoteLine {
     pub amount: i64,
 }
 
+/// A coupon that is used, by name and uid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CouponUsed {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
 /// A frozen price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
     /// Whose menu it came from.
+    pub store_name: String,
+    /// That store's uid.
     pub store_uid: String,
     /// The lines, as ordered.
     pub lines: Vec<QuoteLine>,
@@ -67,12 +83,21 @@ pub struct Quote {
     pub discount: i64,
     /// The sum of the lines less the discount.
     pub total: i64,
+    /// The coupon that takes off the discount.
+    pub coupon: Option<CouponUsed>,
 }
 
 impl Quote {
     /// The quote of a payment that must never be charged.
     pub fn nothing() -> Self {
-        Self { store_uid: String::new(), lines: Vec::new(), discount: 0, total: 0 }
+        Self {
+            store_name: String::new(),
+            store_uid: String::new(),
+            lines: Vec::new(),
+            discount: 0,
+            total: 0,
+            coupon: None,
+        }
     }
 }
 
@@ -99,13 +124,19 @@ impl Obstacle {
     }
 }
 
-/// Prices an order from a menu.
+/// Prices an order from a menu, as it was placed at `ordered_at`.
 ///
 /// # Errors
 /// An [`Obstacle`] that names what is missing or wrong: `StoreClosed` and `UnknownMenuItem` may pass (the store
 /// opens, its menu is applied later); `MenuItemUnavailable`, `UnknownOption`, `BelowMinimum`, `TotalMismatch`,
-/// `BadQuantity` and `TotalTooLarge` do not.
-pub fn price(items: &[OrderedItem], menu: &Menu, expected_total: Option<i64>) -> Result<Quote, Obstacle> {
+/// `BadQuantity`, `TotalTooLarge` and those of [`Terms::discount`] do not.
+pub fn price(
+    items: &[OrderedItem],
+    menu: &Menu,
+    coupon: Option<&Terms>,
+    expected_total: Option<i64>,
+    ordered_at: Timestamp,
+) -> Result<Quote, Obstacle> {
     if !menu.open {
         return Err(Obstacle::passing(
             "StoreClosed",
@@ -113,28 +144,37 @@ pub fn price(items: &[OrderedItem], menu: &Menu, expected_total: Option<i64>) ->
         ));
     }
     let mut lines = Vec::with_capacity(items.len());
-    let mut total = 0_i64;
+    let mut subtotal = 0_i64;
     for item in items {
         let line = price_line(item, menu)?;
-        total = total.checked_add(line.amount).ok_or_else(too_large)?;
+        subtotal = subtotal.checked_add(line.amount).ok_or_else(too_large)?;
         lines.push(line);
     }
-    if total < menu.minimum_order {
+    if subtotal < menu.minimum_order {
         return Err(Obstacle::lasting(
             "BelowMinimum",
             format!(
-                "the order comes to {total} {CURRENCY}; the store delivers from {} {CURRENCY}",
+                "the order comes to {subtotal} {CURRENCY}; the store delivers from {} {CURRENCY}",
                 menu.minimum_order
             ),
         ));
     }
+    let discount = coupon.map_or(Ok(0), |terms| terms.discount(subtotal, ordered_at))?;
+    let total = subtotal - discount;
     if let Some(expected) = expected_total.filter(|expected| *expected != total) {
         return Err(Obstacle::lasting(
             "TotalMismatch",
             format!("the order comes to {total} {CURRENCY}, not to the expected {expected} {CURRENCY}"),
         ));
     }
-    Ok(Quote { store_uid: menu.store_uid.clone(), lines, discount: 0, total })
+    Ok(Quote {
+        store_name: menu.store_name.clone(),
+        store_uid: menu.store_uid.clone(),
+        lines,
+        discount,
+        total,
+        coupon: coupon.map(|terms| CouponUsed { name: terms.name.clone(), uid: terms.uid.clone() }),
+    })
 }
 
 fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Obstacle> {
@@ -181,6 +221,7 @@ mod tests {
 
     fn menu() -> Menu {
         Menu {
+            store_name: "hanok".into(),
             store_uid: "s1".into(),
             open: true,
             minimum_order: 12_000,
@@ -203,12 +244,30 @@ mod tests {
     }
 
     fn refusal(items: &[OrderedItem], menu: &Menu, expected: Option<i64>) -> &'static str {
-        price(items, menu, expected).expect_err("must be refused").reason
+        price(items, menu, None, expected, Timestamp(0)).expect_err("must be refused").reason
+    }
+
+    #[test]
+    fn a_coupon_is_taken_off_after_the_stores_minimum_and_before_the_expected_total() {
+        let terms = Terms {
+            name: "SPRING".into(),
+            uid: "c1".into(),
+            percent: Some(50),
+            amount: None,
+            minimum_order: 0,
+            valid_from: None,
+            valid_until: None,
+        };
+        let items = [item("bibimbap", 2, &[])];
+        let quote = price(&items, &menu(), Some(&terms), Some(9_000), Timestamp(0)).expect("a price");
+        assert_eq!((quote.discount, quote.total), (9_000, 9_000));
+        assert_eq!(quote.coupon.map(|c| c.uid).as_deref(), Some("c1"));
     }
 
     #[test]
     fn options_are_added_to_the_price_of_each() {
-        let quote = price(&[item("bibimbap", 2, &["egg"])], &menu(), Some(20_000)).expect("a price");
+        let quote = price(&[item("bibimbap", 2, &["egg"])], &menu(), None, Some(20_000), Timestamp(0))
+            .expect("a price");
         assert_eq!((quote.total, quote.lines[0].unit_price), (20_000, 10_000));
     }
 
@@ -216,7 +275,7 @@ mod tests {
     fn an_order_of_exactly_the_minimum_is_taken_and_one_below_it_is_not() {
         let mut menu = menu();
         menu.minimum_order = 9_000;
-        assert!(price(&[item("bibimbap", 1, &[])], &menu, None).is_ok());
+        assert!(price(&[item("bibimbap", 1, &[])], &menu, None, None, Timestamp(0)).is_ok());
         menu.minimum_order = 9_001;
         assert_eq!(refusal(&[item("bibimbap", 1, &[])], &menu, None), "BelowMinimum");
     }

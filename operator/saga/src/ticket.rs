@@ -31,6 +31,10 @@ pub struct TicketView {
     pub ticket: Child<(TicketStage, TicketStage)>,
     /// How the store takes tickets; `None` when there is no such store.
     pub acceptance: Option<Acceptance>,
+    /// Whether the store's count has it.
+    pub counted: bool,
+    /// Whether its status says so.
+    pub says_counted: bool,
     /// Whether a person stopped the order.
     pub paused: bool,
     /// Whether it is being deleted.
@@ -46,12 +50,18 @@ pub enum Decision {
     Create,
     /// Accept on the store's behalf.
     Accept,
-    /// Show this stage in status. It may lag, so that steps that pass quickly need one write.
+    /// Show this stage in status, and that it is counted. It may lag, so that steps that pass quickly need one write.
     Mirror(TicketStage),
     /// Find out whether the order is really gone.
     CheckOrder,
     /// Clear the ticket away.
     Delete,
+}
+
+/// Whether a ticket belongs into its store's counts: from when the store has begun to cook it. Whenever it is looked at,
+/// the answer is the same, as what is cooking can no longer be cancelled.
+pub fn counts(stage: TicketStage) -> bool {
+    matches!(stage, TicketStage::Cooking | TicketStage::Cooked | TicketStage::Abandoned)
 }
 
 /// Names the next step for a ticket.
@@ -74,7 +84,10 @@ pub fn decide(view: &TicketView) -> Decision {
             }
         }
     }
-    if stage != shown && stage != TicketStage::Unknown {
+    // That it is counted is said with the next mirror, and on its own only when none will follow.
+    let says_less =
+        view.counted && !view.says_counted && matches!(stage, TicketStage::Cooked | TicketStage::Abandoned);
+    if (stage != shown || says_less) && stage != TicketStage::Unknown {
         return Decision::Mirror(stage);
     }
     Decision::Rest
@@ -97,6 +110,7 @@ mod tests {
             desired: PaymentDesired::Captured,
             phase: PaymentPhase::Captured,
             total: 1,
+            discount: None,
             reason: String::new(),
             message: String::new(),
             reversal: None,
@@ -110,6 +124,8 @@ mod tests {
             payment: Child::Present(paid()),
             ticket: Child::Absent,
             acceptance: Some(Acceptance::Manual),
+            counted: false,
+            says_counted: false,
             paused: false,
             deleting: false,
         }
@@ -143,6 +159,24 @@ mod tests {
         assert_eq!(decide(&automatic), Decision::Accept);
         let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
         assert_eq!(decide(&TicketView { order, ..automatic }), Decision::Rest);
+    }
+
+    #[test]
+    fn that_it_is_counted_is_said_on_its_own_only_when_no_other_mirror_follows() {
+        let counted = |stage, shown| {
+            let ticket = Child::Present((stage, shown));
+            decide(&TicketView { ticket, counted: true, ..view() })
+        };
+        assert_eq!(counted(TicketStage::Cooking, TicketStage::Cooking), Decision::Rest);
+        let cooked = TicketStage::Cooked;
+        assert_eq!(counted(cooked, cooked), Decision::Mirror(cooked));
+        let said = TicketView {
+            ticket: Child::Present((cooked, cooked)),
+            counted: true,
+            says_counted: true,
+            ..view()
+        };
+        assert_eq!(decide(&said), Decision::Rest);
     }
 
     #[test]

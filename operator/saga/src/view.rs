@@ -1,6 +1,6 @@
 //! What one controller sees of another's object, and of the others' being there: as little as its decisions need.
 
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::words::{DeliveryStage, PaymentDesired, PaymentPhase, TicketStage};
 
 /// A child of an order, found under the order's name.
@@ -44,13 +44,15 @@ pub struct Attendance {
     pub ticket: Option<Timestamp>,
     /// Of deliveries.
     pub delivery: Option<Timestamp>,
+    /// Of coupons.
+    pub coupon: Option<Timestamp>,
 }
 
 impl Attendance {
     /// Every controller since the same moment.
     pub const fn of_all(since: Timestamp) -> Self {
         let since = Some(since);
-        Self { order: since, payment: since, ticket: since, delivery: since }
+        Self { order: since, payment: since, ticket: since, delivery: since, coupon: since }
     }
 }
 
@@ -63,6 +65,8 @@ pub struct PaymentSeen {
     pub phase: PaymentPhase,
     /// The frozen total, in the currency's smallest unit.
     pub total: i64,
+    /// What the order's coupon takes off; `None` without a coupon.
+    pub discount: Option<i64>,
     /// Why it stands there, in one word; empty when all is well.
     pub reason: String,
     /// The same as a sentence.
@@ -81,6 +85,36 @@ pub struct Reversal {
     pub reason: String,
     /// A sentence.
     pub message: String,
+}
+
+/// What the rest of the marketplace has to do with an order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Market {
+    /// The store that it goes to, as far as is known.
+    pub store: Option<String>,
+    /// Whether it names a coupon, which has to be kept for it before its payment is made.
+    pub names_coupon: bool,
+    /// Whether the rider who took its delivery carries as many already as they can.
+    pub claim_is_surplus: bool,
+    /// What an order that is being deleted is still needed for.
+    pub debts: Vec<Debt>,
+    /// Since when it is being deleted.
+    pub deleting_since: Option<Timestamp>,
+    /// After this time it is removed once it has ended and is settled; `None`: never.
+    pub time_to_live: Option<Millis>,
+}
+
+/// What an order, or a child of it, is still needed for when it is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Debt {
+    /// The rider's count does not have the delivery yet.
+    DeliveryCount,
+    /// The store's counts do not have the ticket yet.
+    TicketCount,
+    /// The coupon does not know yet that it was redeemed, or given back.
+    Coupon,
+    /// The customer has not been told everything yet.
+    Messages,
 }
 
 impl PaymentSeen {

@@ -4,7 +4,7 @@ use fooddelivery_saga::order::{self, Command, Decision, OrderState, OrderView};
 use fooddelivery_saga::payment::PROVIDER_UNAVAILABLE;
 use fooddelivery_saga::table::{self, ORDER};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, TicketSeen};
+use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, TicketSeen};
 use fooddelivery_saga::words::{
     CancellationVerdict, DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P,
     TicketStage as T, WhenUnavailable,
@@ -17,6 +17,7 @@ fn payment(phase: P, desired: PaymentDesired) -> PaymentSeen {
         desired,
         phase,
         total: 9_000,
+        discount: None,
         reason: String::new(),
         message: String::new(),
         reversal: None,
@@ -58,6 +59,7 @@ fn view(phase: O) -> OrderView {
         attendance: Attendance::of_all(NOW),
         deadlines: Deadlines::default(),
         watching_since: NOW,
+        market: Market::default(),
     }
 }
 

@@ -81,8 +81,9 @@ fn own_leases(settings: &Settings) -> Vec<String> {
         ControllerName::Payment => Some("payment"),
         ControllerName::Ticket => Some("ticket"),
         ControllerName::Delivery => Some("delivery"),
-        // Nobody's deadline rests on it.
-        ControllerName::Provider => None,
+        ControllerName::Coupon => Some("coupon"),
+        // Nobody's deadline rests on them.
+        ControllerName::Provider | ControllerName::Store | ControllerName::Rider => None,
     });
     let scopes: Vec<Option<&str>> = match settings.namespaces.as_slice() {
         [] => vec![None],
@@ -125,8 +126,8 @@ impl Attendance {
     /// server could not be reached), it is asked first.
     pub async fn of(&self, namespace: &str) -> Attended {
         let known = self.judge(namespace);
-        let Attended { order, payment, ticket, delivery } = known;
-        let all_there = order.is_some() && payment.is_some() && ticket.is_some() && delivery.is_some();
+        let Attended { order, payment, ticket, delivery, coupon } = known;
+        let all_there = [order, payment, ticket, delivery, coupon].iter().all(Option::is_some);
         if all_there || !self.is_outdated() {
             return known;
         }
@@ -156,6 +157,7 @@ impl Attendance {
             payment: since("payment"),
             ticket: since("ticket"),
             delivery: since("delivery"),
+            coupon: since("coupon"),
         }
     }
 

@@ -16,10 +16,11 @@ use tracing::info;
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
 use crate::context::{Context, child, seen};
+use crate::counts::lists;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::lag::Lag;
-use crate::order::{is_as_seen, is_paused, order_ref, store_name};
+use crate::order::{is_as_seen, is_paused, order_ref, store_of};
 
 /// More steps than any delivery needs in one go.
 const ROUNDS: usize = 8;
@@ -38,9 +39,11 @@ impl Deliveries {
     }
 
     async fn create(&self, key: &Key, order: &Order) -> Result<(), ApiError> {
-        let store = self.context.stores.object(&Key::new(&key.namespace, &store_name(order)));
-        let store_uid = store.as_deref().map(uid_of).unwrap_or_default();
-        let spec = delivery_spec(order, store_uid, store.as_deref().and_then(deadlines));
+        let payment = self.context.payments.object(key);
+        let name = store_of(&self.context, key, order, payment.as_deref()).unwrap_or_default();
+        let store = self.context.stores.object(&Key::new(&key.namespace, &name));
+        let pickup = StoreRef { name, uid: store.as_deref().map(uid_of).unwrap_or_default() };
+        let spec = delivery_spec(order, pickup, store.as_deref().and_then(deadlines));
         // False: a cancel came first (its tombstone), or another replica.
         if self.context.create(&self.context.deliveries, key, &Delivery::new(&key.name, spec)).await? {
             info!("the food is offered to riders");
@@ -53,12 +56,14 @@ impl Deliveries {
         key: &Key,
         delivery: &Delivery,
         stage: DeliveryStage,
+        counted: bool,
     ) -> Result<Outcome, ReconcileError> {
         if let Some(left) = self.lag.left(key) {
             return Ok(Outcome::After(left));
         }
         let old = delivery.status.clone().unwrap_or_default();
-        let new = mirrored(delivery, &old, stage, Time(self.context.clock.now()));
+        let mut new = mirrored(delivery, &old, stage, Time(self.context.clock.now()));
+        new.counted |= counted;
         let written = self.context.api.write_status(delivery, &old, &new).await?;
         self.context.deliveries.remember(written);
         self.lag.settled(key);
@@ -70,12 +75,12 @@ impl Deliveries {
 /// A delivery for an order, waiting for its rider.
 pub(crate) fn delivery_spec(
     order: &Order,
-    store_uid: String,
+    pickup: StoreRef,
     deadlines: Option<DeliveryDeadlines>,
 ) -> DeliverySpec {
     DeliverySpec {
         order_ref: order_ref(order),
-        pickup: StoreRef { name: store_name(order), uid: store_uid },
+        pickup,
         dropoff: order.spec.delivery.clone(),
         rider_ref: None,
         stage: DeliveryStage::Waiting,
@@ -138,6 +143,8 @@ impl Reconciler for Deliveries {
                     (None, Some(_)) => Child::Unreadable,
                     (None, None) => Child::Absent,
                 },
+                counted: delivery.as_ref().is_some_and(|d| is_counted(context, &key, d)),
+                says_counted: delivery.as_ref().is_some_and(|d| d.status.as_ref().is_some_and(|s| s.counted)),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: delivery.as_ref().is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
             };
@@ -149,7 +156,7 @@ impl Reconciler for Deliveries {
                     }
                 }
                 (Decision::Mirror(stage), Some(delivery), _) => {
-                    return self.mirror(&key, delivery, stage).await;
+                    return self.mirror(&key, delivery, stage, view.counted).await;
                 }
                 (Decision::CheckOrder, Some(delivery), _) => {
                     orphan = is_orphan(context, &key, &delivery.spec.order_ref).await?;
@@ -172,6 +179,13 @@ impl Reconciler for Deliveries {
         let message = format!("delivery {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
     }
+}
+
+/// Whether the rider's count has it, as the cache knows it.
+pub(crate) fn is_counted(context: &Context, key: &Key, delivery: &Delivery) -> bool {
+    let DeliverySpec { rider_ref, order_ref, .. } = &delivery.spec;
+    let rider = rider_ref.as_ref().and_then(|r| context.riders.object(&Key::new(&key.namespace, &r.name)));
+    rider.is_some_and(|rider| rider.status.as_ref().is_some_and(|status| lists(&status.counting, order_ref)))
 }
 
 fn shown(delivery: &Delivery) -> DeliveryStage {

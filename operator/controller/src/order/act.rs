@@ -2,9 +2,9 @@
 //! again, and the next decision is made on what is there.
 
 use fooddelivery_api::common::{NameRef, OrderRef, StoreRef};
-use fooddelivery_api::payment::{PaymentQuote, PaymentSpec, ReversalReason};
+use fooddelivery_api::payment::{PaymentCoupon, PaymentQuote, PaymentSpec, ReversalReason};
 use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
-use fooddelivery_saga::order::{ChildKind, Command};
+use fooddelivery_saga::order::{ChildKind, Command, Note};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::words::{DeliveryStage, PaymentDesired, TicketStage};
 use kube::ResourceExt;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::observe::Children;
-use super::store_name;
+use super::store_of;
 use crate::api::{ApiError, Namespaced, with_finalizer, without_finalizer};
 use crate::context::Context;
 use crate::delivery::delivery_spec;
@@ -39,10 +39,13 @@ pub(super) async fn act(
             create(context, &context.payments, key, &payment).await
         }
         Command::CreateTicketTombstone(reason) => {
-            create(context, &context.tickets, key, &ticket_tombstone(order, reason)).await
+            let store = store_of(context, key, order, children.payment.as_deref()).unwrap_or_default();
+            create(context, &context.tickets, key, &ticket_tombstone(order, store, reason)).await
         }
         Command::CreateDeliveryTombstone(reason) => {
-            let mut delivery = Delivery::new(&key.name, delivery_spec(order, String::new(), None));
+            let name = store_of(context, key, order, children.payment.as_deref()).unwrap_or_default();
+            let pickup = StoreRef { name, uid: String::new() };
+            let mut delivery = Delivery::new(&key.name, delivery_spec(order, pickup, None));
             delivery.spec.stage = DeliveryStage::Cancelled;
             delivery.spec.reason = Some(reason);
             create(context, &context.deliveries, key, &delivery).await
@@ -55,6 +58,11 @@ pub(super) async fn act(
         }
         Command::DeleteChild(ChildKind::Payment) => {
             delete(context, &context.payments, key, children.payment.as_deref()).await
+        }
+        Command::DeleteOrder => {
+            info!("settled for as long as it is to be kept: the order is removed");
+            context.api.delete(order).await?;
+            context.refresh(&context.orders, key).await.map(drop)
         }
         Command::RemoveFinalizer => let_go(context, key, order).await,
         step => step_child(context, key, order, children, step).await,
@@ -95,6 +103,17 @@ async fn step_child(
         Command::ReleaseClaim => {
             info!("the rider did not pick up in time, or the order is undone: the claim is released");
             patch(context, &context.deliveries, key, delivery, json!({ "spec": { "riderRef": null } })).await
+        }
+        Command::RefuseClaim => {
+            let Some(object) = delivery else { return Err(ApiError::NotFound) };
+            let rider = object.spec.rider_ref.as_ref().map(|r| r.name.clone()).unwrap_or_default();
+            info!(rider, "the rider carries as many as they can: the claim is released");
+            let message =
+                format!("{rider} carries as many deliveries as they can; this one waits for another rider");
+            patch(context, &context.deliveries, key, delivery, json!({ "spec": { "riderRef": null } }))
+                .await?;
+            context.events.tell(object, &Note::warning("RiderAtCapacity", message)).await;
+            Ok(())
         }
         // All others are carried out in `act`.
         _ => Ok(()),
@@ -189,6 +208,11 @@ fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Pa
         token_secret_ref: method.token_secret_ref.clone(),
         when_unavailable: method.when_unavailable,
         desired: if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured },
+        coupon: quote.coupon.as_ref().map(|c| PaymentCoupon {
+            name: c.name.clone(),
+            uid: c.uid.clone(),
+            returned: false,
+        }),
         reversal,
         resolution: None,
     };
@@ -197,10 +221,10 @@ fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Pa
     payment
 }
 
-fn ticket_tombstone(order: &Order, reason: String) -> Ticket {
+fn ticket_tombstone(order: &Order, store: String, reason: String) -> Ticket {
     let spec = TicketSpec {
         order_ref: order_ref(order),
-        store_ref: StoreRef { name: store_name(order), uid: String::new() },
+        store_ref: StoreRef { name: store, uid: String::new() },
         items: order.spec.items.clone(),
         stage: TicketStage::Cancelled,
         reason: Some(reason),

@@ -3,14 +3,15 @@
 
 mod act;
 mod contested;
+mod market;
 mod observe;
 
 pub(crate) use act::order_ref;
 
 use std::sync::Arc;
 
-use fooddelivery_api::Order;
 use fooddelivery_api::order::OrderStatus;
+use fooddelivery_api::{Order, Payment};
 use fooddelivery_saga::order::{Command, Decision, Rest, decide};
 use fooddelivery_saga::words::OrderPhase;
 use kube::ResourceExt;
@@ -19,7 +20,7 @@ use tracing::{debug, info};
 use crate::api::ApiError;
 use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
-use crate::events::correlate;
+use crate::events::{correlate, uid_of};
 use crate::planted::{self, Bug};
 
 use contested::Contested;
@@ -41,7 +42,7 @@ impl Orders {
 
     async fn rest(&self, key: &Key, order: &Order, rest: Rest) -> Result<Outcome, ReconcileError> {
         let old = order.status.clone().unwrap_or_default();
-        let new = OrderStatus::from_state(&rest.state, order.metadata.generation);
+        let new = OrderStatus::from_state(&rest.state, order.metadata.generation, old.messages.clone());
         // A fresh object is not written only to say that it has been seen.
         let unseen = old.observed_generation.is_none();
         let only_seen = unseen && OrderStatus { observed_generation: None, ..new.clone() } == old;
@@ -115,7 +116,7 @@ impl Reconciler for Orders {
 
 /// Steps on the order itself are compare-and-set on the copy in hand.
 fn guards_itself(command: &Command) -> bool {
-    matches!(command, Command::AddFinalizer | Command::RemoveFinalizer)
+    matches!(command, Command::AddFinalizer | Command::RemoveFinalizer | Command::DeleteOrder)
 }
 
 /// Whether the order is still the one that was decided on, read live. Steps on its children carry the children's
@@ -128,9 +129,31 @@ pub(crate) async fn is_as_seen(context: &Context, key: &Key, order: &Order) -> R
     Ok(live.is_some_and(|live| live.resource_version() == order.resource_version()))
 }
 
-/// The name of the store that an order goes to.
-pub(crate) fn store_name(order: &Order) -> String {
-    order.spec.store_ref.as_ref().map(|s| s.name.clone()).unwrap_or_default()
+/// The name of the store that an order goes to, as far as is known: as it was priced; as the order says; as the customer
+/// prefers.
+pub(crate) fn store_of(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    payment: Option<&Payment>,
+) -> Option<String> {
+    let priced = payment
+        .filter(|payment| payment.spec.order_ref.uid == uid_of(order))
+        .map(|payment| payment.spec.quote.store_name.clone())
+        .filter(|name| !name.is_empty());
+    let named = || order.spec.store_ref.as_ref().map(|store| store.name.clone());
+    let known = || order.status.as_ref()?.store_ref.as_ref().map(|store| store.name.clone());
+    let preferred = || {
+        let customer = context.customers.object(&Key::new(&key.namespace, &order.spec.customer_ref.name))?;
+        customer.spec.preferred_store_ref.as_ref().map(|store| store.name.clone())
+    };
+    let is_open = phase_of(order) == OrderPhase::AwaitingPayment;
+    priced.or_else(named).or_else(|| if is_open { preferred() } else { known() })
+}
+
+/// Where an order stands.
+pub(crate) fn phase_of(order: &Order) -> OrderPhase {
+    order.status.as_ref().map_or(OrderPhase::AwaitingPayment, |status| status.phase)
 }
 
 /// Whether a person stopped an order where it is.

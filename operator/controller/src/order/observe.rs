@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fooddelivery_api::store::StoreDeadlines;
-use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
+use fooddelivery_api::{Coupon, Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
 use fooddelivery_saga::order::{ConditionKind, OrderView};
 use fooddelivery_saga::quote::{Obstacle, Quote, price};
 use fooddelivery_saga::time::{Deadlines, Millis};
@@ -12,7 +12,8 @@ use fooddelivery_saga::words::{Acceptance, OrderPhase};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 
-use super::{is_paused, store_name};
+use super::is_paused;
+use super::market::{coupon, hold, market, preferred_store};
 use crate::api::ApiError;
 use crate::context::{Context, child, seen};
 use crate::engine::Key;
@@ -60,7 +61,13 @@ pub(super) async fn observe(
         context.refresh(&context.deliveries, key).await?;
         delivery = child(&context.deliveries, key, &uid);
     }
-    let store = context.stores.object(&Key::new(&key.namespace, &store_name(order)));
+    let children = Children {
+        payment: payment.present().cloned(),
+        ticket: ticket.present().cloned(),
+        delivery: delivery.present().cloned(),
+    };
+    let market = market(context, key, order, &children).await?;
+    let store = market.store.as_ref().and_then(|name| context.stores.object(&Key::new(&key.namespace, name)));
     let method = &order.spec.payment;
     let token_replaced = payment
         .present()
@@ -86,11 +93,7 @@ pub(super) async fn observe(
         delivery: seen(&delivery, Delivery::seen),
         quote,
         watching_since: context.watching_since,
-    };
-    let children = Children {
-        payment: payment.present().cloned(),
-        ticket: ticket.present().cloned(),
-        delivery: delivery.present().cloned(),
+        market,
     };
     Ok((view, children))
 }
@@ -150,16 +153,17 @@ pub(super) async fn resolve(
     order: &Order,
 ) -> Result<Result<Quote, Obstacle>, ApiError> {
     let spec = &order.spec;
-    let Some(store_ref) = &spec.store_ref else {
-        let message = "the order names no store (spec.storeRef)";
-        return Ok(Err(Obstacle::lasting("StoreNotNamed", message.into())));
+    let store = match &spec.store_ref {
+        Some(store) => Ok(store.name.clone()),
+        None => preferred_store(context, key, order).await?,
     };
-    if let Some(code) = &spec.coupon_code {
-        return Ok(Err(Obstacle::lasting("CouponNotFound", format!("there is no coupon {code:?}"))));
-    }
-    let store_key = Key::new(&key.namespace, &store_ref.name);
+    let (store, coupon) = match (store, coupon(context, key, order).await?) {
+        (Ok(store), Ok(coupon)) => (store, coupon),
+        (Err(obstacle), _) | (_, Err(obstacle)) => return Ok(Err(obstacle)),
+    };
+    let store_key = Key::new(&key.namespace, &store);
     let Some(store) = context.refresh(&context.stores, &store_key).await? else {
-        let message = format!("there is no Store {}; the order waits for it", store_ref.name);
+        let message = format!("there is no Store {}; the order waits for it", store_key.name);
         return Ok(Err(Obstacle::passing("StoreNotFound", message)));
     };
     let provider = &spec.payment.provider_ref.name;
@@ -168,5 +172,11 @@ pub(super) async fn resolve(
         let message = format!("there is no PaymentProvider {provider}; the order waits for it");
         return Ok(Err(Obstacle::passing("ProviderNotFound", message)));
     }
-    Ok(price(&order.ordered_items(), &store.menu(), spec.expected_total))
+    let terms = coupon.as_ref().map(Coupon::terms);
+    let placed_at = convert::created_at(&order.metadata);
+    let priced = price(&order.ordered_items(), &store.menu(), terms.as_ref(), spec.expected_total, placed_at);
+    match (priced, coupon) {
+        (Ok(quote), Some(coupon)) => hold(context, key, order, &coupon, quote).await,
+        (priced, _) => Ok(priced),
+    }
 }

@@ -16,10 +16,11 @@ use tracing::info;
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
 use crate::context::{Context, child, seen};
+use crate::counts::lists;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::lag::Lag;
-use crate::order::{is_as_seen, is_paused, order_ref, store_name};
+use crate::order::{is_as_seen, is_paused, order_ref, store_of};
 
 /// More steps than any ticket needs in one go.
 const ROUNDS: usize = 8;
@@ -48,7 +49,7 @@ impl Tickets {
     }
 
     fn spec(&self, key: &Key, order: &Order, payment: Option<&Payment>) -> TicketSpec {
-        let name = store_name(order);
+        let name = store_of(&self.context, key, order, payment).unwrap_or_default();
         let store = self.context.stores.object(&Key::new(&key.namespace, &name));
         let uid = payment.map(|p| p.spec.quote.store_uid.clone()).unwrap_or_default();
         TicketSpec {
@@ -66,12 +67,14 @@ impl Tickets {
         key: &Key,
         ticket: &Ticket,
         stage: TicketStage,
+        counted: bool,
     ) -> Result<Outcome, ReconcileError> {
         if let Some(left) = self.lag.left(key) {
             return Ok(Outcome::After(left));
         }
         let old = ticket.status.clone().unwrap_or_default();
-        let new = mirrored(ticket, &old, stage, Time(self.context.clock.now()));
+        let mut new = mirrored(ticket, &old, stage, Time(self.context.clock.now()));
+        new.counted |= counted;
         let written = self.context.api.write_status(ticket, &old, &new).await?;
         self.context.tickets.remember(written);
         self.lag.settled(key);
@@ -148,6 +151,8 @@ impl Reconciler for Tickets {
                     let store = context.stores.object(&Key::new(&key.namespace, &t.spec.store_ref.name))?;
                     Some(store.spec.acceptance)
                 }),
+                counted: ticket.as_ref().is_some_and(|t| is_counted(context, &key, t)),
+                says_counted: ticket.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.counted)),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
             };
@@ -164,7 +169,9 @@ impl Reconciler for Tickets {
                     info!("accepted on the store's behalf");
                     context.tickets.remember(written);
                 }
-                (Decision::Mirror(stage), Some(ticket), _) => return self.mirror(&key, ticket, stage).await,
+                (Decision::Mirror(stage), Some(ticket), _) => {
+                    return self.mirror(&key, ticket, stage, view.counted).await;
+                }
                 (Decision::CheckOrder, Some(ticket), _) => {
                     orphan = is_orphan(context, &key, &ticket.spec.order_ref).await?;
                     if !orphan {
@@ -186,6 +193,15 @@ impl Reconciler for Tickets {
         let message = format!("ticket {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
     }
+}
+
+/// Whether the store's counts have it, as the cache knows them.
+pub(crate) fn is_counted(context: &Context, key: &Key, ticket: &Ticket) -> bool {
+    let TicketSpec { store_ref, order_ref, .. } = &ticket.spec;
+    let store = context.stores.object(&Key::new(&key.namespace, &store_ref.name));
+    store
+        .filter(|store| uid_of(&**store) == store_ref.uid)
+        .is_some_and(|store| store.status.as_ref().is_some_and(|status| lists(&status.counting, order_ref)))
 }
 
 fn shown(ticket: &Ticket) -> TicketStage {

@@ -37,6 +37,9 @@ fn slack(span: Millis) -> Millis {
 fn attended_since(view: &OrderView) -> Option<Timestamp> {
     let attendance = &view.attendance;
     let other = match view.state.phase {
+        OrderPhase::AwaitingPayment if view.market.names_coupon && view.payment.is_absent() => {
+            attendance.coupon
+        }
         OrderPhase::AwaitingPayment | OrderPhase::PaymentDeferred => attendance.payment,
         OrderPhase::AwaitingStore | OrderPhase::Accepted | OrderPhase::Cooking => attendance.ticket,
         OrderPhase::AwaitingRider | OrderPhase::RiderAssigned | OrderPhase::PickedUp => attendance.delivery,

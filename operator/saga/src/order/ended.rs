@@ -1,9 +1,9 @@
 //! An order that has ended: its money is settled, and when it is deleted its children go before it.
 
-use super::state::{Note, OrderState};
+use super::state::{ConditionKind, Note, OrderState};
 use super::{ChildKind, Command, Decision, OrderView, Rest, undo};
-use crate::time::Timestamp;
-use crate::view::{Child, Reversal};
+use crate::time::{Millis, Timestamp};
+use crate::view::{Child, Debt, Reversal};
 use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
@@ -27,13 +27,23 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     let settled = completed || view.money_is_back();
     let state = settled_state(view, settled, now);
     if view.deleting && settled {
-        return leave(view, &state);
+        return leave(view, state, now);
+    }
+    let removal = settled.then(|| removed_at(view, &state)).flatten();
+    if removal.is_some_and(|at| now >= at) && state == view.state {
+        return Decision::Act(Command::DeleteOrder);
     }
     let mut notes: Vec<Note> = undo::review_note(view, &state).into_iter().collect();
     if state.cancellation != view.state.cancellation && completed {
         notes.push(Note::warning("CancelRefused", "the order is completed: it can no longer be cancelled"));
     }
-    Decision::Rest(Rest { state, notes, wake_at: None })
+    Decision::Rest(Rest { state, notes, wake_at: removal.filter(|at| now < *at) })
+}
+
+/// When an order that is settled has been kept for long enough.
+fn removed_at(view: &OrderView, state: &OrderState) -> Option<Timestamp> {
+    let settled = state.conditions.iter().find(|c| c.kind == ConditionKind::Settled.as_str() && c.holds)?;
+    view.market.time_to_live.map(|kept| settled.since + kept)
 }
 
 fn settled_state(view: &OrderView, settled: bool, now: Timestamp) -> OrderState {
@@ -49,15 +59,48 @@ fn settled_state(view: &OrderView, settled: bool, now: Timestamp) -> OrderState 
     state
 }
 
-/// Children first, the money last, then the order itself.
-fn leave(view: &OrderView, state: &OrderState) -> Decision {
-    let deleting = |kind| Decision::Act(Command::DeleteChild(kind));
-    let waiting = || Decision::Rest(Rest { state: state.clone(), notes: Vec::new(), wake_at: None });
-    match (&view.delivery, &view.ticket, &view.payment) {
-        (Child::Present(delivery), ..) if !delivery.deleting => deleting(ChildKind::Delivery),
-        (_, Child::Present(ticket), _) if !ticket.deleting => deleting(ChildKind::Ticket),
-        (_, _, Child::Present(payment)) if !payment.deleting => deleting(ChildKind::Payment),
-        (Child::Absent, Child::Absent, Child::Absent) => Decision::Act(Command::RemoveFinalizer),
-        _ => waiting(),
+/// For so long nothing is said of what keeps an order that is being deleted: mostly it is over in a moment.
+const UNSAID: Millis = Millis::seconds(30);
+
+/// Children first, the money last, then the order itself; and each only when nothing needs it any more.
+fn leave(view: &OrderView, state: OrderState, now: Timestamp) -> Decision {
+    let next = match (&view.delivery, &view.ticket, &view.payment) {
+        (Child::Present(delivery), ..) if !delivery.deleting => {
+            Some((ChildKind::Delivery, Debt::DeliveryCount))
+        }
+        (_, Child::Present(ticket), _) if !ticket.deleting => Some((ChildKind::Ticket, Debt::TicketCount)),
+        (_, _, Child::Present(payment)) if !payment.deleting => Some((ChildKind::Payment, Debt::Coupon)),
+        _ => None,
+    };
+    let gone = view.delivery.is_absent() && view.ticket.is_absent() && view.payment.is_absent();
+    match next {
+        Some((_, debt)) if view.market.debts.contains(&debt) => kept(view, state, debt, now),
+        Some((child, _)) => Decision::Act(Command::DeleteChild(child)),
+        None if gone && view.market.debts.contains(&Debt::Messages) => kept(view, state, Debt::Messages, now),
+        None if gone => Decision::Act(Command::RemoveFinalizer),
+        None => Decision::Rest(Rest { state, notes: Vec::new(), wake_at: None }),
     }
+}
+
+/// Something still needs the order: when that takes long, it says what.
+fn kept(view: &OrderView, mut state: OrderState, debt: Debt, now: Timestamp) -> Decision {
+    let said_at = view.market.deleting_since.unwrap_or(now) + UNSAID;
+    let wake_at = (now < said_at).then_some(said_at);
+    let mut notes = Vec::new();
+    if wake_at.is_none() {
+        let (reason, message) = match debt {
+            Debt::DeliveryCount => ("NotCountedYet", "the rider's count does not have it yet"),
+            Debt::TicketCount => ("NotCountedYet", "the store's counts do not have it yet"),
+            Debt::Coupon => {
+                ("CouponNotSettled", "its coupon has not been told yet that it was used, or given back")
+            }
+            Debt::Messages => ("MessagesOwed", "the customer has not been told everything yet"),
+        };
+        state.set(ConditionKind::Released, false, reason, message, now);
+        let said = view.state.conditions.iter().any(|c| c.kind == "Released" && c.reason == reason);
+        if !said {
+            notes.push(Note::warning(reason, message));
+        }
+    }
+    Decision::Rest(Rest { state, notes, wake_at })
 }

@@ -11,12 +11,13 @@ mod state;
 mod undo;
 
 pub use deadline::SLACK;
+pub use progress::COUPON_PENDING;
 pub use state::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
 pub use undo::Cause;
 
 use crate::quote::{Obstacle, Quote};
 use crate::time::{Deadlines, Timestamp};
-use crate::view::{Attendance, Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
+use crate::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, Reversal, TicketSeen};
 use crate::words::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
@@ -63,6 +64,8 @@ pub struct OrderView {
     pub attendance: Attendance,
     /// Since when this process has been watching.
     pub watching_since: Timestamp,
+    /// What the rest of the marketplace has to do with it.
+    pub market: Market,
 }
 
 /// The answer of [`decide`].
@@ -122,6 +125,10 @@ pub enum Command {
     },
     /// Take the claim from a rider who did not pick up.
     ReleaseClaim,
+    /// Take the claim from a rider who carries as many as they can.
+    RefuseClaim,
+    /// Delete the order: it has been settled for as long as it is to be kept.
+    DeleteOrder,
     /// Delete a child; the order has ended and its money is where it belongs.
     DeleteChild(ChildKind),
     /// Let the order go; only when no child is left (checked live).

@@ -7,6 +7,9 @@ use crate::time::Timestamp;
 use crate::view::Child;
 use crate::words::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 
+/// The order can be paid once its coupon is kept for it.
+pub const COUPON_PENDING: &str = "CouponPending";
+
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if view.payment.is_absent() && view.state.phase == OrderPhase::AwaitingPayment {
         return match &view.quote {
@@ -19,10 +22,12 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if view.token_replaced && deferred {
         return Decision::Act(Command::ReplaceToken);
     }
-    if view.state.phase == OrderPhase::RiderAssigned
-        && deadline::has_passed(view, now)
-        && view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Waiting && d.rider.is_some())
-    {
+    let claimed =
+        view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Waiting && d.rider.is_some());
+    if claimed && view.market.claim_is_surplus {
+        return Decision::Act(Command::RefuseClaim);
+    }
+    if claimed && view.state.phase == OrderPhase::RiderAssigned && deadline::has_passed(view, now) {
         return Decision::Act(Command::ReleaseClaim);
     }
     Decision::Rest(on_its_way(view, now))
@@ -83,6 +88,8 @@ fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
     state.move_to(target(view, now), now, view.created_at);
     if let Some(payment) = view.payment.present() {
         state.total = Some(payment.total);
+        state.discount = payment.discount;
+        state.store = view.market.store.clone().or(state.store);
         if payment.is_captured() {
             state.set(ConditionKind::Paid, true, "Captured", "", now);
         } else {
@@ -110,6 +117,8 @@ fn explain_payment(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Not
     if payment.reason.is_empty() {
         // What the payment is doing now is known in a moment: not worth a write of its own.
         state.total = view.state.total;
+        state.discount = view.state.discount;
+        state.store.clone_from(&view.state.store);
         return;
     }
     if view.state.reason != payment.reason {
@@ -149,6 +158,12 @@ fn complete(state: &mut OrderState, now: Timestamp) {
 fn held_up(view: &OrderView, obstacle: &Obstacle, now: Timestamp) -> Rest {
     let mut state = view.state.clone();
     let mut notes = Vec::new();
+    let known_by = view.created_at + deadline::SLACK;
+    if obstacle.reason == COUPON_PENDING && now < known_by {
+        // A coupon is kept for the order in a moment: not worth a write of its own.
+        return Rest { state, notes, wake_at: Some(known_by) };
+    }
+    state.store = view.market.store.clone().or(state.store);
     if state.reason != obstacle.reason || state.message != obstacle.message {
         state.explain(obstacle.reason, &obstacle.message);
         notes.push(Note::warning(obstacle.reason, obstacle.message.clone()));

@@ -16,12 +16,18 @@ pub struct OrderState {
     pub reason: String,
     /// Why, in a sentence; empty when all is well.
     pub message: String,
+    /// The store that it goes to.
+    pub store: Option<String>,
     /// The frozen total, in the currency's smallest unit.
     pub total: Option<i64>,
+    /// What its coupon takes off; `None` without one.
+    pub discount: Option<i64>,
     /// The verdict on the request to cancel, once there is one. It never changes.
     pub cancellation: Option<CancellationVerdict>,
     /// When each phase was entered.
     pub history: Vec<PhaseEntry>,
+    /// How many entries after the first were dropped from the history.
+    pub dropped: i64,
     /// When the present phase ends by itself.
     pub deadline: Option<Timestamp>,
     /// The conditions, by kind.
@@ -48,6 +54,8 @@ pub enum ConditionKind {
     Completed,
     /// The order has come to an end, whichever.
     Ended,
+    /// Nothing keeps the order, which is being deleted; said only when something does for long.
+    Released,
 }
 
 impl ConditionKind {
@@ -58,6 +66,7 @@ impl ConditionKind {
             Self::Settled => "Settled",
             Self::Completed => "Completed",
             Self::Ended => "Ended",
+            Self::Released => "Released",
         }
     }
 }
@@ -101,9 +110,12 @@ impl Default for OrderState {
             phase: OrderPhase::AwaitingPayment,
             reason: String::new(),
             message: String::new(),
+            store: None,
             total: None,
+            discount: None,
             cancellation: None,
             history: Vec::new(),
+            dropped: 0,
             deadline: None,
             conditions: Vec::new(),
         }
@@ -128,6 +140,7 @@ impl OrderState {
         if self.history.len() > HISTORY_LIMIT {
             let surplus = self.history.len() - HISTORY_LIMIT;
             self.history.drain(1..=surplus);
+            self.dropped = self.dropped.saturating_add(i64::try_from(surplus).unwrap_or(i64::MAX));
         }
         self.phase = phase;
     }
@@ -200,6 +213,7 @@ mod tests {
         assert_eq!(state.history.len(), HISTORY_LIMIT);
         assert_eq!(state.history[0].phase, "AwaitingPayment");
         assert_eq!(state.history[HISTORY_LIMIT - 1].at, Timestamp(99));
+        assert_eq!(state.dropped, 5 + 2 * 99 - 20, "steps keep their numbers");
     }
 
     #[test]

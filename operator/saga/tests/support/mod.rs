@@ -10,7 +10,7 @@ use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
+use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, Reversal, TicketSeen};
 use fooddelivery_saga::words::{
     Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
 };
@@ -259,6 +259,7 @@ impl World {
                 desired: p.desired,
                 phase: p.state.phase,
                 total: p.total,
+                discount: None,
                 reason: p.state.reason.clone(),
                 message: p.state.message.clone(),
                 reversal: p.reversal.clone(),
@@ -288,6 +289,7 @@ impl World {
             attendance: self.attendance,
             deadlines: Deadlines::default(),
             watching_since: self.watching_since,
+            market: Market::default(),
         }
     }
 
@@ -348,7 +350,8 @@ impl World {
                     d.stage = stage;
                 }
             }
-            Command::ReleaseClaim => self.claim(None),
+            Command::ReleaseClaim | Command::RefuseClaim => self.claim(None),
+            Command::DeleteOrder => self.deleting = true,
             Command::DeleteChild(order::ChildKind::Delivery) => self.delivery = None,
             Command::DeleteChild(order::ChildKind::Ticket) => self.ticket = None,
             Command::DeleteChild(order::ChildKind::Payment) => {
@@ -394,6 +397,8 @@ impl World {
             payment: self.payment_seen(),
             ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
             acceptance: Some(Acceptance::Manual),
+            counted: false,
+            says_counted: false,
             paused: self.paused,
             deleting: false,
         };
@@ -418,6 +423,8 @@ impl World {
             payment: self.payment_seen(),
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
             delivery: self.delivery.as_ref().map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
+            counted: false,
+            says_counted: false,
             paused: self.paused,
             deleting: false,
         };

@@ -1,0 +1,231 @@
+//! Counts: how many orders had each dish, and how many deliveries each rider brought. Each is folded once: see
+//! `saga::tally`. A ticket or delivery says so in its own status, with its next mirror.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fooddelivery_api::{Delivery, OrderRef, Rider, RiderStatus, Store, StoreStatus, Ticket, convert};
+use fooddelivery_saga::tally::{LIST_LIMIT, OrderId, fold};
+use fooddelivery_saga::{delivery, ticket};
+use kube::ResourceExt;
+use tracing::info;
+
+use crate::api::{ApiError, Namespaced};
+use crate::context::{Context, OfOrder};
+use crate::engine::{Cache, Key, Outcome, ReconcileError, Reconciler};
+use crate::events::uid_of;
+use crate::lag::Lag;
+
+/// So many are read live for one write.
+const BATCH: usize = 50;
+
+/// Something that is counted, once.
+pub(crate) trait Counted: Namespaced + OfOrder {
+    /// Whether it belongs into a count.
+    fn is_owed(&self) -> bool;
+}
+
+impl Counted for Ticket {
+    fn is_owed(&self) -> bool {
+        ticket::counts(self.spec.stage) && !self.status.as_ref().is_some_and(|s| s.counted)
+    }
+}
+
+impl Counted for Delivery {
+    fn is_owed(&self) -> bool {
+        delivery::counts(self.spec.stage) && !self.status.as_ref().is_some_and(|s| s.counted)
+    }
+}
+
+/// Whether an order is in a count, and its object may not say so yet.
+pub(crate) fn lists(counting: &[OrderRef], order: &OrderRef) -> bool {
+    counting.iter().any(|known| known.uid == order.uid)
+}
+
+fn id(order: &OrderRef) -> OrderId {
+    OrderId { name: order.name.clone(), uid: order.uid.clone() }
+}
+
+/// What is owed and not listed: by the caches.
+fn owed<K: Counted>(
+    cache: &Cache<K>,
+    namespace: &str,
+    counting: &[OrderRef],
+    is_its_own: impl Fn(&K) -> bool,
+) -> Vec<Key> {
+    cache.keys_where(|object| {
+        object.namespace().as_deref() == Some(namespace)
+            && is_its_own(object)
+            && object.is_owed()
+            && !lists(counting, object.order_ref())
+    })
+}
+
+/// The same, read live, after the copy of the count that is written over was taken.
+async fn owed_live<K: Counted>(
+    context: &Context,
+    cache: &Cache<K>,
+    keys: &[Key],
+    is_its_own: impl Fn(&K) -> bool,
+) -> Result<Vec<K>, ApiError> {
+    let mut found = Vec::new();
+    for key in keys.iter().take(BATCH) {
+        let live = context.refresh(cache, key).await?;
+        found.extend(live.filter(|object| is_its_own(object) && object.is_owed()));
+    }
+    Ok(found)
+}
+
+/// Who may leave the list: whose object says that it is counted. One that is gone is looked for live, and only when the
+/// list is long.
+async fn settled<K: Counted>(
+    context: &Context,
+    cache: &Cache<K>,
+    namespace: &str,
+    counting: &[OrderRef],
+) -> Result<BTreeSet<String>, ApiError> {
+    let mut settled = BTreeSet::new();
+    for order in counting {
+        let key = Key::new(namespace, &order.name);
+        let is_of = |object: &K| object.order_ref().uid == order.uid;
+        let mut object = cache.object(&key).filter(|object| is_of(object));
+        if object.is_none() && counting.len() > LIST_LIMIT / 2 {
+            object = context.refresh(cache, &key).await?.filter(is_of).map(Arc::new);
+            if object.is_none() {
+                settled.insert(order.uid.clone());
+            }
+        }
+        if object.is_some_and(|object| !object.is_owed()) {
+            settled.insert(order.uid.clone());
+        }
+    }
+    Ok(settled)
+}
+
+/// Half of the mirrors' lag: so that the mirror that follows says that it is counted.
+fn lag(context: &Context) -> Lag {
+    Lag::new(context.mirror_lag / 2)
+}
+
+/// The store controller.
+pub struct Stores {
+    context: Arc<Context>,
+    lag: Lag,
+}
+
+impl Stores {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        let lag = lag(&context);
+        Self { context, lag }
+    }
+
+    async fn count(&self, key: &Key, store: &Store, keys: &[Key]) -> Result<(), ApiError> {
+        let context = &self.context;
+        let uid = uid_of(store);
+        let is_its_own = |ticket: &Ticket| ticket.spec.store_ref.uid == uid;
+        let old = store.status.clone().unwrap_or_default();
+        let live = owed_live(context, &context.tickets, keys, is_its_own).await?;
+        let lines = |ticket: &Ticket| {
+            let items = ticket.spec.items.iter();
+            items.map(|item| (item.menu_item.clone(), item.quantity)).collect::<Vec<_>>()
+        };
+        let owed = live.iter().map(|ticket| (id(&ticket.spec.order_ref), lines(ticket))).collect();
+        let settled = settled(context, &context.tickets, &key.namespace, &old.counting).await?;
+        let Some(fold) = fold(&convert::ids(&old.counting), owed, &settled) else { return Ok(()) };
+        let mut dishes = old.to_dishes();
+        for lines in &fold.added {
+            dishes.add(lines);
+        }
+        dishes.retire(&store.spec.menu.iter().map(|dish| dish.name.clone()).collect());
+        let new = StoreStatus::from_dishes(&dishes, &fold.list);
+        let written = context.api.write_status(store, &old, &new).await?;
+        context.stores.remember(written);
+        info!(orders = fold.added.len(), "orders counted");
+        Ok(())
+    }
+}
+
+impl Reconciler for Stores {
+    fn name(&self) -> &'static str {
+        "store"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let Some(store) = context.stores.object(&key) else { return Ok(Outcome::Done) };
+        let uid = uid_of(&*store);
+        let counting = store.status.as_ref().map(|s| s.counting.clone()).unwrap_or_default();
+        let keys = owed(&context.tickets, &key.namespace, &counting, |t| t.spec.store_ref.uid == uid);
+        if keys.is_empty() {
+            self.lag.settled(&key);
+            return Ok(Outcome::Done);
+        }
+        if let Some(left) = self.lag.left(&key) {
+            return Ok(Outcome::After(left));
+        }
+        self.count(&key, &store, &keys).await?;
+        self.lag.settled(&key);
+        Ok(if keys.len() > BATCH { Outcome::After(Duration::ZERO) } else { Outcome::Done })
+    }
+}
+
+/// The rider controller.
+pub struct Riders {
+    context: Arc<Context>,
+    lag: Lag,
+}
+
+impl Riders {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        let lag = lag(&context);
+        Self { context, lag }
+    }
+
+    async fn count(&self, key: &Key, rider: &Rider, keys: &[Key]) -> Result<(), ApiError> {
+        let context = &self.context;
+        let old = rider.status.clone().unwrap_or_default();
+        let live = owed_live(context, &context.deliveries, keys, |d| brought_by(d, &key.name)).await?;
+        let owed = live.iter().map(|delivery| (id(&delivery.spec.order_ref), ())).collect();
+        let settled = settled(context, &context.deliveries, &key.namespace, &old.counting).await?;
+        let Some(fold) = fold(&convert::ids(&old.counting), owed, &settled) else { return Ok(()) };
+        let added = i64::try_from(fold.added.len()).unwrap_or(i64::MAX);
+        let new = RiderStatus {
+            deliveries: old.deliveries.saturating_add(added),
+            counting: convert::references(&fold.list),
+        };
+        let written = context.api.write_status(rider, &old, &new).await?;
+        context.riders.remember(written);
+        info!(deliveries = new.deliveries, "deliveries counted");
+        Ok(())
+    }
+}
+
+fn brought_by(delivery: &Delivery, rider: &str) -> bool {
+    delivery.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider)
+}
+
+impl Reconciler for Riders {
+    fn name(&self) -> &'static str {
+        "rider"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let Some(rider) = context.riders.object(&key) else { return Ok(Outcome::Done) };
+        let counting = rider.status.as_ref().map(|s| s.counting.clone()).unwrap_or_default();
+        let keys = owed(&context.deliveries, &key.namespace, &counting, |d| brought_by(d, &key.name));
+        if keys.is_empty() {
+            self.lag.settled(&key);
+            return Ok(Outcome::Done);
+        }
+        if let Some(left) = self.lag.left(&key) {
+            return Ok(Outcome::After(left));
+        }
+        self.count(&key, &rider, &keys).await?;
+        self.lag.settled(&key);
+        Ok(if keys.len() > BATCH { Outcome::After(Duration::ZERO) } else { Outcome::Done })
+    }
+}

@@ -1,0 +1,183 @@
+//! Coupons: the reconciler. It keeps one for orders that want it, counts those that hold it and takes back those that are
+//! undone; what follows from what is decided in `saga::coupon`.
+//!
+//! All of a coupon's orders are settled together, in one write where that is possible. Where it is limited per customer,
+//! the same is done first in the customer's own counts.
+
+mod observe;
+
+pub(crate) use observe::{id_of, use_key};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fooddelivery_api::common::NameRef;
+use fooddelivery_api::coupon::CouponRef;
+use fooddelivery_api::{Coupon, CouponStatus, CouponUse, CouponUseSpec};
+use fooddelivery_saga::coupon::{Holder, Redemptions};
+use fooddelivery_saga::tally::OrderId;
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use tracing::info;
+
+use crate::api::ApiError;
+use crate::context::Context;
+use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
+use crate::events::uid_of;
+use observe::Case;
+
+/// So many orders are read live for one write.
+const BATCH: usize = 50;
+
+/// The coupon controller.
+pub struct Coupons {
+    context: Arc<Context>,
+}
+
+impl Coupons {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Settles the cases of one customer in their own counts, and returns these.
+    async fn settle_use(
+        &self,
+        coupon: &Coupon,
+        customer: &str,
+        found: Option<Arc<CouponUse>>,
+        cases: &[&Case],
+    ) -> Result<Redemptions, ApiError> {
+        let context = &self.context;
+        let old = found.as_ref().map(|u| u.status.clone().unwrap_or_default()).unwrap_or_default();
+        let mut counts = old.to_redemptions();
+        let mut worth_it = false;
+        for case in cases {
+            worth_it |= counts.settle(&case.id, case.holder, coupon.spec.per_customer);
+        }
+        if !worth_it {
+            return Ok(old.to_redemptions());
+        }
+        let object = match found {
+            Some(found) => found,
+            None => Arc::new(self.make_use(coupon, customer).await?),
+        };
+        let new = CouponStatus::from_redemptions(&counts);
+        let written = context.api.write_status(&*object, &old, &new).await?;
+        context.coupon_uses.remember(written);
+        Ok(counts)
+    }
+
+    /// Counts for a customer who has none yet. They go with the coupon.
+    async fn make_use(&self, coupon: &Coupon, customer: &str) -> Result<CouponUse, ApiError> {
+        let (name, uid) = (coupon.name_any(), uid_of(coupon));
+        let namespace = coupon.namespace().unwrap_or_default();
+        let key = use_key(&namespace, &name, &uid, customer);
+        let spec = CouponUseSpec {
+            coupon_ref: CouponRef { name, uid },
+            customer_ref: NameRef { name: customer.to_owned() },
+        };
+        let mut object = CouponUse::new(&key.name, spec);
+        object.metadata.owner_references = coupon.owner_ref(&()).map(|owner| vec![owner]);
+        let made = self.context.api.create(&namespace, &object).await?;
+        self.context.coupon_uses.remember(made.clone());
+        Ok(made)
+    }
+
+    /// Settles all cases in the coupon's counts, and returns these.
+    async fn settle_all(&self, coupon: &Coupon, cases: &[Case]) -> Result<Redemptions, ApiError> {
+        let old = coupon.status.clone().unwrap_or_default();
+        let mut counts = old.to_redemptions();
+        let mut worth_it = false;
+        for case in cases {
+            worth_it |= counts.settle(&case.id, case.holder, coupon.spec.max_redemptions);
+        }
+        if !worth_it {
+            return Ok(old.to_redemptions());
+        }
+        let new = CouponStatus::from_redemptions(&counts);
+        let written = self.context.api.write_status(coupon, &old, &new).await?;
+        self.context.coupons.remember(written);
+        info!(
+            redeemed = counts.redeemed,
+            kept = counts.in_flight.len(),
+            given_back = counts.returning.len(),
+            "redemptions counted"
+        );
+        Ok(counts)
+    }
+
+    /// The payments of orders that are out of all counts say so.
+    async fn mark(&self, case: &Case) -> Result<(), ApiError> {
+        let Some(payment) = &case.payment else { return Ok(()) };
+        let change = json!({ "spec": { "coupon": { "returned": true } } });
+        match self.context.api.patch(&**payment, change).await {
+            Ok(written) => {
+                self.context.payments.remember(written);
+                Ok(())
+            }
+            // It was written meanwhile, which has the coupon looked at again; or it is gone.
+            Err(ApiError::Conflict | ApiError::NotFound) => {
+                self.context.refresh(&self.context.payments, &Key::of(&**payment)).await.map(drop)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn settle(&self, key: &Key, coupon: &Coupon) -> Result<Outcome, ApiError> {
+        let context = &self.context;
+        // These copies are taken before any order is read live: see `saga::tally`.
+        let uses = observe::uses(context, key, coupon);
+        let mut cases = observe::cases(context, key, coupon, &uses);
+        let more = observe::keep_what_changes(coupon, &uses, &mut cases, BATCH);
+        for case in &mut cases {
+            if case.holder != Holder::Holds {
+                *case = observe::case_live(context, key, coupon, case).await?;
+            }
+        }
+        let mut of_customers: BTreeMap<String, Redemptions> = BTreeMap::new();
+        if coupon.spec.per_customer.is_some() {
+            let customers: BTreeSet<String> = cases.iter().filter_map(|case| case.customer.clone()).collect();
+            for customer in customers {
+                let own: Vec<&Case> =
+                    cases.iter().filter(|c| c.customer.as_ref() == Some(&customer)).collect();
+                let found = uses.get(&customer).cloned();
+                let counts = self.settle_use(coupon, &customer, found, &own).await?;
+                of_customers.insert(customer, counts);
+            }
+            let kept = |case: &Case| {
+                case.customer.as_ref().and_then(|c| of_customers.get(c)).is_some_and(|u| u.is_kept(&case.id))
+            };
+            for case in &mut cases {
+                if case.holder == Holder::Wants && !kept(case) {
+                    case.holder = Holder::Open;
+                }
+            }
+        }
+        let counts = self.settle_all(coupon, &cases).await?;
+        for case in cases.iter().filter(|case| case.holder == Holder::GivesBack) {
+            let own = case.customer.as_ref().and_then(|customer| of_customers.get(customer));
+            if counts.is_returned(&case.id) && own.is_none_or(|own| own.is_returned(&case.id)) {
+                self.mark(case).await?;
+            }
+        }
+        Ok(if more { Outcome::After(Duration::ZERO) } else { Outcome::Done })
+    }
+}
+
+impl Reconciler for Coupons {
+    fn name(&self) -> &'static str {
+        "coupon"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let Some(coupon) = self.context.coupons.object(&key) else { return Ok(Outcome::Done) };
+        Ok(self.settle(&key, &coupon).await?)
+    }
+}
+
+/// The order of an id, in the coupon's namespace.
+fn order_key(key: &Key, id: &OrderId) -> Key {
+    Key::new(&key.namespace, &id.name)
+}

@@ -1,0 +1,197 @@
+//! How it stands with a coupon's orders, from the caches and, where something is to change, read live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fooddelivery_api::{Coupon, CouponUse, Order, Payment, convert};
+use fooddelivery_saga::coupon::{Holder, Redemptions};
+use fooddelivery_saga::quote::price;
+use fooddelivery_saga::tally::OrderId;
+use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::words::{OrderPhase, PaymentDesired};
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+
+use super::order_key;
+use crate::api::ApiError;
+use crate::context::Context;
+use crate::engine::Key;
+use crate::events::uid_of;
+use crate::order::{cancel_wanted, is_paused, phase_of, store_of};
+
+/// An order, as far as its coupon goes.
+pub(super) struct Case {
+    pub(super) id: OrderId,
+    placed_at: Timestamp,
+    /// Known while the order is there, or listed in the customer's own counts.
+    pub(super) customer: Option<String>,
+    pub(super) holder: Holder,
+    pub(super) payment: Option<Arc<Payment>>,
+}
+
+/// An order's name and uid.
+pub(crate) fn id_of(order: &Order) -> OrderId {
+    OrderId { name: order.name_any(), uid: uid_of(order) }
+}
+
+/// Where a customer's counts of a coupon stand. The coupon's uid is part of the name, so that one that was made anew
+/// begins anew.
+pub(crate) fn use_key(namespace: &str, coupon: &str, coupon_uid: &str, customer: &str) -> Key {
+    let mut hash = Sha256::new();
+    hash.update(coupon_uid.as_bytes());
+    hash.update([0]);
+    hash.update(customer.as_bytes());
+    let digest =
+        hash.finalize().iter().take(10).fold(String::new(), |digest, byte| digest + &format!("{byte:02x}"));
+    Key::new(namespace, &format!("{coupon}-{digest}"))
+}
+
+/// The customers' counts of a coupon, by customer.
+pub(super) fn uses(context: &Context, key: &Key, coupon: &Coupon) -> BTreeMap<String, Arc<CouponUse>> {
+    let uid = uid_of(coupon);
+    if coupon.spec.per_customer.is_none() {
+        return BTreeMap::new();
+    }
+    let keys = context.coupon_uses.keys_where(|u| {
+        u.spec.coupon_ref.uid == uid && u.metadata.namespace.as_deref() == Some(&key.namespace)
+    });
+    let found = keys.iter().filter_map(|key| context.coupon_uses.object(key));
+    found.map(|u| (u.spec.customer_ref.name.clone(), u)).collect()
+}
+
+/// All orders that have to do with a coupon, those that were placed first before the others.
+pub(super) fn cases(
+    context: &Context,
+    key: &Key,
+    coupon: &Coupon,
+    uses: &BTreeMap<String, Arc<CouponUse>>,
+) -> Vec<Case> {
+    let named = |order: &Order| {
+        order.spec.coupon_code.as_deref() == Some(&*key.name)
+            && order.metadata.namespace.as_deref() == Some(&*key.namespace)
+    };
+    let orders = context.orders.keys_where(named);
+    let mut cases: Vec<Case> = orders
+        .iter()
+        .filter_map(|key| context.orders.object(key))
+        .map(|order| {
+            let payment = context.payments.object(&Key::of(&*order));
+            case(context, coupon, &id_of(&order), Some(&order), payment, None)
+        })
+        .collect();
+    let known: BTreeSet<String> = cases.iter().map(|case| case.id.uid.clone()).collect();
+    // Somebody who is listed and not to be seen may be gone; whether they are is read live.
+    let mut lost: BTreeMap<OrderId, Option<&str>> = BTreeMap::new();
+    for id in coupon.status.iter().flat_map(|s| convert::ids(&s.in_flight)) {
+        lost.insert(id, None);
+    }
+    for (customer, own) in uses {
+        for id in own.status.iter().flat_map(|s| convert::ids(&s.in_flight)) {
+            lost.insert(id, Some(customer));
+        }
+    }
+    let lost = lost.into_iter().filter(|(id, _)| !known.contains(&id.uid));
+    cases.extend(lost.map(|(id, customer)| case(context, coupon, &id, None, None, customer)));
+    cases.sort_by(|a, b| (a.placed_at, &a.id).cmp(&(b.placed_at, &b.id)));
+    cases
+}
+
+/// How it stands with one order, read live.
+pub(super) async fn case_live(
+    context: &Context,
+    key: &Key,
+    coupon: &Coupon,
+    of: &Case,
+) -> Result<Case, ApiError> {
+    let id = &of.id;
+    let key = order_key(key, id);
+    let order = context.refresh(&context.orders, &key).await?.filter(|order| uid_of(order) == id.uid);
+    let payment = context.refresh(&context.payments, &key).await?.map(Arc::new);
+    Ok(case(context, coupon, id, order.as_ref(), payment, of.customer.as_deref()))
+}
+
+fn case(
+    context: &Context,
+    coupon: &Coupon,
+    id: &OrderId,
+    order: Option<&Order>,
+    payment: Option<Arc<Payment>>,
+    customer: Option<&str>,
+) -> Case {
+    let payment = payment.filter(|payment| payment.spec.order_ref.uid == id.uid);
+    let holder = match (&payment, order) {
+        // Without its order a payment is one that was made too late: it never held the coupon.
+        (_, None) => Holder::Without,
+        (Some(payment), Some(_)) => of_payment(coupon, payment),
+        (None, Some(order)) if wants(context, coupon, order) => Holder::Wants,
+        (None, Some(_)) => Holder::Open,
+    };
+    Case {
+        id: id.clone(),
+        placed_at: order.map_or(Timestamp(0), |order| convert::created_at(&order.metadata)),
+        customer: order.map(|order| order.spec.customer_ref.name.as_str()).or(customer).map(str::to_owned),
+        holder,
+        payment,
+    }
+}
+
+fn of_payment(coupon: &Coupon, payment: &Payment) -> Holder {
+    match &payment.spec.coupon {
+        Some(held) if held.uid == uid_of(coupon) => {
+            let is_undone =
+                payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over();
+            match (held.returned, is_undone) {
+                (true, _) => Holder::Returned,
+                (false, true) => Holder::GivesBack,
+                (false, false) => Holder::Holds,
+            }
+        }
+        _ => Holder::Without,
+    }
+}
+
+/// Whether an order would be paid if it had the coupon.
+fn wants(context: &Context, coupon: &Coupon, order: &Order) -> bool {
+    let dying = order.metadata.deletion_timestamp.is_some();
+    if phase_of(order) != OrderPhase::AwaitingPayment || dying || cancel_wanted(order) || is_paused(order) {
+        return false;
+    }
+    let key = Key::of(order);
+    let Some(store) = store_of(context, &key, order, None) else { return false };
+    let Some(store) = context.stores.object(&Key::new(&key.namespace, &store)) else { return false };
+    let placed_at = convert::created_at(&order.metadata);
+    let expected = order.spec.expected_total;
+    price(&order.ordered_items(), &store.menu(), Some(&coupon.terms()), expected, placed_at).is_ok()
+}
+
+/// Leaves the cases that would change some counts, at most so many; says whether there were more.
+pub(super) fn keep_what_changes(
+    coupon: &Coupon,
+    uses: &BTreeMap<String, Arc<CouponUse>>,
+    cases: &mut Vec<Case>,
+    limit: usize,
+) -> bool {
+    let mut counts = coupon.status.clone().unwrap_or_default().to_redemptions();
+    let redemptions = |u: &Arc<CouponUse>| u.status.clone().unwrap_or_default().to_redemptions();
+    let mut own: BTreeMap<String, Redemptions> =
+        uses.iter().map(|(customer, u)| (customer.clone(), redemptions(u))).collect();
+    cases.retain(|case| {
+        let spec = &coupon.spec;
+        let in_use = match &case.customer {
+            Some(customer) if spec.per_customer.is_some() => {
+                let own = own.entry(customer.clone()).or_default();
+                let changed = own.settle(&case.id, case.holder, spec.per_customer);
+                if case.holder == Holder::Wants && !own.is_kept(&case.id) {
+                    return false;
+                }
+                changed
+            }
+            _ => false,
+        };
+        let unmarked = case.holder == Holder::GivesBack;
+        counts.settle(&case.id, case.holder, spec.max_redemptions) | in_use | unmarked
+    });
+    let more = cases.len() > limit;
+    cases.truncate(limit);
+    more
+}

@@ -1,0 +1,230 @@
+//! What the rest of the marketplace has to do with an order. Reads only.
+
+use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Customer, Delivery, Order, Payment, Ticket};
+use fooddelivery_saga::coupon::Redemptions;
+use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
+use fooddelivery_saga::order::COUPON_PENDING;
+use fooddelivery_saga::quote::{Obstacle, Quote};
+use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::view::{Debt, Market};
+use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired};
+use tokio::time::Instant;
+
+use super::observe::Children;
+use super::{phase_of, store_of};
+use crate::api::ApiError;
+use crate::context::Context;
+use crate::counts::Counted;
+use crate::coupon::{id_of, use_key};
+use crate::engine::{Cached, Key};
+use crate::events::uid_of;
+use crate::settings::ControllerName;
+use crate::{delivery, ticket};
+
+pub(super) async fn market(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    children: &Children,
+) -> Result<Market, ApiError> {
+    let phase = phase_of(order);
+    let deleting_since = order.metadata.deletion_timestamp.as_ref();
+    let leaving = deleting_since.is_some() && phase.is_terminal();
+    Ok(Market {
+        store: store_of(context, key, order, children.payment.as_deref()),
+        names_coupon: order.spec.coupon_code.is_some(),
+        claim_is_surplus: claim_is_surplus(context, key, children.delivery.as_deref()),
+        debts: if leaving { debts(context, key, order, children).await? } else { Vec::new() },
+        deleting_since: deleting_since.map(|t| Timestamp(t.0.as_millisecond())),
+        time_to_live: context.time_to_live,
+    })
+}
+
+/// Whether the rider who has just taken the delivery carries as many as they can. Only a Rider says how many that is.
+fn claim_is_surplus(context: &Context, key: &Key, delivery: Option<&Delivery>) -> bool {
+    let Some(delivery) = delivery.filter(|d| d.spec.stage == DeliveryStage::Waiting) else { return false };
+    let Some(name) = delivery.spec.rider_ref.as_ref().map(|r| r.name.as_str()) else { return false };
+    let Some(rider) = context.riders.object(&Key::new(&key.namespace, name)) else { return false };
+    let carried = context.deliveries.keys_where(|other| {
+        let open = matches!(other.spec.stage, DeliveryStage::Waiting | DeliveryStage::PickedUp);
+        open && other.metadata.namespace.as_deref() == Some(&key.namespace)
+            && other.spec.rider_ref.as_ref().is_some_and(|r| r.name == name)
+    });
+    let others =
+        carried.iter().filter(|other| *other != key).filter_map(|other| context.deliveries.object(other));
+    let mut claims: Vec<Claim> = others.map(|other| claim(context, key, &other)).collect();
+    claims.push(claim(context, key, delivery));
+    is_surplus(&claims, &delivery.spec.order_ref.uid, rider.spec.capacity)
+}
+
+fn claim(context: &Context, key: &Key, delivery: &Delivery) -> Claim {
+    let order = context.orders.object(&Key::new(&key.namespace, &delivery.spec.order_ref.name));
+    let order = order.filter(|order| uid_of(&**order) == delivery.spec.order_ref.uid);
+    let known = order.filter(|order| phase_of(order) == OrderPhase::RiderAssigned);
+    let standing = match known {
+        _ if delivery.spec.stage == DeliveryStage::PickedUp => ClaimStanding::PickedUp,
+        Some(order) => ClaimStanding::Known(order.state().phase_since(Timestamp(0))),
+        None => ClaimStanding::New,
+    };
+    Claim { standing, order_uid: delivery.spec.order_ref.uid.clone() }
+}
+
+/// What an order that has ended, and is being deleted, is still needed for.
+async fn debts(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    children: &Children,
+) -> Result<Vec<Debt>, ApiError> {
+    let mut debts = Vec::new();
+    if let Some(delivery) = &children.delivery
+        && owes_rider(context, key, delivery).await?
+    {
+        debts.push(Debt::DeliveryCount);
+    }
+    if let Some(ticket) = &children.ticket
+        && owes_store(context, key, ticket).await?
+    {
+        debts.push(Debt::TicketCount);
+    }
+    if let Some(payment) = &children.payment
+        && owes_coupon(context, key, order, payment).await?
+    {
+        debts.push(Debt::Coupon);
+    }
+    Ok(debts)
+}
+
+/// A store that is gone, or was made anew, holds nothing up.
+async fn owes_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<bool, ApiError> {
+    if !ticket.is_owed() || ticket::is_counted(context, key, ticket) {
+        return Ok(false);
+    }
+    let reference = &ticket.spec.store_ref;
+    let key = Key::new(&key.namespace, &reference.name);
+    if matches!(context.stores.get(&key), Some(Cached::Malformed(_))) {
+        return Ok(false);
+    }
+    Ok(context.refresh(&context.stores, &key).await?.is_some_and(|store| uid_of(&store) == reference.uid))
+}
+
+/// Nor does a rider who is gone, or never was more than a name.
+async fn owes_rider(context: &Context, key: &Key, delivery: &Delivery) -> Result<bool, ApiError> {
+    if !delivery.is_owed() || delivery::is_counted(context, key, delivery) {
+        return Ok(false);
+    }
+    let Some(rider) = &delivery.spec.rider_ref else { return Ok(false) };
+    let key = Key::new(&key.namespace, &rider.name);
+    if matches!(context.riders.get(&key), Some(Cached::Malformed(_))) {
+        return Ok(false);
+    }
+    Ok(context.refresh(&context.riders, &key).await?.is_some())
+}
+
+/// A coupon has to know what became of its redemption before the payment, which is the record of it, may go.
+async fn owes_coupon(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    payment: &Payment,
+) -> Result<bool, ApiError> {
+    let Some(held) = payment.spec.coupon.as_ref().filter(|held| !held.returned) else { return Ok(false) };
+    let coupon_key = Key::new(&key.namespace, &held.name);
+    if matches!(context.coupons.get(&coupon_key), Some(Cached::Malformed(_))) {
+        return Ok(false);
+    }
+    let coupon = context.refresh(&context.coupons, &coupon_key).await?;
+    let Some(coupon) = coupon.filter(|coupon| uid_of(coupon) == held.uid) else { return Ok(false) };
+    if payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over() {
+        return Ok(true);
+    }
+    let id = id_of(order);
+    let own = match coupon.spec.per_customer {
+        Some(_) => redemptions_of(context, key, order, &coupon).await?,
+        None => None,
+    };
+    Ok(redemptions(coupon.status.as_ref()).is_kept(&id) || own.is_some_and(|own| own.is_kept(&id)))
+}
+
+fn redemptions(status: Option<&CouponStatus>) -> Redemptions {
+    status.map(CouponStatus::to_redemptions).unwrap_or_default()
+}
+
+/// What the customer has made of a coupon, read live.
+async fn redemptions_of(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    coupon: &Coupon,
+) -> Result<Option<Redemptions>, ApiError> {
+    let name = coupon.metadata.name.clone().unwrap_or_default();
+    let key = use_key(&key.namespace, &name, &uid_of(coupon), &order.spec.customer_ref.name);
+    let found: Option<CouponUse> = context.refresh(&context.coupon_uses, &key).await?;
+    Ok(found.map(|found| redemptions(found.status.as_ref())))
+}
+
+/// The store that the customer prefers, read live.
+pub(super) async fn preferred_store(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+) -> Result<Result<String, Obstacle>, ApiError> {
+    let name = &order.spec.customer_ref.name;
+    let customer: Option<Customer> =
+        context.refresh(&context.customers, &Key::new(&key.namespace, name)).await?;
+    let Some(customer) = customer else {
+        let message =
+            format!("the order names no store, and there is no Customer {name} who could prefer one");
+        return Ok(Err(Obstacle::passing("CustomerNotFound", message)));
+    };
+    Ok(customer.spec.preferred_store_ref.map(|store| store.name).ok_or_else(|| {
+        let message = format!("the order names no store, and Customer {name} prefers none");
+        Obstacle::passing("NoPreferredStore", message)
+    }))
+}
+
+/// The order's coupon, read live; `None` where it names none.
+pub(super) async fn coupon(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+) -> Result<Result<Option<Coupon>, Obstacle>, ApiError> {
+    let Some(code) = &order.spec.coupon_code else { return Ok(Ok(None)) };
+    let found = context.refresh(&context.coupons, &Key::new(&key.namespace, code)).await?;
+    Ok(match found {
+        Some(coupon) => Ok(Some(coupon)),
+        None => Err(Obstacle::lasting("CouponNotFound", format!("there is no coupon {code:?}"))),
+    })
+}
+
+/// A price with a coupon holds only once the coupon is kept for the order: of many that race for the last one, one gets
+/// it, and the others are refused before any money moves.
+pub(super) async fn hold(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    coupon: &Coupon,
+    quote: Quote,
+) -> Result<Result<Quote, Obstacle>, ApiError> {
+    let (id, code) = (id_of(order), order.spec.coupon_code.clone().unwrap_or_default());
+    let counts = redemptions(coupon.status.as_ref());
+    if counts.is_kept(&id) {
+        return Ok(Ok(quote));
+    }
+    if counts.is_exhausted(coupon.spec.max_redemptions) {
+        let message = format!("coupon {code:?} has been redeemed as often as it can be");
+        return Ok(Err(Obstacle::lasting("CouponExhausted", message)));
+    }
+    if let Some(limit) = coupon.spec.per_customer
+        && let Some(own) = redemptions_of(context, key, order, coupon).await?
+        && own.is_exhausted(Some(limit))
+        && !own.is_kept(&id)
+    {
+        let customer = &order.spec.customer_ref.name;
+        let message = format!("{customer} has redeemed coupon {code:?} as often as one customer can");
+        return Ok(Err(Obstacle::lasting("CouponUsedUp", message)));
+    }
+    context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
+    let message = format!("coupon {code:?} is being kept for the order");
+    Ok(Err(Obstacle::passing(COUPON_PENDING, message)))
+}

@@ -1,0 +1,241 @@
+//! Coupons: what one takes off, and how its redemptions are counted so that none is given twice and none is lost.
+//!
+//! One is kept for an order (`in_flight`) before its payment is made; the payment carries the coupon, which is the record
+//! that the order holds it; then it is counted (`redeemed`), and the order leaves the list. An order that is undone gives
+//! it back: it leaves the count and stands in `returning` until its payment says so. Each of these is one
+//! compare-and-set, decided on objects that were read after the copy of the counts that is written over (see
+//! [`crate::tally`]). The same counts stand in the coupon, and once more for each customer where it is limited per
+//! customer.
+
+use crate::quote::{CURRENCY, Obstacle};
+use crate::tally::{LIST_LIMIT, OrderId};
+use crate::time::Timestamp;
+
+/// What a coupon grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Its name, which is the code.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// So many percent, or
+    pub percent: Option<i64>,
+    /// so many KRW.
+    pub amount: Option<i64>,
+    /// The least that the dishes must come to.
+    pub minimum_order: i64,
+    /// Orders placed before this cannot use it.
+    pub valid_from: Option<Timestamp>,
+    /// Orders placed at this time or later cannot use it.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Terms {
+    /// What it takes off an order of `subtotal` that was placed at `ordered_at`.
+    ///
+    /// # Errors
+    /// `CouponNotYetValid`, `CouponExpired` or `CouponBelowMinimum`; no waiting changes any of them.
+    pub fn discount(&self, subtotal: i64, ordered_at: Timestamp) -> Result<i64, Obstacle> {
+        let name = &self.name;
+        if self.valid_from.is_some_and(|from| ordered_at < from) {
+            let message = format!("coupon {name:?} was not valid yet when the order was placed");
+            return Err(Obstacle::lasting("CouponNotYetValid", message));
+        }
+        if self.valid_until.is_some_and(|until| ordered_at >= until) {
+            let message = format!("coupon {name:?} had expired when the order was placed");
+            return Err(Obstacle::lasting("CouponExpired", message));
+        }
+        if subtotal < self.minimum_order {
+            let message = format!(
+                "coupon {name:?} is for orders of {} {CURRENCY} and more; the dishes come to {subtotal} {CURRENCY}",
+                self.minimum_order
+            );
+            return Err(Obstacle::lasting("CouponBelowMinimum", message));
+        }
+        let percent = self.percent.unwrap_or(0).clamp(0, 100);
+        // Without overflow, whatever the sum.
+        let part = subtotal / 100 * percent + subtotal % 100 * percent / 100;
+        Ok(part.saturating_add(self.amount.unwrap_or(0)).clamp(0, subtotal.max(0)))
+    }
+}
+
+/// The redemptions of a coupon, over all or of one customer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redemptions {
+    /// How many orders hold it.
+    pub redeemed: i64,
+    /// Orders that one is kept for.
+    pub in_flight: Vec<OrderId>,
+    /// Orders that gave it back, and whose payments may not say so yet.
+    pub returning: Vec<OrderId>,
+}
+
+/// How it stands with an order and a coupon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// It waits for the coupon, could be paid otherwise, and has no payment.
+    Wants,
+    /// Its payment carries the coupon.
+    Holds,
+    /// Its payment carries it, and is undone.
+    GivesBack,
+    /// Its payment says that it was given back.
+    Returned,
+    /// It is gone, or its payment does without.
+    Without,
+    /// Neither: it cannot be told yet.
+    Open,
+}
+
+fn has(list: &[OrderId], order: &OrderId) -> bool {
+    list.iter().any(|known| known.uid == order.uid)
+}
+
+fn leave(list: &mut Vec<OrderId>, order: &OrderId) -> bool {
+    let before = list.len();
+    list.retain(|known| known.uid != order.uid);
+    list.len() < before
+}
+
+impl Redemptions {
+    /// Whether one is kept for the order.
+    pub fn is_kept(&self, order: &OrderId) -> bool {
+        has(&self.in_flight, order)
+    }
+
+    /// Whether the order is out of the count again.
+    pub fn is_returned(&self, order: &OrderId) -> bool {
+        has(&self.returning, order)
+    }
+
+    /// Whether no more can be had.
+    pub fn is_exhausted(&self, limit: Option<i64>) -> bool {
+        let taken = self.redeemed.saturating_add(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
+        limit.is_some_and(|limit| taken >= limit)
+    }
+
+    /// One order, as it stands. Says whether anything changed that is worth a write.
+    pub fn settle(&mut self, order: &OrderId, holder: Holder, limit: Option<i64>) -> bool {
+        match holder {
+            Holder::Wants => {
+                let has_room = self.in_flight.len() < LIST_LIMIT && !self.is_exhausted(limit);
+                let takes = has_room && !self.is_kept(order);
+                if takes {
+                    self.in_flight.push(order.clone());
+                }
+                takes
+            }
+            Holder::Holds => {
+                let counted = leave(&mut self.in_flight, order);
+                self.redeemed = self.redeemed.saturating_add(i64::from(counted));
+                counted
+            }
+            Holder::GivesBack => {
+                if has(&self.returning, order) || self.returning.len() >= LIST_LIMIT {
+                    return false;
+                }
+                if !leave(&mut self.in_flight, order) {
+                    self.redeemed = self.redeemed.saturating_sub(1);
+                }
+                self.returning.push(order.clone());
+                true
+            }
+            Holder::Without => leave(&mut self.in_flight, order) | self.forget(order),
+            Holder::Returned => self.forget(order),
+            Holder::Open => false,
+        }
+    }
+
+    /// That an order may leave the list is worth a write only when the list is half full.
+    fn forget(&mut self, order: &OrderId) -> bool {
+        let long = self.returning.len() > LIST_LIMIT / 2;
+        leave(&mut self.returning, order) && long
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms() -> Terms {
+        Terms {
+            name: "SPRING".into(),
+            uid: "c1".into(),
+            percent: None,
+            amount: Some(3_000),
+            minimum_order: 10_000,
+            valid_from: Some(Timestamp(100)),
+            valid_until: Some(Timestamp(200)),
+        }
+    }
+
+    fn id(n: usize) -> OrderId {
+        OrderId { name: format!("o{n}"), uid: format!("u{n}") }
+    }
+
+    #[test]
+    fn terms_are_those_of_the_moment_of_the_order() {
+        let reason = |subtotal, at| terms().discount(subtotal, Timestamp(at)).map_err(|o| o.reason);
+        assert_eq!(reason(10_000, 100), Ok(3_000));
+        assert_eq!(reason(10_000, 99), Err("CouponNotYetValid"));
+        assert_eq!(reason(10_000, 199), Ok(3_000));
+        assert_eq!(reason(10_000, 200), Err("CouponExpired"));
+        assert_eq!(reason(9_999, 150), Err("CouponBelowMinimum"));
+    }
+
+    #[test]
+    fn a_discount_is_never_more_than_the_dishes_and_parts_of_a_won_are_not_taken_off() {
+        let free = Terms { minimum_order: 0, ..terms() };
+        assert_eq!(free.discount(2_000, Timestamp(150)), Ok(2_000));
+        let percent = Terms { percent: Some(15), amount: None, minimum_order: 0, ..terms() };
+        assert_eq!(percent.discount(9_999, Timestamp(150)), Ok(1_499));
+        assert_eq!(percent.discount(i64::MAX, Timestamp(150)), Ok(i64::MAX / 100 * 15 + 1));
+        let all = Terms { percent: Some(100), ..percent };
+        assert_eq!(all.discount(9_999, Timestamp(150)), Ok(9_999));
+    }
+
+    #[test]
+    fn of_many_that_want_the_last_one_gets_it() {
+        let mut counts = Redemptions { redeemed: 4, ..Redemptions::default() };
+        let got: Vec<bool> = (0..10).map(|n| counts.settle(&id(n), Holder::Wants, Some(5))).collect();
+        assert_eq!(got.iter().filter(|got| **got).count(), 1);
+        assert!(counts.is_kept(&id(0)) && counts.is_exhausted(Some(5)));
+        assert!(!counts.settle(&id(0), Holder::Wants, Some(5)), "it has one already");
+    }
+
+    #[test]
+    fn a_redemption_goes_through_its_life_once() {
+        let mut counts = Redemptions::default();
+        assert!(counts.settle(&id(1), Holder::Wants, None));
+        assert!(counts.settle(&id(1), Holder::Holds, None));
+        assert!(!counts.settle(&id(1), Holder::Holds, None));
+        assert_eq!((counts.redeemed, counts.in_flight.len()), (1, 0));
+        assert!(counts.settle(&id(1), Holder::GivesBack, None));
+        assert!(!counts.settle(&id(1), Holder::GivesBack, None));
+        assert_eq!((counts.redeemed, counts.is_returned(&id(1))), (0, true));
+        assert!(!counts.settle(&id(1), Holder::Returned, None), "not worth a write");
+        assert_eq!(counts, Redemptions::default());
+    }
+
+    #[test]
+    fn what_was_kept_and_never_counted_is_given_back_without_being_taken_off() {
+        let mut counts = Redemptions { redeemed: 7, in_flight: vec![id(1), id(2)], returning: vec![] };
+        assert!(counts.settle(&id(1), Holder::GivesBack, None));
+        assert!(counts.settle(&id(2), Holder::Without, None));
+        assert_eq!((counts.redeemed, counts.in_flight.len(), counts.returning.len()), (7, 0, 1));
+    }
+
+    #[test]
+    fn lists_are_bounded_and_nothing_is_lost_by_that() {
+        let mut counts = Redemptions::default();
+        for n in 0..LIST_LIMIT * 3 {
+            counts.settle(&id(n), Holder::Wants, None);
+        }
+        assert_eq!(counts.in_flight.len(), LIST_LIMIT);
+        for n in 0..LIST_LIMIT {
+            counts.settle(&id(n), Holder::Holds, None);
+        }
+        assert!(counts.settle(&id(LIST_LIMIT), Holder::Wants, None), "there is room again");
+        assert_eq!(counts.redeemed, i64::try_from(LIST_LIMIT).expect("small"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Counts that are exact: every order is in them once, whatever crashes, is repeated or is seen late.
+//!
+//! A count and the list of the orders that were last put into it change in one compare-and-set; then the counted object
+//! is marked; then its order leaves the list, with some later write. An order is put in only when its object was read
+//! *after* the copy of the count that is written over, and bore no mark: had it been counted before, it would be in the
+//! list, or marked; if it is counted meanwhile, the compare-and-set fails.
+
+use std::collections::BTreeSet;
+
+/// At most so many orders stand in a list: what it takes until they are marked, with room.
+pub const LIST_LIMIT: usize = 100;
+
+/// An order, by what its objects are called and by what tells it from its namesakes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// What comes of a fold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fold<T> {
+    /// What is added to the count now.
+    pub added: Vec<T>,
+    /// The orders that the list then has.
+    pub list: Vec<OrderId>,
+}
+
+/// Puts `owed` into a count whose list is `list`; `settled` may leave it. `None` when nothing is worth a write: that
+/// orders may leave the list is, only when it is half full.
+pub fn fold<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<String>) -> Option<Fold<T>> {
+    let mut kept: Vec<OrderId> = list.iter().filter(|id| !settled.contains(&id.uid)).cloned().collect();
+    let mut added = Vec::new();
+    for (id, what) in owed {
+        let known = list.iter().chain(&kept).any(|known| known.uid == id.uid);
+        if kept.len() < LIST_LIMIT && !known {
+            kept.push(id);
+            added.push(what);
+        }
+    }
+    let makes_room = kept.len() < list.len() && list.len() > LIST_LIMIT / 2;
+    (!added.is_empty() || makes_room).then_some(Fold { added, list: kept })
+}
+
+/// How often one dish was ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DishCount {
+    /// The dish.
+    pub menu_item: String,
+    /// In how many orders it was.
+    pub orders: i64,
+    /// How many portions.
+    pub quantity: i64,
+}
+
+/// A store's counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dishes {
+    /// Dish by dish.
+    pub listed: Vec<DishCount>,
+    /// The sums of what is no longer listed: orders and portions.
+    pub retired: (i64, i64),
+}
+
+/// So many dishes that are no longer on the menu are still listed.
+pub const RETIRED_LISTED: usize = 50;
+
+impl Dishes {
+    /// Adds an order: each dish once, however many lines have it.
+    pub fn add(&mut self, lines: &[(String, i64)]) {
+        let names: BTreeSet<&String> = lines.iter().map(|(name, _)| name).collect();
+        for name in names {
+            let quantity: i64 = lines.iter().filter(|(n, _)| n == name).map(|(_, quantity)| quantity).sum();
+            let found = self.listed.iter().position(|dish| dish.menu_item == *name);
+            let place = found.unwrap_or_else(|| {
+                self.listed.push(DishCount { menu_item: name.clone(), ..DishCount::default() });
+                self.listed.len() - 1
+            });
+            if let Some(dish) = self.listed.get_mut(place) {
+                dish.orders = dish.orders.saturating_add(1);
+                dish.quantity = dish.quantity.saturating_add(quantity);
+            }
+        }
+    }
+
+    /// Dishes that are no longer on the menu do not grow the list for ever: of those the least ordered are added up.
+    pub fn retire(&mut self, menu: &BTreeSet<String>) {
+        let mut gone: Vec<DishCount> =
+            self.listed.iter().filter(|dish| !menu.contains(&dish.menu_item)).cloned().collect();
+        gone.sort_by(|a, b| b.orders.cmp(&a.orders).then_with(|| a.menu_item.cmp(&b.menu_item)));
+        for dish in gone.into_iter().skip(RETIRED_LISTED) {
+            self.retired.0 = self.retired.0.saturating_add(dish.orders);
+            self.retired.1 = self.retired.1.saturating_add(dish.quantity);
+            self.listed.retain(|kept| kept.menu_item != dish.menu_item);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: usize) -> OrderId {
+        OrderId { name: format!("o{n}"), uid: format!("u{n}") }
+    }
+
+    fn settled(of: &[usize]) -> BTreeSet<String> {
+        of.iter().map(|n| id(*n).uid).collect()
+    }
+
+    #[test]
+    fn what_is_owed_is_added_and_listed_once() {
+        let fold =
+            fold(&[id(1)], vec![(id(1), "a"), (id(2), "b"), (id(2), "b")], &settled(&[])).expect("a write");
+        assert_eq!((fold.added.len(), fold.list), (1, vec![id(1), id(2)]));
+    }
+
+    #[test]
+    fn that_somebody_may_leave_the_list_is_alone_not_worth_a_write() {
+        assert_eq!(fold::<()>(&[id(1)], vec![], &settled(&[1])), None);
+        let gone = fold(&[id(1)], vec![(id(2), ())], &settled(&[1])).expect("a write");
+        assert_eq!(gone.list, vec![id(2)]);
+        let long: Vec<OrderId> = (0..=LIST_LIMIT / 2).map(id).collect();
+        let room = fold::<()>(&long, vec![], &settled(&[0])).expect("a write");
+        assert_eq!(room.list.len(), LIST_LIMIT / 2);
+    }
+
+    #[test]
+    fn a_full_list_takes_nobody() {
+        let full: Vec<OrderId> = (0..LIST_LIMIT).map(id).collect();
+        assert_eq!(fold(&full, vec![(id(500), ())], &settled(&[])), None);
+        let fold = fold(&full, vec![(id(500), ()), (id(501), ())], &settled(&[7])).expect("a write");
+        assert_eq!((fold.added.len(), fold.list.len()), (1, LIST_LIMIT));
+    }
+
+    #[test]
+    fn a_dish_counts_once_for_an_order_that_has_it_twice() {
+        let mut dishes = Dishes::default();
+        dishes.add(&[("rice".into(), 2), ("soup".into(), 1), ("rice".into(), 3)]);
+        dishes.add(&[("rice".into(), 1)]);
+        let rice = dishes.listed.iter().find(|d| d.menu_item == "rice").expect("it is listed");
+        assert_eq!((rice.orders, rice.quantity), (2, 6));
+    }
+
+    #[test]
+    fn dishes_that_are_gone_do_not_grow_the_list_and_nothing_is_lost() {
+        let mut dishes = Dishes::default();
+        let menu: BTreeSet<String> = ["today".to_owned()].into();
+        for n in 0..500 {
+            dishes.add(&[(format!("dish{n}"), 2), ("today".into(), 1)]);
+            dishes.retire(&menu);
+        }
+        assert_eq!(dishes.listed.len(), RETIRED_LISTED + 1);
+        let orders: i64 = dishes.listed.iter().map(|d| d.orders).sum::<i64>() + dishes.retired.0;
+        let portions: i64 = dishes.listed.iter().map(|d| d.quantity).sum::<i64>() + dishes.retired.1;
+        assert_eq!((orders, portions), (1_000, 1_500));
+    }
+}

@@ -24,16 +24,22 @@ pub const DEFAULT_SEARCH_LAG: Duration = Duration::from_mins(1);
 pub const DEFAULT_CHECKOUT_EXPIRY: Duration = Duration::from_mins(10);
 /// How many calls `GET /sandbox/calls` remembers.
 pub const DEFAULT_CALLS_KEPT: usize = 10_000;
+/// For how long an AlimTalk is recognised by its key.
+pub const DEFAULT_MESSAGE_KEY_RETENTION: Duration = Duration::from_mins(10);
+/// How long the result of a message takes that comes later.
+pub const DEFAULT_MESSAGE_DELAY: Duration = Duration::from_secs(2);
+/// How many messages are remembered.
+pub const DEFAULT_MESSAGES_KEPT: usize = 100_000;
 
 /// How the sandbox behaves. [`Config::default`] listens on free loopback ports and adds no latency.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "fooddelivery-sandbox",
     version,
-    about = "A payment provider to run against (Toss and Stripe protocols)"
+    about = "A payment provider (Toss and Stripe protocols) and receivers of messages (AlimTalk, webhook) to run against"
 )]
 pub struct Config {
-    /// Address of the payment API; port 0 picks a free one, printed on standard output.
+    /// Address of the payment API and of what receives messages; port 0 picks a free one, printed on standard output.
     #[arg(long, env = "SANDBOX_LISTEN", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,
 
@@ -42,7 +48,8 @@ pub struct Config {
     #[arg(long, env = "SANDBOX_ADMIN_LISTEN", default_value = "127.0.0.1:8788")]
     pub admin_listen: SocketAddr,
 
-    /// Accepted secret keys, comma-separated; several stand for a rotation: one merchant, separate key scopes.
+    /// Accepted secret keys, comma-separated; several stand for a rotation: one merchant, separate key scopes. They are
+    /// AlimTalk's secret keys too, and what signs webhooks.
     #[arg(long = "secret-key", env = "SANDBOX_SECRET_KEY", hide_env_values = true, value_delimiter = ',',
           default_value = DEFAULT_SECRET_KEY)]
     pub secret_keys: Vec<SecretKey>,
@@ -84,6 +91,18 @@ pub struct Config {
     /// How many calls `GET /sandbox/calls` remembers.
     #[arg(long, env = "SANDBOX_CALLS_KEPT", default_value_t = DEFAULT_CALLS_KEPT)]
     pub calls_kept: usize,
+
+    /// For how long an AlimTalk is recognised by its idempotency key, from its first use.
+    #[arg(long, env = "SANDBOX_MESSAGE_KEY_RETENTION", default_value = "10min", value_parser = parse_duration)]
+    pub message_key_retention: Duration,
+
+    /// How long the result of an AlimTalk takes that goes to a number ending in 0002.
+    #[arg(long, env = "SANDBOX_MESSAGE_DELAY", default_value = "2s", value_parser = parse_duration)]
+    pub message_delay: Duration,
+
+    /// How many messages are remembered: shown, recognised when repeated, and found.
+    #[arg(long, env = "SANDBOX_MESSAGES_KEPT", default_value_t = DEFAULT_MESSAGES_KEPT)]
+    pub messages_kept: usize,
 }
 
 impl Default for Config {
@@ -101,6 +120,9 @@ impl Default for Config {
             checkout_expiry: DEFAULT_CHECKOUT_EXPIRY,
             ledger_file: None,
             calls_kept: DEFAULT_CALLS_KEPT,
+            message_key_retention: DEFAULT_MESSAGE_KEY_RETENTION,
+            message_delay: DEFAULT_MESSAGE_DELAY,
+            messages_kept: DEFAULT_MESSAGES_KEPT,
         }
     }
 }
@@ -181,6 +203,9 @@ mod tests {
         assert_eq!(parsed.after_server_error, default.after_server_error);
         assert_eq!(parsed.checkout_expiry, default.checkout_expiry);
         assert_eq!(parsed.calls_kept, default.calls_kept);
+        assert_eq!(parsed.message_key_retention, default.message_key_retention);
+        assert_eq!(parsed.message_delay, default.message_delay);
+        assert_eq!(parsed.messages_kept, default.messages_kept);
     }
 
     #[test]

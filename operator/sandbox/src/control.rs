@@ -1,11 +1,11 @@
-//! The sandbox's own endpoints: ledger, payments, calls, faults, latency, outage, checkouts, reset.
+//! The sandbox's own endpoints: ledger, payments, calls, messages, faults, latency, outages, checkouts, reset.
 //!
 //! They have a listener of their own, which no outage touches. They ask for no authentication and show payment keys
-//! in full, for tests and audits: listen where only those can reach it.
+//! and telephone numbers in full, for tests and audits: listen where only those can reach it.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -33,6 +33,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/sandbox/faults", get(faults).put(replace_faults))
         .route("/sandbox/latency", get(latency).put(replace_latency))
         .route("/sandbox/outage", get(outage).put(replace_outage))
+        .route("/sandbox/messages", get(messages))
+        .route("/sandbox/messages.txt", get(messages_table))
+        .route("/sandbox/message-outage", get(message_outage).put(replace_message_outage))
         .route("/sandbox/checkouts", post(register))
         .route("/sandbox/reset", post(reset))
 }
@@ -107,6 +110,36 @@ async fn outage(State(app): State<Arc<App>>) -> Json<OutageBody> {
 
 async fn replace_outage(State(app): State<Arc<App>>, Json(body): Json<OutageBody>) -> Response {
     app.outage.set(body.mode);
+    done(Ok(()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessagesQuery {
+    /// The uid of the order that they are about.
+    order: Option<String>,
+}
+
+async fn messages(State(app): State<Arc<App>>, Query(query): Query<MessagesQuery>) -> Json<Value> {
+    let mut messages = app.lock().messages.all(Timestamp::now());
+    if let Some(order) = query.order {
+        messages.retain(|message| message.order_uid.as_ref() == Some(&order));
+    }
+    Json(json!({ "messages": messages }))
+}
+
+async fn messages_table(State(app): State<Arc<App>>) -> String {
+    let messages = app.lock().messages.all(Timestamp::now());
+    crate::messages::table(&messages)
+}
+
+async fn message_outage(State(app): State<Arc<App>>) -> Json<Value> {
+    let refused = app.lock().messages.refused;
+    Json(json!({ "mode": app.message_outage.get(), "refused": refused }))
+}
+
+async fn replace_message_outage(State(app): State<Arc<App>>, Json(body): Json<OutageBody>) -> Response {
+    app.set_message_outage(body.mode);
     done(Ok(()))
 }
 

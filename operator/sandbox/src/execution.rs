@@ -244,6 +244,7 @@ fn trouble<P: Protocol>(trouble: Trouble) -> Wire {
     Wire::Answer(P::trouble(trouble))
 }
 
-fn garbled() -> Answer {
+/// What makes no sense to anybody.
+pub(crate) fn garbled() -> Answer {
     Answer::new(200, "<html>upstream".to_owned())
 }

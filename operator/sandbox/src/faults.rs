@@ -32,13 +32,25 @@ pub enum Operation {
     Prepare,
     /// Make a capture impossible (Stripe's cancel of a payment intent).
     Void,
+    /// Deliver a message: AlimTalk's send, a webhook's event.
+    Message,
+    /// Ask what became of messages (AlimTalk only).
+    MessageResult,
 }
 
-/// A misbehaviour. "Before" and "after" are relative to the moment the money moves, or the intent changes.
+impl Operation {
+    fn is_about_messages(self) -> bool {
+        matches!(self, Self::Message | Self::MessageResult)
+    }
+}
+
+/// A misbehaviour. "Before" and "after" are relative to the moment the money moves, the intent changes, or the message is
+/// accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
-    /// The issuer declines (confirm only): finally with Toss, and with Stripe until the next confirm.
+    /// The issuer declines (confirm only): finally with Toss, and with Stripe until the next confirm. A message goes
+    /// wrong for good.
     Decline {
         /// The refusal's code (Stripe: its `decline_code`); when absent, the dialect's `DEFAULT_DECLINE_CODE`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +120,8 @@ impl Fault {
     }
 }
 
-/// Which calls a rule is about; an absent field matches all.
+/// Which calls a rule is about; an absent field matches all. Calls about messages are matched only where their
+/// operation is named, so that a rule made for payments is not used up by them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Match {
@@ -118,7 +131,7 @@ pub struct Match {
     /// The payment's key; with Stripe, the payment intent's id or its payment method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_key: Option<String>,
-    /// The payment's order id.
+    /// The payment's order id; of a message, the order's uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
 }
@@ -246,7 +259,11 @@ impl Match {
     fn covers(&self, subject: &Subject<'_>) -> bool {
         let same =
             |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
-        self.operation.is_none_or(|operation| operation == subject.operation)
+        let operation = match self.operation {
+            Some(operation) => operation == subject.operation,
+            None => !subject.operation.is_about_messages(),
+        };
+        operation
             && (same(&self.payment_key, subject.payment_key)
                 || same(&self.payment_key, subject.payment_method))
             && same(&self.order_id, subject.order_id)
@@ -335,6 +352,15 @@ mod tests {
         assert_eq!(plan.take(&confirm("pk")), Some(Fault::DelayBefore { ms: 5 }));
         assert_eq!(plan.take(&confirm("pk")), Some(Fault::ErrorAfter { status: 500 }));
         assert_eq!(plan.rules().len(), 2);
+    }
+
+    #[test]
+    fn a_rule_is_about_messages_only_when_it_names_their_operation() {
+        let message = Subject { operation: Operation::Message, payment_key: None, ..confirm("pk") };
+        assert_eq!(plan(r#"[{"fault":{"type":"DropAfter"}}]"#).take(&message), None);
+        let rule = r#"[{"match":{"operation":"message","orderId":"order-1"},"fault":{"type":"DropAfter"}}]"#;
+        assert_eq!(plan(rule).take(&message), Some(Fault::DropAfter));
+        assert_eq!(plan(rule).take(&confirm("pk")), None);
     }
 
     #[test]

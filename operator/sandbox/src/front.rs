@@ -1,6 +1,7 @@
 //! The front of the payment API, the same for all dialects: outage, authentication, idempotency key, answer.
 //!
-//! It knows HTTP and no payment; what a call does is decided by its execution.
+//! It knows HTTP and no payment; what a call does is decided by its execution. Calls about messages arrive and are
+//! answered here too, and have a front of their own.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::state::App;
 /// A request that has been read, and not yet understood.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    app: Arc<App>,
+    pub(crate) app: Arc<App>,
     cut: Cut,
     uri: Uri,
     pub(crate) headers: HeaderMap,
@@ -96,8 +97,13 @@ impl Arrival {
     }
 
     fn show<P: Protocol>(&self, wire: &Wire) -> Response {
+        self.show_with(wire, response::<P>)
+    }
+
+    /// Has the client see it, written by `response` where there is something to write.
+    pub(crate) fn show_with(&self, wire: &Wire, response: fn(&Answer) -> Response) -> Response {
         match wire {
-            Wire::Answer(answer) => response::<P>(answer),
+            Wire::Answer(answer) => response(answer),
             Wire::Cut => {
                 self.cut.throw();
                 // Never seen: the connection is cut before a byte of it is written.
@@ -128,21 +134,28 @@ impl Arrival {
         });
     }
 
-    fn header(&self, name: &str) -> Option<String> {
+    /// A header, where it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 }
 
 fn response<P: Protocol>(answer: &Answer) -> Response {
+    let mut response = plain_response(answer, P::CONTENT_TYPE);
+    if answer.replayed && P::MARKS_REPLAYS {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// An answer with its content type.
+pub(crate) fn plain_response(answer: &Answer, content_type: &'static str) -> Response {
     let mut response = Response::new(Body::from(answer.body.clone()));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(P::CONTENT_TYPE));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(seconds) = answer.retry_after_seconds {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if answer.replayed && P::MARKS_REPLAYS {
-        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     response
 }

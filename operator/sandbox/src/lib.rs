@@ -6,6 +6,9 @@
 //! misbehaves on request: delays, 5xx and dropped connections before or after the money moved, declines, 409, 429,
 //! duplicate delivery, and outages of the provider as a whole.
 //!
+//! It also receives messages for customers, as Kakao AlimTalk (NHN Cloud's protocol) and as a signed webhook, and keeps
+//! what came, in order, with a mark on every repeat ([`messages`]).
+//!
 //! [`server::serve`] starts it in-process for tests; the binary is a thin shell around the same function.
 //!
 //! Invariants: money moves only in [`bank`], under one lock, and every movement is in the [`ledger`] before it is
@@ -22,6 +25,7 @@ pub mod faults;
 mod front;
 pub mod idempotency;
 pub mod ledger;
+pub mod messages;
 mod outage;
 mod protocol;
 pub mod server;
@@ -32,5 +36,6 @@ mod toss;
 pub use calls::CallRecord;
 pub use config::{Config, SecretKey, ServerErrorMemory};
 pub use dialect::Dialect;
+pub use messages::{Channel, MessageRecord, MessageResult};
 pub use outage::Outage;
 pub use server::{Handle, ServeError, serve};

@@ -1,4 +1,4 @@
-//! The provider as a whole being out: which way, and what becomes of the calls that meet it.
+//! The provider as a whole being out, or what receives messages: which way, and what becomes of the calls that meet it.
 //!
 //! It holds the mode and tells of changes. The listener refuses connections, and the front of the payment API
 //! hangs or answers; neither the bank nor the idempotency keys ever hear of such a call.
@@ -16,7 +16,8 @@ pub enum Outage {
     /// Not at all.
     #[default]
     None,
-    /// Connections are closed as soon as they are accepted, and those from before at their next request.
+    /// Connections are closed as soon as they are accepted, and those from before at their next request. Where only
+    /// messages are out: when the request has been read.
     Refuse,
     /// Requests are read, and neither executed nor answered; when the mode changes, their connections close.
     Hang,

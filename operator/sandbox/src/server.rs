@@ -1,5 +1,5 @@
-//! Starts and stops the sandbox: one listener for the payment API in all dialects, and one for the control
-//! endpoints, which an outage of the provider does not touch.
+//! Starts and stops the sandbox: one listener for the payment API in all dialects and for what receives messages, and
+//! one for the control endpoints, which an outage does not touch.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::connection::{Cut, CuttableListener};
 use crate::faults::{Latency, Rule};
 use crate::ledger::{Entry, LedgerError};
+use crate::messages::{self, MessageRecord};
 use crate::outage::Outage;
 use crate::state::App;
 use crate::{control, stripe, toss};
@@ -58,7 +59,7 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     let app = Arc::new(App::open(config)?);
     let stop = CancellationToken::new();
 
-    let payments = routes(toss::routes().merge(stripe::routes()), &app);
+    let payments = routes(toss::routes().merge(stripe::routes()).merge(messages::routes()), &app);
     let payments = payments.into_make_service_with_connect_info::<Cut>();
     let payments = axum::serve(CuttableListener { listener, app: Arc::clone(&app) }, payments)
         .with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -160,6 +161,26 @@ impl Handle {
         self.app.outage.set(outage);
     }
 
+    /// The messages that were accepted, oldest first, as many as are kept.
+    pub fn messages(&self) -> Vec<MessageRecord> {
+        self.app.lock().messages.all(Timestamp::now())
+    }
+
+    /// How what receives messages is out.
+    pub fn message_outage(&self) -> Outage {
+        self.app.message_outage.get()
+    }
+
+    /// Begins, changes or ends an outage of what receives messages; payments go on.
+    pub fn set_message_outage(&self, outage: Outage) {
+        self.app.set_message_outage(outage);
+    }
+
+    /// How many calls about messages met the outage of messages that is, or the last one.
+    pub fn messages_refused(&self) -> u64 {
+        self.app.lock().messages.refused
+    }
+
     /// Registers what a Toss customer agreed to pay.
     ///
     /// # Errors
@@ -168,7 +189,7 @@ impl Handle {
         self.app.lock().bank.toss.register(checkout, Timestamp::now()).cloned()
     }
 
-    /// Forgets payments, ledger, keys, faults and calls, and ends an outage.
+    /// Forgets payments, ledger, keys, faults, calls and messages, and ends outages.
     ///
     /// # Errors
     /// When the ledger file cannot be truncated.
@@ -199,6 +220,7 @@ impl Handle {
         self.stop.cancel();
         // What hangs in an outage would hang for ever.
         self.app.outage.set(Outage::Refuse);
+        self.app.message_outage.set(Outage::Refuse);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::dialect::Dialect;
 use crate::faults::{FaultPlan, Latency};
 use crate::idempotency::{Keys, Policy};
 use crate::ledger::{Ledger, LedgerError};
+use crate::messages::Messages;
 use crate::outage::{Outage, Switch};
 use crate::{stripe, toss};
 
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) faults: FaultPlan,
     pub(crate) latency: Latency,
     pub(crate) calls: CallLog,
+    pub(crate) messages: Messages,
 }
 
 /// The idempotency keys of each dialect: the same key in both is two keys.
@@ -43,6 +45,8 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     /// Whether the provider is out as a whole; beside the lock, for a call may wait for its end.
     pub(crate) outage: Switch,
+    /// Whether what receives messages is out.
+    pub(crate) message_outage: Switch,
     core: Mutex<Core>,
 }
 
@@ -63,10 +67,11 @@ impl App {
             faults: FaultPlan::default(),
             latency: config.latency,
             calls: CallLog::new(config.calls_kept),
+            messages: Messages::new(&config),
         };
         core.restore(&config)?;
-        let (tasks, outage) = (TaskTracker::new(), Switch::default());
-        Ok(Self { config, tasks, outage, core: Mutex::new(core) })
+        let (outage, message_outage) = (Switch::default(), Switch::default());
+        Ok(Self { config, tasks: TaskTracker::new(), outage, message_outage, core: Mutex::new(core) })
     }
 
     /// Everything that changes. A panic while it was held leaves no half-done movement of money: the ledger entry
@@ -75,7 +80,15 @@ impl App {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything but the latency and the configuration, and ends an outage. Requests in execution go on.
+    /// Begins, changes or ends an outage of what receives messages; its count begins anew when one begins.
+    pub(crate) fn set_message_outage(&self, outage: Outage) {
+        if outage != Outage::None && self.message_outage.get() == Outage::None {
+            self.lock().messages.refused = 0;
+        }
+        self.message_outage.set(outage);
+    }
+
+    /// Forgets everything but the latency and the configuration, and ends outages. Requests in execution go on.
     pub(crate) fn reset(&self) -> Result<(), LedgerError> {
         let mut core = self.lock();
         core.ledger.clear()?;
@@ -83,8 +96,10 @@ impl App {
         core.keys.clear();
         core.faults.clear();
         core.calls.clear();
+        core.messages.clear();
         drop(core);
         self.outage.set(Outage::None);
+        self.message_outage.set(Outage::None);
         Ok(())
     }
 }

@@ -7,9 +7,16 @@ use crate::common::Sandbox;
 #[test]
 fn the_payment_port_does_not_serve_the_control_endpoints_nor_the_admin_port_the_payments() {
     let sandbox = Sandbox::start(&[]);
-    for path in
-        ["/sandbox/ledger", "/sandbox/payments", "/sandbox/calls", "/sandbox/faults", "/sandbox/outage"]
-    {
+    for path in [
+        "/sandbox/ledger",
+        "/sandbox/payments",
+        "/sandbox/calls",
+        "/sandbox/messages",
+        "/sandbox/messages.txt",
+        "/sandbox/faults",
+        "/sandbox/outage",
+        "/sandbox/message-outage",
+    ] {
         assert_eq!(sandbox.json("GET", path, None, &Value::Null).0, 404, "{path}");
         assert_eq!(sandbox.admin("GET", path, &Value::Null).status, 200, "{path}");
     }

@@ -1,4 +1,4 @@
-//! A sandbox as a process, and the smallest client that speaks both of its dialects.
+//! A sandbox as a process, and the smallest client that speaks both of its payment dialects.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -76,6 +76,11 @@ impl Sandbox {
         );
         let body = Serializer::new(String::new()).extend_pairs(form).finish();
         send(&self.address, method, path, &headers, &body)
+    }
+
+    /// A call with headers of its own, each of which ends its line.
+    pub(crate) fn raw(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<Answer> {
+        send(&self.address, method, path, headers, body)
     }
 
     /// A control endpoint.

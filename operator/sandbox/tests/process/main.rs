@@ -3,6 +3,7 @@
 
 mod admin;
 mod common;
+mod messages;
 mod outage;
 mod stripe;
 mod toss;

@@ -1,4 +1,5 @@
 //! Adapters of the payment port: they translate a provider's protocol into the outcomes of [`fooddelivery_saga`].
+//! And those of the [`message`] port, which tell a customer how an order stands.
 //!
 //! They send what they are told, once, within a bounded time, and say what came of it. They do not retry, decide,
 //! or remember. Breaker and limits stand around them, in [`guard`]; retries are the caller's. No secret leaves them
@@ -7,6 +8,7 @@
 mod account;
 pub mod guard;
 mod http;
+pub mod message;
 pub mod port;
 mod provider;
 mod refusal;

@@ -49,6 +49,12 @@ pub enum ConfigError {
     /// The credential is missing or cannot be sent.
     #[error("the credential is empty, or has a colon or a character that is not visible ASCII")]
     Credential,
+    /// What signs a webhook is missing or cannot be read.
+    #[error("the signing secret is empty, or goes on after whsec_ with something that is not base64")]
+    SigningSecret,
+    /// Who sends an AlimTalk is not said in full.
+    #[error("{0} is empty, too long, or has a character that is not visible ASCII")]
+    Sender(&'static str),
     /// No time at all.
     #[error("the time-out must be more than zero")]
     Timeout,
@@ -68,19 +74,36 @@ pub fn provider(
     timeout: Duration,
     http: HttpClient,
 ) -> Result<Arc<dyn PaymentPort>, ConfigError> {
-    let endpoint = endpoint_url(endpoint)?;
-    let sendable = |byte: u8| byte.is_ascii_graphic() && byte != b':';
-    if credential.expose().is_empty() || !credential.expose().bytes().all(sendable) {
-        return Err(ConfigError::Credential);
-    }
-    if timeout.is_zero() {
-        return Err(ConfigError::Timeout);
-    }
-    let account = Account { endpoint, credential, timeout, http };
+    let account = account(endpoint, credential, timeout, http)?;
+    sendable(&account.credential)?;
     match dialect {
         Dialect::Toss => Ok(Arc::new(Toss(account))),
         Dialect::Stripe => Ok(Arc::new(Stripe(account))),
     }
+}
+
+/// The account, whose credential is still to be checked.
+pub(crate) fn account(
+    endpoint: &str,
+    credential: Credential,
+    timeout: Duration,
+    http: HttpClient,
+) -> Result<Account, ConfigError> {
+    let endpoint = endpoint_url(endpoint)?;
+    if timeout.is_zero() {
+        return Err(ConfigError::Timeout);
+    }
+    Ok(Account { endpoint, credential, timeout, http })
+}
+
+/// Whether a credential can be a header, and the user of Basic authentication.
+pub(crate) fn sendable(credential: &Credential) -> Result<(), ConfigError> {
+    let sendable = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    let credential = credential.expose();
+    if credential.is_empty() || !credential.bytes().all(sendable) {
+        return Err(ConfigError::Credential);
+    }
+    Ok(())
 }
 
 fn endpoint_url(endpoint: &str) -> Result<Url, ConfigError> {

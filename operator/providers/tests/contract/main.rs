@@ -1,7 +1,7 @@
 //! The adapters against the sandbox, over real TCP: every outcome of the port, and what the ledger says of it.
 //!
 //! What holds for every provider is written once, in a function that takes the dialect, and run for each of them by
-//! [`both`]; what only one promises is in [`toss`] and [`stripe`].
+//! [`both`]; what only one promises is in [`toss`] and [`stripe`]. The ways of messages are in [`message`].
 
 /// Makes of each function a test for Toss and one for Stripe. A function that is not listed is dead code, which is
 /// an error in CI.
@@ -31,6 +31,7 @@ mod charge;
 mod common;
 mod fault;
 mod guard;
+mod message;
 mod refund;
 mod stripe;
 mod timing;

@@ -139,6 +139,9 @@ impl ApiServer {
     /// # Errors
     /// [`ApiError::Unavailable`] or [`ApiError::Forbidden`]; that there is none is no error.
     pub async fn read<K: Namespaced>(&self, key: &Key) -> Result<Option<K>, ApiError> {
+        if !is_name(&key.name) {
+            return Ok(None);
+        }
         let api = self.namespaced::<K>(&key.namespace);
         self.bounded(&K::kind(&()), "get", api.get_opt(&key.name)).await
     }
@@ -168,6 +171,9 @@ impl ApiServer {
             + Debug
             + DeserializeOwned,
     {
+        if !is_name(name) {
+            return Ok(None);
+        }
         let api: Api<K> = Api::all(self.client.clone());
         self.bounded(&K::kind(&()), "get", api.get_opt(name)).await
     }
@@ -252,6 +258,16 @@ impl ApiServer {
     }
 }
 
+/// Whether an object can be called so. References are what people wrote, and stand in the path of a request: what is no
+/// name names nothing, and must neither be asked for again and again nor lead elsewhere.
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    bytes.first().is_some_and(|first| is_plain(*first))
+        && bytes.last().is_some_and(|last| is_plain(*last))
+        && bytes.iter().all(|byte| is_plain(*byte) || matches!(byte, b'-' | b'.'))
+}
+
 /// Whether a bug was planted that has status of this kind written whatever was written meanwhile.
 fn is_blind(kind: &str) -> bool {
     let (order, payment) = (planted::has(Bug::BlindOrderStatus), planted::has(Bug::BlindPaymentStatus));
@@ -323,5 +339,15 @@ mod tests {
             difference(&old, &new),
             json!({ "phase": "B", "reason": null, "deep": { "b": null, "c": 3 }, "list": [1] })
         );
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_part_of_a_path() {
+        for name in ["lunch", "a", "spring-10", "a.b.c", "0"] {
+            assert!(is_name(name), "{name}");
+        }
+        for other in ["", ".", "..", "SPRING", "10%", "a b", "../secrets/toss", "a?watch=true", "-a", "a."] {
+            assert!(!is_name(other), "{other}");
+        }
     }
 }

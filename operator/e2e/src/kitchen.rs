@@ -349,7 +349,7 @@ impl Kitchen {
             .await?;
         let args = ["-n", OPERATOR_NAMESPACE, "delete", "secret", &self.namespace];
         self.stage.access().kubectl(args).await?;
-        let leases = ["order", "payment", "ticket", "delivery"]
+        let leases = ["order", "payment", "ticket", "delivery", "coupon"]
             .map(|c| format!("fooddelivery-{c}.{}", self.namespace));
         let args = ["-n", OPERATOR_NAMESPACE, "delete", "lease", "--ignore-not-found"].map(str::to_owned);
         self.stage.access().kubectl(args.into_iter().chain(leases)).await?;
@@ -364,6 +364,8 @@ impl Kitchen {
             let shown = self.kubectl(&args).await.unwrap_or_else(|error| format!("{error:#}\n"));
             let _ = write!(text, "--- {kind}\n{shown}");
         }
+        let counts = self.kubectl(&["get", "cpn,cpnu,sto,rid", "-o", "json"]).await.unwrap_or_default();
+        let _ = writeln!(text, "--- counts\n{}", statuses(&counts));
         let events = self.events(name).await.unwrap_or_default();
         let _ = writeln!(text, "--- events\n{events:#?}");
         let ledger = self.ledger().await.map_or_else(|error| format!("{error:#}\n"), |all| shown(&all));
@@ -377,6 +379,14 @@ impl Kitchen {
     pub(crate) async fn failure(&self, what: &str, name: &str) -> anyhow::Error {
         anyhow!("{what}\n{}", self.describe(name).await)
     }
+}
+
+/// The statuses of a list that kubectl printed, a line each.
+fn statuses(list: &str) -> String {
+    let list: Value = serde_json::from_str(list).unwrap_or_default();
+    let items = list["items"].as_array().into_iter().flatten();
+    let line = |item: &Value| format!("{} {}: {}", item["kind"], item["metadata"]["name"], item["status"]);
+    items.map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn shown(ledger: &[Entry]) -> String {
@@ -402,7 +412,13 @@ fn manifests(namespace: &str, endpoint: &str, fields: &serde_json::Map<String, V
         "stringData": { "secretKey": DEFAULT_SECRET_KEY },
     });
     let provider = provider(namespace, namespace, endpoint, fields);
-    Ok(format!("{marketplace}\n---\n{secret}\n---\n{provider}\n"))
+    // Who tests orders is not to be held up by what a rider can carry at once.
+    let rider = json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Rider",
+        "metadata": { "name": "minjun", "namespace": namespace },
+        "spec": { "region": "mapo", "capacity": 20 },
+    });
+    Ok(format!("{marketplace}\n---\n{rider}\n---\n{secret}\n---\n{provider}\n"))
 }
 
 fn provider(name: &str, secret: &str, endpoint: &str, fields: &serde_json::Map<String, Value>) -> Value {

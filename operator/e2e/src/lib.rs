@@ -32,6 +32,7 @@ mod http;
 pub mod identity;
 pub mod install;
 pub mod kitchen;
+pub mod market;
 pub mod metrics;
 pub mod operator;
 pub mod sandbox;
@@ -42,7 +43,10 @@ use std::time::Duration;
 
 pub use binaries::Programs;
 pub use cluster::ClusterAccess;
-pub use fooddelivery_api::{Delivery, FINALIZER, Order, OrderSpec, Payment, PaymentProvider, Store, Ticket};
+pub use fooddelivery_api::{
+    Coupon, CouponUse, Customer, Delivery, FINALIZER, Order, OrderSpec, Payment, PaymentProvider, Rider,
+    Store, Ticket,
+};
 pub use fooddelivery_saga::words::{
     Acceptance, CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,

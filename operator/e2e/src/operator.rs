@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use local_cluster::ProcessSpec;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::daemon::{Daemon, free_address, tail, wait_ready};
 use crate::http;
@@ -172,6 +176,37 @@ impl Operator {
     /// When the system refuses.
     pub fn kill_hard(&self) -> Result<()> {
         self.daemon.kill()
+    }
+
+    /// Does `work` while the operator is killed and started again at random moments; it runs when this returns. Also
+    /// says how often it was killed. `seed` decides the pauses.
+    ///
+    /// # Errors
+    /// When the work fails, or a start.
+    pub async fn killed_during<T>(
+        &self,
+        seed: u64,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<(T, usize)> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let over = AtomicBool::new(false);
+        let work = async {
+            let done = work.await;
+            over.store(true, Ordering::Relaxed);
+            done
+        };
+        let kills = async {
+            let mut kills = 0;
+            while !over.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(rng.random_range(300..2_500))).await;
+                self.kill_hard()?;
+                kills += 1;
+                self.restart().await?;
+            }
+            anyhow::Ok(kills)
+        };
+        let (done, kills) = tokio::join!(work, kills);
+        Ok((done?, kills?))
     }
 
     /// Whether it runs.

@@ -1,0 +1,208 @@
+//! The rest of a marketplace: coupons, riders and customers, and the counts that the operator keeps of them.
+//!
+//! A count is read only when it is settled: when whatever belongs into it is in it, by what the counted objects
+//! themselves say. Otherwise a test that looks too early would take a count that is still on its way for an exact one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use fooddelivery_api::{
+    Coupon, CouponUse, Customer, Delivery, Order, OrderSpec, Payment, Rider, Store, Ticket,
+};
+use fooddelivery_saga::words::{PaymentDesired, TicketStage};
+use fooddelivery_saga::{delivery, ticket};
+use kube::ResourceExt;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use crate::POLL;
+use crate::kitchen::{Kind, Kitchen};
+
+/// How long a count may take: also when many are counted at once, on a busy machine.
+const COUNTED_WITHIN: Duration = Duration::from_mins(1);
+
+/// How often a dish was ordered: its name, in how many orders, how many portions.
+pub type Dish = (String, i64, i64);
+
+impl Kitchen {
+    /// Creates a coupon; `spec` is its spec as in a file, such as `{"discount": {"percent": 10}}`.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn coupon(&self, code: &str, spec: Value) -> Result<Coupon> {
+        self.made(Coupon::new(code, serde_json::from_value(spec)?)).await
+    }
+
+    /// Creates a rider of `mapo`.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn rider(&self, name: &str, capacity: i64) -> Result<Rider> {
+        let spec = json!({ "region": "mapo", "capacity": capacity });
+        self.made(Rider::new(name, serde_json::from_value(spec)?)).await
+    }
+
+    /// Creates a customer, who may prefer a store.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn customer(&self, name: &str, prefers: Option<&str>) -> Result<Customer> {
+        let mut spec = json!({ "contact": "010-0000-0000" });
+        if let Some(store) = prefers {
+            spec["preferredStoreRef"] = json!({ "name": store });
+        }
+        self.made(Customer::new(name, serde_json::from_value(spec)?)).await
+    }
+
+    async fn made<K: Kind + serde::Serialize>(&self, object: K) -> Result<K> {
+        let created = self.api::<K>().create(&PostParams::default(), &object).await;
+        created.with_context(|| format!("{} {}", K::kind(&()), object.name_any()))
+    }
+
+    /// [`Self::order`] with a coupon.
+    ///
+    /// # Errors
+    /// As [`Self::order`].
+    pub async fn order_with(&self, name: &str, code: &str) -> Result<Order> {
+        let with = |o: &mut OrderSpec| o.coupon_code = Some(code.to_owned());
+        self.order(name, with).await
+    }
+
+    /// Waits until a coupon says that `redeemed` orders hold it, and until nothing of it is on its way.
+    ///
+    /// # Errors
+    /// When it does not come to that within a minute.
+    pub async fn wait_redeemed(&self, code: &str, redeemed: i64) -> Result<Coupon> {
+        let is_so = |coupon: &Coupon| {
+            let status = coupon.status.clone().unwrap_or_default();
+            status.redeemed == redeemed && status.in_flight.is_empty()
+        };
+        self.wait_until(code, &format!("redeemed {redeemed} times"), COUNTED_WITHIN, is_so).await
+    }
+
+    /// A coupon and what its customers made of it, once every order that it was kept for is counted and every one that
+    /// was undone has given it back.
+    ///
+    /// # Errors
+    /// When it does not come to that within a minute.
+    pub async fn settled_coupon(&self, code: &str) -> Result<(Coupon, Vec<CouponUse>)> {
+        let started = Instant::now();
+        loop {
+            let coupon: Coupon = self.get(code).await?;
+            let uid = coupon.uid();
+            let of_it = |u: &CouponUse| Some(&u.spec.coupon_ref.uid) == uid.as_ref();
+            let uses: Vec<CouponUse> = self.list().await?.into_iter().filter(of_it).collect();
+            let payments: Vec<Payment> = self.list().await?;
+            let open = payments.iter().filter(|payment| owes_it_back(payment, code)).count();
+            let statuses = coupon.status.iter().chain(uses.iter().filter_map(|u| u.status.as_ref()));
+            let kept: usize = statuses.map(|status| status.in_flight.len()).sum();
+            if open == 0 && kept == 0 {
+                return Ok((coupon, uses));
+            }
+            if started.elapsed() >= COUNTED_WITHIN {
+                let what =
+                    format!("coupon {code}: {kept} are kept, {open} are to be given back: {coupon:#?}");
+                return Err(self.failure(&what, code).await);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// How often each dish of a store was ordered, by name, once every ticket that belongs into the counts is in them.
+    ///
+    /// # Errors
+    /// When one is not within a minute.
+    pub async fn dishes(&self, store: &str) -> Result<Vec<Dish>> {
+        let started = Instant::now();
+        loop {
+            let found: Store = self.get(store).await?;
+            let status = found.status.clone().unwrap_or_default();
+            let missing = self.list::<Ticket>().await?.into_iter().find(|t| {
+                let listed = status.counting.iter().any(|known| known.uid == t.spec.order_ref.uid);
+                let counted = listed || t.status.as_ref().is_some_and(|s| s.counted);
+                Some(&t.spec.store_ref.uid) == found.uid().as_ref()
+                    && ticket::counts(t.spec.stage)
+                    && !counted
+            });
+            let Some(missing) = missing else {
+                let all = status.orders_by_menu_item.into_iter();
+                let mut dishes: Vec<Dish> = all.map(|d| (d.menu_item, d.orders, d.quantity)).collect();
+                dishes.sort();
+                return Ok(dishes);
+            };
+            let name = missing.name_any();
+            if started.elapsed() >= COUNTED_WITHIN {
+                return Err(self
+                    .failure(&format!("ticket {name} is not in the counts of {store}"), &name)
+                    .await);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// How many deliveries a rider brought, once each that arrived is counted.
+    ///
+    /// # Errors
+    /// When one is not within a minute.
+    pub async fn brought(&self, rider: &str) -> Result<i64> {
+        let started = Instant::now();
+        loop {
+            let status = self.get::<Rider>(rider).await?.status.unwrap_or_default();
+            let missing = self.list::<Delivery>().await?.into_iter().find(|d| {
+                let theirs = d.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider);
+                let listed = status.counting.iter().any(|known| known.uid == d.spec.order_ref.uid);
+                let counted = listed || d.status.as_ref().is_some_and(|s| s.counted);
+                theirs && delivery::counts(d.spec.stage) && !counted
+            });
+            let Some(missing) = missing else { return Ok(status.deliveries) };
+            let name = missing.name_any();
+            if started.elapsed() >= COUNTED_WITHIN {
+                return Err(self
+                    .failure(&format!("delivery {name} is not in the count of {rider}"), &name)
+                    .await);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The store begins to cook.
+    ///
+    /// # Errors
+    /// As [`Self::move_ticket`].
+    pub async fn begin_to_cook(&self, name: &str) -> Result<()> {
+        for stage in [TicketStage::Accepted, TicketStage::Cooking] {
+            self.move_ticket(name, stage).await?;
+        }
+        Ok(())
+    }
+
+    /// The one Event of a reason about `name`, once it is there; what it says.
+    ///
+    /// # Errors
+    /// When there is none within half a minute.
+    pub async fn wait_event(&self, name: &str, reason: &str) -> Result<String> {
+        let started = Instant::now();
+        while started.elapsed() < crate::LONG {
+            let found = self.events(name).await?.into_iter().find(|(of, _)| of == reason);
+            if let Some((_, note)) = found {
+                return Ok(note);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(anyhow!("no Event {reason} about {name}\n{}", self.describe(name).await))
+    }
+}
+
+/// Whether the coupon's counts have yet to learn that the order was undone.
+fn owes_it_back(payment: &Payment, code: &str) -> bool {
+    let undone = payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over();
+    payment.spec.coupon.as_ref().is_some_and(|held| held.name == code && !held.returned) && undone
+}
+
+/// `(dish, orders, portions)` for each, as [`Kitchen::dishes`] has them.
+pub fn dishes(of: &[(&str, i64, i64)]) -> Vec<Dish> {
+    let mut all: Vec<Dish> =
+        of.iter().map(|(name, orders, portions)| ((*name).to_owned(), *orders, *portions)).collect();
+    all.sort();
+    all
+}

@@ -247,8 +247,24 @@ impl ApiServer {
     /// # Errors
     /// [`ApiError::Conflict`] when a namesake stands there.
     pub async fn delete<K: Namespaced>(&self, object: &K) -> Result<(), ApiError> {
+        self.delete_if(object, Preconditions { uid: object.uid(), resource_version: None }).await
+    }
+
+    /// Deletes an object if it is still as it was read.
+    ///
+    /// # Errors
+    /// [`ApiError::Conflict`] when it is not.
+    pub async fn delete_as_seen<K: Namespaced>(&self, object: &K) -> Result<(), ApiError> {
+        let resource_version = object.resource_version();
+        self.delete_if(object, Preconditions { uid: object.uid(), resource_version }).await
+    }
+
+    async fn delete_if<K: Namespaced>(
+        &self,
+        object: &K,
+        preconditions: Preconditions,
+    ) -> Result<(), ApiError> {
         let api = self.namespaced::<K>(&object.namespace().unwrap_or_default());
-        let preconditions = Preconditions { uid: object.uid(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
         let name = object.name_any();
         match self.bounded(&K::kind(&()), "delete", api.delete(&name, &params)).await {

@@ -8,6 +8,7 @@ use fooddelivery_api::{
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
 use fooddelivery_saga::view::Child;
 use kube::ResourceExt;
+use serde::Serialize;
 
 use crate::api::{ApiError, ApiServer, Namespaced};
 use crate::attendance::Attendance;
@@ -128,6 +129,31 @@ impl Context {
             None => cache.forget(key, before.as_deref()),
         }
         Ok(found)
+    }
+
+    /// Writes a status and puts what was written into the cache. When somebody wrote first, what they wrote is read: until
+    /// the watch brings it, every further try would be in vain.
+    ///
+    /// # Errors
+    /// As [`ApiServer::write_status`].
+    pub async fn write_status<K: Namespaced>(
+        &self,
+        cache: &Cache<K>,
+        object: &K,
+        old: &impl Serialize,
+        new: &impl Serialize,
+    ) -> Result<(), ApiError> {
+        match self.api.write_status(object, old, new).await {
+            Ok(written) => {
+                cache.remember(written);
+                Ok(())
+            }
+            Err(error @ (ApiError::Conflict | ApiError::NotFound)) => {
+                self.refresh(cache, &Key::of(object)).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates a child, and says whether it was this call that did. When one of its name is there already (a

@@ -140,8 +140,7 @@ impl Stores {
         }
         dishes.retire(&store.spec.menu.iter().map(|dish| dish.name.clone()).collect());
         let new = StoreStatus::from_dishes(&dishes, &fold.list);
-        let written = context.api.write_status(store, &old, &new).await?;
-        context.stores.remember(written);
+        context.write_status(&context.stores, store, &old, &new).await?;
         info!(orders = fold.added.len(), "orders counted");
         Ok(())
     }
@@ -196,8 +195,7 @@ impl Riders {
             deliveries: old.deliveries.saturating_add(added),
             counting: convert::references(&fold.list),
         };
-        let written = context.api.write_status(rider, &old, &new).await?;
-        context.riders.remember(written);
+        context.write_status(&context.riders, rider, &old, &new).await?;
         info!(deliveries = new.deliveries, "deliveries counted");
         Ok(())
     }

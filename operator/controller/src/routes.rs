@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store, Ticket,
+    Coupon, CouponStatus, CouponUse, Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store,
+    Ticket,
 };
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentPhase};
@@ -72,6 +73,14 @@ impl Queues {
         }
     }
 
+    /// The same; of an order that vanished while no watch ran only its name is known.
+    fn push_coupons(&self, context: &Context, key: &Key, order: Option<&Order>) {
+        self.push_coupon(key, order);
+        for coupon in order.is_none().then(|| coupons_kept_for(context, key)).into_iter().flatten() {
+            self.push(&[ToCoupon], &coupon);
+        }
+    }
+
     fn push(&self, names: &[ControllerName], key: &Key) {
         for name in names {
             if let Some(queue) = self.queues.get(word(*name)) {
@@ -118,10 +127,10 @@ impl Watches {
     pub fn start(&self, tasks: &mut JoinSet<()>, health: &Arc<Health>, stop: &watch::Receiver<bool>) {
         let context = &self.context;
         for scope in self.scopes.iter().map(Option::as_deref) {
-            let queues = self.queues.clone();
+            let (queues, shared) = (self.queues.clone(), context.clone());
             self.spawn_in::<Order>(tasks, scope, &context.orders, health, stop, move |key, order| {
                 queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery], key);
-                queues.push_coupon(key, order);
+                queues.push_coupons(&shared, key, order);
             });
             let queues = self.queues.clone();
             self.spawn_in::<Payment>(tasks, scope, &context.payments, health, stop, move |key, payment| {
@@ -211,6 +220,10 @@ impl Watches {
         let (queues, shared) = (self.queues.clone(), context.clone());
         self.spawn_in::<Rider>(tasks, scope, &context.riders, health, stop, move |key, rider| {
             queues.push(&[ToRider], key);
+            // Who carries less than was thought has taken too many.
+            for claimed in claimed_by(&shared, &key.namespace, &key.name) {
+                queues.push(&[ToOrder], &claimed);
+            }
             for order in rider.and_then(|r| r.status.as_ref()).iter().flat_map(|status| &status.counting) {
                 queues.push(&[ToDelivery], &Key::new(&key.namespace, &order.name));
             }
@@ -336,6 +349,23 @@ fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
             && order.spec.coupon_code.as_deref() == Some(&*coupon.name)
             && order.metadata.namespace.as_deref() == Some(&coupon.namespace)
     })
+}
+
+/// Coupons that are kept for an order of this name.
+fn coupons_kept_for(context: &Context, order: &Key) -> Vec<Key> {
+    let lists = |namespace: Option<&str>, status: Option<&CouponStatus>| {
+        namespace == Some(&*order.namespace)
+            && status.is_some_and(|status| status.in_flight.iter().any(|kept| kept.name == *order.name))
+    };
+    let mut coupons =
+        context.coupons.keys_where(|c| lists(c.metadata.namespace.as_deref(), c.status.as_ref()));
+    let uses = context.coupon_uses.keys_where(|u| lists(u.metadata.namespace.as_deref(), u.status.as_ref()));
+    let of_use = |key: &Key| {
+        let own = context.coupon_uses.object(key)?;
+        Some(Key::new(&key.namespace, &own.spec.coupon_ref.name))
+    };
+    coupons.extend(uses.iter().filter_map(of_use));
+    coupons
 }
 
 /// Orders that have ended and are being deleted: somebody may have been waited for who is gone now.

@@ -64,8 +64,7 @@ impl Coupons {
             None => Arc::new(self.make_use(coupon, customer).await?),
         };
         let new = CouponStatus::from_redemptions(&counts);
-        let written = context.api.write_status(&*object, &old, &new).await?;
-        context.coupon_uses.remember(written);
+        context.write_status(&context.coupon_uses, &*object, &old, &new).await?;
         Ok(counts)
     }
 
@@ -80,9 +79,18 @@ impl Coupons {
         };
         let mut object = CouponUse::new(&key.name, spec);
         object.metadata.owner_references = coupon.owner_ref(&()).map(|owner| vec![owner]);
-        let made = self.context.api.create(&namespace, &object).await?;
-        self.context.coupon_uses.remember(made.clone());
-        Ok(made)
+        match self.context.api.create(&namespace, &object).await {
+            Ok(made) => {
+                self.context.coupon_uses.remember(made.clone());
+                Ok(made)
+            }
+            // Another replica made it: what stands there is to be settled, not what did not stand there.
+            Err(error @ ApiError::AlreadyExists) => {
+                self.context.refresh(&self.context.coupon_uses, &key).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Settles all cases in the coupon's counts, and returns these.
@@ -97,8 +105,7 @@ impl Coupons {
             return Ok(old.to_redemptions());
         }
         let new = CouponStatus::from_redemptions(&counts);
-        let written = self.context.api.write_status(coupon, &old, &new).await?;
-        self.context.coupons.remember(written);
+        self.context.write_status(&self.context.coupons, coupon, &old, &new).await?;
         info!(
             redeemed = counts.redeemed,
             kept = counts.in_flight.len(),

@@ -64,8 +64,7 @@ impl Deliveries {
         let old = delivery.status.clone().unwrap_or_default();
         let mut new = mirrored(delivery, &old, stage, Time(self.context.clock.now()));
         new.counted |= counted;
-        let written = self.context.api.write_status(delivery, &old, &new).await?;
-        self.context.deliveries.remember(written);
+        self.context.write_status(&self.context.deliveries, delivery, &old, &new).await?;
         self.lag.settled(key);
         info!(%stage, "delivery moved");
         Ok(Outcome::Done)

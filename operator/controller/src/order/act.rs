@@ -61,8 +61,7 @@ pub(super) async fn act(
         }
         Command::DeleteOrder => {
             info!("settled for as long as it is to be kept: the order is removed");
-            context.api.delete(order).await?;
-            context.refresh(&context.orders, key).await.map(drop)
+            delete(context, &context.orders, key, Some(order)).await
         }
         Command::RemoveFinalizer => let_go(context, key, order).await,
         step => step_child(context, key, order, children, step).await,
@@ -181,6 +180,7 @@ async fn patch<K: Namespaced>(
     }
 }
 
+/// Deletes exactly what was decided on: an older copy may not show what something still needs it for.
 async fn delete<K: Namespaced>(
     context: &Context,
     cache: &Cache<K>,
@@ -188,7 +188,10 @@ async fn delete<K: Namespaced>(
     object: Option<&K>,
 ) -> Result<(), ApiError> {
     if let Some(object) = object {
-        context.api.delete(object).await?;
+        match context.api.delete_as_seen(object).await {
+            Ok(()) | Err(ApiError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
     }
     context.refresh(cache, key).await.map(|_| ())
 }

@@ -50,8 +50,7 @@ impl Orders {
             return Ok(Outcome::After(left));
         }
         if new != old && !only_seen {
-            let written = self.context.api.write_status(order, &old, &new).await?;
-            self.context.orders.remember(written);
+            self.context.write_status(&self.context.orders, order, &old, &new).await?;
             self.contested.wrote(key, &new);
             if new.phase != old.phase {
                 self.context.metrics.phase("Order", new.phase.as_str());

@@ -75,8 +75,7 @@ impl Tickets {
         let old = ticket.status.clone().unwrap_or_default();
         let mut new = mirrored(ticket, &old, stage, Time(self.context.clock.now()));
         new.counted |= counted;
-        let written = self.context.api.write_status(ticket, &old, &new).await?;
-        self.context.tickets.remember(written);
+        self.context.write_status(&self.context.tickets, ticket, &old, &new).await?;
         self.lag.settled(key);
         info!(%stage, "ticket moved");
         Ok(Outcome::Done)

@@ -266,7 +266,8 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
     };
     state.move_to(end, now, view.created_at);
     state.explain(&cause.reason, &cause.message);
-    state.store = state.store.or(view.market.store.clone());
+    // What stood there before the payment was made is only what the customer preferred then.
+    state.store = view.market.store.clone().or(state.store);
     state.discount = state.discount.or(view.payment.present().and_then(|p| p.discount));
     state.total = state.total.or(view.payment.present().map(|p| p.total).filter(|total| *total > 0));
     if view.cancel_is_open() {

@@ -1,18 +1,20 @@
 //! The people: customers, a store, riders, an administrator, and Kubernetes' own controllers. Each takes one step at a
 //! time, by requests to the API server as itself; which step is the player's choice.
 
+mod market;
+
 use bytes::Bytes;
 use fooddelivery_api::{GROUP, OPERATOR_NAMESPACE, PAUSED_ANNOTATION, VERSION};
 use serde_json::{Value, json};
 
-use crate::apiserver::{Options, PatchKind, Request, Response, Verb};
+use crate::apiserver::{Options, PatchKind, Request, Response, Server, Verb};
 use crate::oracle::text;
 use crate::plan::{OrderPlan, Plan};
 use crate::world::World;
 
 /// Where everything happens.
 pub const NAMESPACE: &str = "food";
-/// The one store.
+/// The store.
 pub const STORE: &str = "hanok";
 /// What a meal costs, KRW.
 const PRICE: i64 = 12_000;
@@ -24,8 +26,8 @@ pub enum Act {
     Place(usize),
     /// The store moves a ticket.
     Cook(String, &'static str),
-    /// A rider takes a delivery: name and rider.
-    Claim(String, &'static str),
+    /// A rider takes a delivery: name, rider, and whether they can carry it.
+    Claim(String, &'static str, bool),
     /// A rider moves a delivery.
     Ride(String, &'static str),
     /// The customer confirms.
@@ -40,10 +42,18 @@ pub enum Act {
     ReplaceToken(String),
     /// Somebody stops an order, or lets it go on.
     Pause(String, bool),
-    /// The store opens or closes.
-    Open(bool),
-    /// The administrator deletes the store, or makes it again.
-    Store(bool),
+    /// A store opens or closes.
+    Open(String, bool),
+    /// The administrator deletes a store, or makes it again.
+    Store(&'static str, bool),
+    /// The administrator deletes the coupon, or makes it (again).
+    Coupon(bool),
+    /// The administrator deletes a rider, or makes them (again).
+    Rider(&'static str, bool),
+    /// The customer is deleted.
+    ForgetCustomer,
+    /// The customer says which store they prefer, or that they prefer none.
+    Prefer(Option<&'static str>),
     /// The administrator deletes the namespace.
     DeleteNamespace,
     /// The Secret with a token comes late.
@@ -55,7 +65,7 @@ impl Act {
     pub fn is_helpful(&self) -> bool {
         match self {
             Self::Place(_) | Self::Confirm(_) | Self::TokenSecret(_) => true,
-            Self::Claim(_, rider) => *rider == "minsu",
+            Self::Claim(_, rider, fits) => *rider == "minsu" && *fits,
             Self::Cook(_, stage) | Self::Ride(_, stage) => !matches!(*stage, "Rejected" | "Failed"),
             _ => false,
         }
@@ -66,7 +76,9 @@ impl Act {
         match self {
             _ if self.is_helpful() => 60,
             Self::Cancel(_) | Self::Claim(..) | Self::GiveBack(_) | Self::ReplaceToken(_) => 12,
-            Self::Cook(..) | Self::Ride(..) | Self::Pause(..) | Self::Open(_) => 8,
+            // Where they were missing.
+            Self::Coupon(true) | Self::Rider(_, true) | Self::Prefer(_) => 16,
+            Self::Cook(..) | Self::Ride(..) | Self::Pause(..) | Self::Open(..) => 8,
             // One for each way to delete.
             Self::Delete(..) => 3,
             _ => 4,
@@ -110,7 +122,7 @@ fn create(world: &mut World, who: &str, plural: &str, kind: &str, name: &str, sp
 pub fn set_up(world: &mut World, plan: &Plan) {
     let now = world.now();
     world.server.add_namespace(NAMESPACE, now);
-    make_store(world, plan);
+    market::set_up(world, plan);
     for (name, dialect) in [("toss", "Toss"), ("stripe", "Stripe")] {
         let spec = json!({
             "dialect": dialect, "endpoint": format!("https://{name}.example"),
@@ -142,19 +154,7 @@ fn encoded(text: &str) -> String {
     base64::prelude::BASE64_STANDARD.encode(text)
 }
 
-fn make_store(world: &mut World, plan: &Plan) {
-    let spec = json!({
-        "region": "mapo", "open": true, "acceptance": if plan.automatic { "Automatic" } else { "Manual" },
-        "menu": [{ "name": "bibimbap", "price": PRICE }],
-        "deadlines": {
-            "acceptanceSeconds": 240, "cookingSeconds": 600, "riderSeconds": 300, "pickupSeconds": 180,
-            "deliverySeconds": 600, "confirmationSeconds": 900,
-        },
-    });
-    create(world, "admin", "stores", "Store", STORE, &spec);
-}
-
-fn place(world: &mut World, number: usize, order: &OrderPlan) {
+fn place(world: &mut World, number: usize, order: &OrderPlan, plan: &Plan) {
     let provider = if order.stripe { "stripe" } else { "toss" };
     // Every placing is a checkout of its own.
     let placed = world.number();
@@ -168,24 +168,38 @@ fn place(world: &mut World, number: usize, order: &OrderPlan) {
     } else {
         payment["token"] = token.clone().into();
     }
-    let spec = json!({
-        "customerRef": { "name": "jiwoo" }, "storeRef": { "name": STORE },
+    let mut spec = json!({
+        "customerRef": { "name": if order.of_another { "haneul" } else { market::CUSTOMER } },
         "items": [{ "menuItem": "bibimbap", "quantity": 1 }],
         "delivery": { "address": "12 Wausan-ro, Mapo-gu", "region": "mapo" }, "payment": payment,
     });
+    let mut price = PRICE;
+    if order.coupon {
+        spec["couponCode"] = market::COUPON.into();
+        price -= market::discount(&plan.coupon, PRICE);
+    }
+    // Whose customer is only a name cannot leave it to what they prefer.
+    if !order.names_no_store || order.of_another {
+        spec["storeRef"] = json!({ "name": STORE });
+    }
     let response = create(world, "customer", "orders", "Order", &order.name, &spec);
     let placed: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     if response.code == 201 && !order.token_secret && !order.stripe {
         let now = world.now();
-        world.providers.check_out(&token, text(&placed["metadata"]["uid"]), PRICE, now);
+        world.providers.check_out(&token, text(&placed["metadata"]["uid"]), price, now);
     }
+}
+
+/// Whether everything there is being deleted.
+pub(crate) fn is_dying(server: &Server) -> bool {
+    let namespace = server.objects("namespaces").find(|n| n["metadata"]["name"] == NAMESPACE);
+    namespace.is_none_or(|n| n["metadata"]["deletionTimestamp"].is_string())
 }
 
 /// Everything that somebody could do now, what is helpful first.
 pub fn possible(world: &World, plan: &Plan, placed: &[u32]) -> Vec<Act> {
-    let namespace = world.server.objects("namespaces").find(|n| n["metadata"]["name"] == NAMESPACE);
     let mut acts = Vec::new();
-    let dying = namespace.is_none_or(|n| n["metadata"]["deletionTimestamp"].is_string());
+    let dying = is_dying(&world.server);
     for (number, order) in plan.orders.iter().enumerate() {
         let there = world.server.objects("orders").any(|o| o["metadata"]["name"] == order.name.as_str());
         let times = placed.get(number).copied().unwrap_or(0);
@@ -207,19 +221,12 @@ pub fn possible(world: &World, plan: &Plan, placed: &[u32]) -> Vec<Act> {
         on_ticket(ticket, &mut acts);
     }
     for delivery in world.server.objects("deliveries") {
-        on_delivery(delivery, &mut acts);
+        on_delivery(world, delivery, &mut acts);
     }
     for order in world.server.objects("orders") {
         on_order(order, &mut acts);
     }
-    for store in world.server.objects("stores") {
-        let open = store["spec"]["open"] == true;
-        acts.push(Act::Open(!open));
-        acts.push(Act::Store(false));
-    }
-    if !dying && world.server.objects("stores").next().is_none() {
-        acts.push(Act::Store(true));
-    }
+    market::possible(world, plan, dying, &mut acts);
     if !dying && plan.namespace_goes {
         acts.push(Act::DeleteNamespace);
     }
@@ -241,18 +248,19 @@ fn on_ticket(ticket: &Value, acts: &mut Vec<Act>) {
     acts.extend(stages.iter().map(|stage| Act::Cook(name_of(ticket), stage)));
 }
 
-fn on_delivery(delivery: &Value, acts: &mut Vec<Act>) {
+fn on_delivery(world: &World, delivery: &Value, acts: &mut Vec<Act>) {
     let name = name_of(delivery);
     let taken = delivery["spec"]["riderRef"].is_object();
     match (text(&delivery["spec"]["stage"]), taken) {
         ("Waiting", false) => {
-            acts.push(Act::Claim(name.clone(), "minsu"));
-            acts.push(Act::Claim(name, "sora"));
+            for rider in market::RIDERS {
+                acts.push(Act::Claim(name.clone(), rider, market::has_room(world, rider)));
+            }
         }
         ("Waiting", true) => {
             acts.push(Act::Ride(name.clone(), "PickedUp"));
             acts.push(Act::GiveBack(name.clone()));
-            acts.push(Act::Claim(name, "sora"));
+            acts.push(Act::Claim(name, "sora", false));
         }
         ("PickedUp", _) => {
             acts.push(Act::Ride(name.clone(), "Delivered"));
@@ -287,13 +295,13 @@ pub fn take(world: &mut World, plan: &Plan, placed: &mut [u32], act: &Act) {
         Act::Place(number) => {
             if let (Some(order), Some(times)) = (plan.orders.get(*number), placed.get_mut(*number)) {
                 *times += 1;
-                place(world, *number, order);
+                place(world, *number, order, plan);
             }
         }
         Act::Cook(name, stage) => {
             patch(world, "store", "tickets", name, &json!({ "spec": { "stage": stage } }));
         }
-        Act::Claim(name, rider) => {
+        Act::Claim(name, rider, _) => {
             let change = json!({ "spec": { "riderRef": { "name": rider } } });
             patch(world, rider, "deliveries", name, &change);
         }
@@ -324,21 +332,16 @@ pub fn take(world: &mut World, plan: &Plan, placed: &mut [u32], act: &Act) {
             let change = json!({ "metadata": { "annotations": { PAUSED_ANNOTATION: value } } });
             patch(world, "support", "orders", name, &change);
         }
-        Act::Open(open) => {
-            patch(world, "store", "stores", STORE, &json!({ "spec": { "open": open } }));
-        }
-        Act::Store(true) => make_store(world, plan),
-        Act::Store(false) => {
-            world.request("admin", "admin", &request(Verb::Delete, "stores", STORE, &Value::Null));
-        }
         Act::DeleteNamespace => {
             world.request("admin", "admin", &request(Verb::Delete, "namespaces", NAMESPACE, &Value::Null));
         }
         Act::TokenSecret(number) => make_secret(world, NAMESPACE, &format!("token-{number}"), "token"),
+        _ => market::take(world, plan, act),
     }
 }
 
-/// Puts right what people did that nothing can come to an end with: orders are let go on, the store is open.
+/// Puts right what people did that nothing can come to an end with: orders are let go on, the stores are there and open,
+/// the customer prefers one.
 pub fn put_right(world: &mut World, plan: &Plan, placed: &mut [u32]) {
     let paused: Vec<String> = world
         .server
@@ -351,8 +354,9 @@ pub fn put_right(world: &mut World, plan: &Plan, placed: &mut [u32]) {
     }
     let acts = possible(world, plan, placed);
     for act in acts {
-        if matches!(act, Act::Open(true) | Act::Store(true) | Act::TokenSecret(_)) {
+        if matches!(act, Act::Open(_, true) | Act::Store(_, true) | Act::TokenSecret(_)) {
             take(world, plan, placed, &act);
         }
     }
+    market::put_right(world, plan);
 }

@@ -5,6 +5,7 @@
 //! (the recorded intent, the verdict, the end).
 
 pub mod calls;
+pub mod counts;
 pub mod ends;
 mod seen;
 pub mod steps;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use fooddelivery_sandbox::ledger::EntryKind;
 use serde_json::Value;
 
+use crate::actors::is_dying;
 use crate::apiserver::Server;
 use crate::provider::Providers;
 pub use seen::Seen;
@@ -68,6 +70,9 @@ pub struct Oracle {
     entries: usize,
     /// Since when each order is being undone, or wants to be.
     undone_since: BTreeMap<String, Moment>,
+    tally: counts::Tally,
+    /// Whether orders that are settled are removed.
+    pub removes: bool,
     broken: Option<Broken>,
 }
 
@@ -78,13 +83,28 @@ pub(crate) enum Kind {
     Payment,
     Ticket,
     Delivery,
+    Store,
+    Rider,
+    Coupon,
+    CouponUse,
 }
 
-const KINDS: [(Kind, &str); 4] = [
+impl Kind {
+    /// Whether its objects count orders.
+    fn counts(self) -> bool {
+        matches!(self, Self::Store | Self::Rider | Self::Coupon | Self::CouponUse)
+    }
+}
+
+const KINDS: [(Kind, &str); 8] = [
     (Kind::Order, "orders"),
     (Kind::Payment, "payments"),
     (Kind::Ticket, "tickets"),
     (Kind::Delivery, "deliveries"),
+    (Kind::Store, "stores"),
+    (Kind::Rider, "riders"),
+    (Kind::Coupon, "coupons"),
+    (Kind::CouponUse, "couponuses"),
 ];
 
 impl Oracle {
@@ -101,6 +121,7 @@ impl Oracle {
     /// Looks at everything that was written, or moved, since the last look.
     pub fn look(&mut self, server: &Server, providers: &Providers) {
         self.look_at_money(providers);
+        self.tally.namespace_goes = is_dying(server);
         for (kind, plural) in KINDS {
             let mut there: Vec<&str> = Vec::new();
             for object in server.objects(plural) {
@@ -111,7 +132,7 @@ impl Oracle {
                 if self.seen.get(&key).is_some_and(|seen| seen.version == version) {
                     continue;
                 }
-                let now = Seen::of(object, version);
+                let now = Seen::of(kind, object, version);
                 let was = self.seen.insert(key, now.clone());
                 self.changed(kind, uid, was.as_ref(), &now);
             }

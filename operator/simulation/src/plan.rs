@@ -98,6 +98,37 @@ pub struct OrderPlan {
     pub token_secret: bool,
     /// That comes later than the order.
     pub secret_is_late: bool,
+    /// It names no store: it goes where its customer prefers.
+    pub names_no_store: bool,
+    /// It names the coupon.
+    pub coupon: bool,
+    /// Its customer is another one, who is only a name.
+    pub of_another: bool,
+}
+
+/// The coupon that orders may name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CouponPlan {
+    /// Takes off a part, not a sum.
+    pub is_part: bool,
+    /// How many orders may hold it.
+    pub most: Option<u32>,
+    /// Each customer may hold it once.
+    pub once_each: bool,
+    /// It is not there at first.
+    pub is_late: bool,
+}
+
+/// What there is of the customer at first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CustomerPlan {
+    /// They prefer a store.
+    #[default]
+    Prefers,
+    /// They do not say which store they prefer.
+    Undecided,
+    /// They are only a name.
+    Missing,
 }
 
 /// How often what happens, against the ordinary.
@@ -148,6 +179,18 @@ pub struct Plan {
     pub crash_after: Option<u64>,
     /// Whether it had heard of that write's success.
     pub crash_hears: bool,
+    /// The coupon.
+    pub coupon: CouponPlan,
+    /// Whether all orders are placed at once, most of them with the coupon.
+    pub race: bool,
+    /// The customer.
+    pub customer: CustomerPlan,
+    /// How many deliveries each rider carries; `None` for one who is only a name.
+    pub capacities: [Option<u32>; 2],
+    /// Whether there is another store, with the same prices.
+    pub two_stores: bool,
+    /// Whether orders that are settled are removed after a while.
+    pub removes: bool,
 }
 
 impl Plan {
@@ -159,8 +202,9 @@ impl Plan {
             Pattern::Trouble => chooser.chance(25),
             Pattern::Plain | Pattern::Crash | Pattern::Missed => false,
         };
-        let count = 1 + chooser.pick(&[70, 22, 8]);
-        let orders = (0..count).map(|number| order(number, chooser)).collect();
+        let race = chooser.chance(20);
+        let count = if race { 2 + chooser.pick(&[1, 1]) } else { 1 + chooser.pick(&[70, 22, 8]) };
+        let orders = (0..count).map(|number| order(number, race, chooser)).collect();
         let crashes = case.pattern == Pattern::Crash;
         Self {
             replicas: if two { 2 } else { 1 },
@@ -175,12 +219,26 @@ impl Plan {
             helped: chooser.chance(60),
             crash_after: crashes.then_some(1 + case.nth / 2),
             crash_hears: crashes && case.nth % 2 == 1,
+            coupon: coupon(race, chooser),
+            race,
+            customer: [CustomerPlan::Prefers, CustomerPlan::Undecided, CustomerPlan::Missing]
+                [chooser.pick(&[60, 20, 20])],
+            capacities: [(); 2].map(|()| [None, Some(1), Some(2)][chooser.pick(&[40, 40, 20])]),
+            two_stores: chooser.chance(15),
+            removes: chooser.chance(15),
         }
     }
 }
 
-fn order(number: usize, chooser: &mut Chooser) -> OrderPlan {
-    let same = number > 0 && chooser.chance(50);
+fn coupon(race: bool, chooser: &mut Chooser) -> CouponPlan {
+    let most = [None, Some(1), Some(2)];
+    let is_part = chooser.chance(40);
+    let most = most[if race { chooser.pick(&[15, 55, 30]) } else { chooser.pick(&[50, 30, 20]) }];
+    CouponPlan { is_part, most, once_each: chooser.chance(30), is_late: chooser.chance(8) }
+}
+
+fn order(number: usize, race: bool, chooser: &mut Chooser) -> OrderPlan {
+    let same = !race && number > 0 && chooser.chance(50);
     let name = match number {
         _ if same => "lunch",
         0 => "lunch",
@@ -192,7 +250,17 @@ fn order(number: usize, chooser: &mut Chooser) -> OrderPlan {
     let declined = chooser.chance(10);
     let token_secret = !declined && chooser.chance(12);
     let secret_is_late = token_secret && chooser.chance(40);
-    OrderPlan { name: name.into(), stripe, fails, declined, token_secret, secret_is_late }
+    OrderPlan {
+        name: name.into(),
+        stripe,
+        fails,
+        declined,
+        token_secret,
+        secret_is_late,
+        names_no_store: chooser.chance(25),
+        coupon: if race { !chooser.chance(15) } else { chooser.chance(30) },
+        of_another: chooser.chance(20),
+    }
 }
 
 fn weights(pattern: Pattern) -> Weights {

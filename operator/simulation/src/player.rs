@@ -11,7 +11,7 @@ use std::time::Duration;
 use fooddelivery_controller::settings::Settings;
 use jiff::Timestamp;
 
-use crate::actors;
+use crate::actors::{self, Act};
 use crate::apiserver::{Catalog, Server};
 use crate::chooser::Chooser;
 use crate::oracle::{Broken, Oracle};
@@ -114,12 +114,20 @@ impl Player {
     }
 
     async fn play(mut self) -> Report {
-        actors::set_up(&mut self.shared.lock(), &self.plan);
+        {
+            let mut world = self.shared.lock();
+            world.oracle.removes = self.plan.removes;
+            actors::set_up(&mut world, &self.plan);
+        }
         for number in 0..self.plan.replicas {
             self.start(number);
         }
         self.settle().await;
-        self.head_start().await;
+        if self.plan.race {
+            (0..self.plan.orders.len()).for_each(|number| self.take(&Act::Place(number)));
+        } else {
+            self.head_start().await;
+        }
         for _ in 0..self.plan.choices {
             if self.is_broken() {
                 break;

@@ -89,6 +89,12 @@ fn summary(object: &Value) -> String {
     if let Some(attempt) = status["attempt"].as_i64() {
         words.push(format!("attempt {attempt}"));
     }
+    for field in ["redeemed", "deliveries", "ordersByMenuItem", "inFlight", "returning", "counting"] {
+        let value = &status[field];
+        if value.is_number() || value.as_array().is_some_and(|list| !list.is_empty()) {
+            words.push(format!("{field} {}", counts(value)));
+        }
+    }
     if object["metadata"]["deletionTimestamp"].is_string() {
         words.push("dying".into());
     }
@@ -96,4 +102,14 @@ fn summary(object: &Value) -> String {
         words.push(format!("v{version}"));
     }
     if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+}
+
+/// A number, or how many of each name.
+fn counts(value: &Value) -> String {
+    let Some(list) = value.as_array() else { return value.to_string() };
+    let name = |one: &Value| match one["menuItem"].as_str() {
+        Some(dish) => format!("{dish} {}", one["orders"]),
+        None => one["name"].as_str().unwrap_or_default().to_owned(),
+    };
+    format!("[{}]", list.iter().map(name).collect::<Vec<_>>().join(" "))
 }

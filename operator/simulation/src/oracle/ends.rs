@@ -25,8 +25,8 @@ impl Oracle {
                 Kind::Order if !seen.settled => {
                     left.push(format!("order {name} is not settled ({})", seen.phase));
                 }
-                Kind::Order => {}
-                _ if self.order(&seen.of).is_none() => {
+                Kind::Order if self.removes => left.push(format!("order {name} is not removed")),
+                Kind::Payment | Kind::Ticket | Kind::Delivery if self.order(&seen.of).is_none() => {
                     left.push(format!(
                         "{kind:?} {name} of an order that is gone is {}{}",
                         seen.stage, seen.phase
@@ -59,6 +59,7 @@ impl Oracle {
         if !wrong.is_empty() {
             self.fail(LEDGER, wrong.join("; "));
         }
+        self.counts_rest();
     }
 
     /// How each order ended, or stands.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::text;
+use super::{Kind, text};
 
 /// An object as it was last seen. Fields that a kind does not have are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Seen {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) dying: bool,
-    /// The uid of the order that a child is of.
+    /// The uid of the order that a child is of; of a customer's counts: of the coupon.
     pub(crate) of: String,
     pub(crate) phase: String,
     pub(crate) reason: String,
@@ -27,10 +27,66 @@ pub struct Seen {
     pub(crate) stage: String,
     pub(crate) rider: String,
     pub(crate) paused: bool,
+    /// Of a ticket or delivery: whether it says that it is counted.
+    pub(crate) counted: bool,
+    /// The store that an order goes to, or a ticket is of, or whose prices a payment has: its name and uid.
+    pub(crate) store: (String, String),
+    /// Of an order or payment: what it costs, and what its coupon takes off.
+    pub(crate) total: Option<i64>,
+    pub(crate) discount: Option<i64>,
+    /// The uid of the coupon that a payment has.
+    pub(crate) coupon: String,
+    /// Of an order, and of a customer's counts of a coupon.
+    pub(crate) customer: String,
+    /// Of what counts orders.
+    pub(crate) count: Count,
+}
+
+/// The counts of a store, a rider, a coupon, or of a customer's use of a coupon.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// How many orders.
+    pub(crate) orders: i64,
+    /// How many portions.
+    pub(crate) portions: i64,
+    /// The orders that it lists, by uid: those that were last put in, or that one is kept for.
+    pub(crate) listed: Vec<String>,
+    /// The orders that gave one back.
+    pub(crate) returning: Vec<String>,
+    /// How many there may be.
+    pub(crate) limit: Option<i64>,
+    /// How many there may be for each customer.
+    pub(crate) limit_each: Option<i64>,
+}
+
+impl Count {
+    fn of(object: &Value) -> Self {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        let number = |value: &Value| value.as_i64();
+        let uids = |list: &Value| {
+            let list = list.as_array().into_iter().flatten();
+            list.map(|order| text(&order["uid"]).to_owned()).collect()
+        };
+        let dishes = || status["ordersByMenuItem"].as_array().into_iter().flatten();
+        let sum = |field: &str| dishes().filter_map(|dish| dish[field].as_i64()).sum::<i64>();
+        let others = number(&status["deliveries"]).or(number(&status["redeemed"]));
+        Self {
+            orders: others.unwrap_or_else(|| sum("orders")),
+            portions: sum("quantity"),
+            listed: uids(if status["inFlight"].is_array() {
+                &status["inFlight"]
+            } else {
+                &status["counting"]
+            }),
+            returning: uids(&status["returning"]),
+            limit: number(&spec["maxRedemptions"]).or(number(&spec["capacity"])),
+            limit_each: number(&spec["perCustomer"]),
+        }
+    }
 }
 
 impl Seen {
-    pub(super) fn of(object: &Value, version: &str) -> Self {
+    pub(super) fn of(kind: Kind, object: &Value, version: &str) -> Self {
         let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
         let conditions = status["conditions"].as_array();
         let settled = conditions
@@ -42,7 +98,7 @@ impl Seen {
             namespace: text(&metadata["namespace"]).to_owned(),
             name: text(&metadata["name"]).to_owned(),
             dying: metadata["deletionTimestamp"].is_string(),
-            of: text(&spec["orderRef"]["uid"]).to_owned(),
+            of: text(&spec[if kind == Kind::CouponUse { "couponRef" } else { "orderRef" }]["uid"]).to_owned(),
             phase: text(&status["phase"]).to_owned(),
             reason: text(&status["reason"]).to_owned(),
             verdict: text(&status["cancellation"]).to_owned(),
@@ -54,6 +110,34 @@ impl Seen {
             stage: text(&spec["stage"]).to_owned(),
             rider: text(&spec["riderRef"]["name"]).to_owned(),
             paused: text(&metadata["annotations"][fooddelivery_api::PAUSED_ANNOTATION]) == "true",
+            counted: status["counted"] == true,
+            customer: text(&spec["customerRef"]["name"]).to_owned(),
+            count: if kind.counts() { Count::of(object) } else { Count::default() },
+            ..Self::priced(kind, spec, status)
+        }
+    }
+
+    /// What it costs, by whose prices.
+    fn priced(kind: Kind, spec: &Value, status: &Value) -> Self {
+        let words = |name: &Value, uid: &Value| (text(name).to_owned(), text(uid).to_owned());
+        match kind {
+            Kind::Order => Self {
+                store: words(&status["storeRef"]["name"], &Value::Null),
+                total: status["total"].as_i64(),
+                discount: status["discount"].as_i64(),
+                ..Self::default()
+            },
+            Kind::Payment => Self {
+                store: words(&spec["quote"]["storeName"], &spec["quote"]["storeUid"]),
+                total: spec["quote"]["total"].as_i64(),
+                discount: spec["quote"]["discount"].as_i64().filter(|_| spec["coupon"].is_object()),
+                coupon: text(&spec["coupon"]["uid"]).to_owned(),
+                ..Self::default()
+            },
+            Kind::Ticket => {
+                Self { store: words(&spec["storeRef"]["name"], &spec["storeRef"]["uid"]), ..Self::default() }
+            }
+            _ => Self::default(),
         }
     }
 

@@ -48,9 +48,10 @@ impl Oracle {
             Kind::Order => self.order_changed(uid, was, now),
             Kind::Payment => self.payment_changed(was, now),
             Kind::Ticket if was.is_none() => self.ticket_made(now),
-            Kind::Ticket => {}
             Kind::Delivery => self.delivery_changed(was, now),
+            _ => {}
         }
+        self.tally_changed(kind, uid, was, now);
     }
 
     fn order_changed(&mut self, uid: &str, was: Option<&Seen>, now: &Seen) {
@@ -188,7 +189,9 @@ impl Oracle {
                     self.fail(PAYMENT_LOST, format!("the payment of {} is gone with money", last.name));
                 }
             }
-            Kind::Ticket | Kind::Delivery => {}
+            Kind::Ticket => self.ticket_vanished(last),
+            Kind::Delivery => self.delivery_vanished(last),
+            _ => {}
         }
     }
 

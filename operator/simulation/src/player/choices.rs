@@ -181,7 +181,8 @@ impl Player {
         if rewound > 0 {
             let mut world = self.shared.lock();
             let back = [0, 3, 10, 30][rewound];
-            let version = world.server.version().saturating_sub(back);
+            // No list is as old as that: a watch from version 0 begins with what is there, in no order.
+            let version = world.server.version().saturating_sub(back).max(1);
             world.rewound.insert(replica, version);
         }
         self.crash(replica).await;

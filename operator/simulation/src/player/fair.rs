@@ -9,6 +9,7 @@ use super::Player;
 use super::replicas::name;
 use super::traffic::Fate;
 use crate::actors;
+use crate::oracle::counts::CAPACITY;
 use crate::oracle::text;
 use crate::provider::Weather;
 
@@ -23,6 +24,8 @@ pub const QUIET: &str = "a quiet system writes nothing";
 const ROUNDS: usize = 600;
 /// Longer than any deadlines take, one after the other.
 const LONGEST: Duration = Duration::from_hours(4);
+/// Longer than anything waits that was tried in vain, and shorter than a claim that is not picked up.
+const RELIEF: Duration = Duration::from_mins(1);
 /// For so long nothing may be written in the end.
 const SILENCE: Duration = Duration::from_mins(10);
 
@@ -55,6 +58,7 @@ impl Player {
         }
         self.strays_end();
         actors::put_right(&mut self.shared.lock(), &self.plan, &mut self.placed);
+        self.riders_are_relieved().await;
         let begun = tokio::time::Instant::now();
         loop {
             self.settle().await;
@@ -71,6 +75,18 @@ impl Player {
             self.pass(Duration::from_mins(30)).await;
         }
         self.rests().await;
+    }
+
+    /// Whoever has more claims than they can carry loses what they have not picked up.
+    async fn riders_are_relieved(&mut self) {
+        self.settle().await;
+        if self.shared.lock().oracle.overloaded().is_some() {
+            self.wait(RELIEF).await;
+        }
+        let mut world = self.shared.lock();
+        if let Some(who) = world.oracle.overloaded() {
+            world.oracle.fail(CAPACITY, who);
+        }
     }
 
     /// What crashed replicas had sent arrives or is lost at last.
@@ -132,6 +148,10 @@ impl Player {
             compare("tickets", versions_of(&context.tickets));
             compare("deliveries", versions_of(&context.deliveries));
             compare("stores", versions_of(&context.stores));
+            compare("customers", versions_of(&context.customers));
+            compare("riders", versions_of(&context.riders));
+            compare("coupons", versions_of(&context.coupons));
+            compare("couponuses", versions_of(&context.coupon_uses));
         }
         if !wrong.is_empty() {
             self.shared.lock().oracle.fail(CACHES, wrong.join("; "));

@@ -25,6 +25,9 @@ pub(super) struct Running {
     _stop: watch::Sender<bool>,
 }
 
+/// For so long settled orders are kept where they are removed at all.
+const KEPT_SECONDS: u32 = 120;
+
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
@@ -73,7 +76,11 @@ impl Player {
             let world = self.shared.lock();
             Arc::new(Clock::new(Virtual(world.start())))
         };
-        let settings = Settings { replica: Some(name(number).replace(' ', "-")), ..self.settings.clone() };
+        let settings = Settings {
+            replica: Some(name(number).replace(' ', "-")),
+            ttl_after_settled: self.plan.removes.then_some(KEPT_SECONDS),
+            ..self.settings.clone()
+        };
         let dice = Dice::seeded(self.case.seed ^ (self.crashes << 8) ^ number as u64);
         let parts = Parts { clock, dice: Arc::new(dice), ports: provider::ports(&self.shared, number) };
         let (stop, stopping) = watch::channel(false);

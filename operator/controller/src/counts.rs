@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::{Delivery, OrderRef, Rider, RiderStatus, Store, StoreStatus, Ticket, convert};
-use fooddelivery_saga::tally::{LIST_LIMIT, OrderId, fold};
+use fooddelivery_saga::tally::{OrderId, fold, is_long};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
 use tracing::info;
@@ -90,7 +90,7 @@ async fn settled<K: Counted>(
         let key = Key::new(namespace, &order.name);
         let is_of = |object: &K| object.order_ref().uid == order.uid;
         let mut object = cache.object(&key).filter(|object| is_of(object));
-        if object.is_none() && counting.len() > LIST_LIMIT / 2 {
+        if object.is_none() && is_long(counting.len()) {
             object = context.refresh(cache, &key).await?.filter(is_of).map(Arc::new);
             if object.is_none() {
                 settled.insert(order.uid.clone());
@@ -101,6 +101,22 @@ async fn settled<K: Counted>(
         }
     }
     Ok(settled)
+}
+
+/// Whether a ticket has its store count: it is owed; or it says that it is counted, and others may wait for its place in
+/// the list.
+pub(crate) fn concerns_store(context: &Context, key: &Key, ticket: &Ticket) -> bool {
+    let store = || context.stores.object(&Key::new(&key.namespace, &ticket.spec.store_ref.name));
+    let is_crowded = || store().is_some_and(|s| s.status.as_ref().is_some_and(|s| is_long(s.counting.len())));
+    ticket.is_owed() || (ticket::counts(ticket.spec.stage) && is_crowded())
+}
+
+/// The same for a delivery and its rider.
+pub(crate) fn concerns_rider(context: &Context, key: &Key, delivery: &Delivery) -> bool {
+    let Some(name) = delivery.spec.rider_ref.as_ref().map(|r| &r.name) else { return false };
+    let rider = || context.riders.object(&Key::new(&key.namespace, name));
+    let is_crowded = || rider().is_some_and(|r| r.status.as_ref().is_some_and(|s| is_long(s.counting.len())));
+    delivery.is_owed() || (delivery::counts(delivery.spec.stage) && is_crowded())
 }
 
 /// Half of the mirrors' lag: so that the mirror that follows says that it is counted.
@@ -121,7 +137,9 @@ impl Stores {
         Self { context, lag }
     }
 
-    async fn count(&self, key: &Key, store: &Store, keys: &[Key]) -> Result<(), ApiError> {
+    /// Says whether it came further with `keys`; if not, the list is full, and has room when tickets say that they are
+    /// counted.
+    async fn count(&self, key: &Key, store: &Store, keys: &[Key]) -> Result<bool, ApiError> {
         let context = &self.context;
         let uid = uid_of(store);
         let is_its_own = |ticket: &Ticket| ticket.spec.store_ref.uid == uid;
@@ -133,7 +151,9 @@ impl Stores {
         };
         let owed = live.iter().map(|ticket| (id(&ticket.spec.order_ref), lines(ticket))).collect();
         let settled = settled(context, &context.tickets, &key.namespace, &old.counting).await?;
-        let Some(fold) = fold(&convert::ids(&old.counting), owed, &settled) else { return Ok(()) };
+        let Some(fold) = fold(&convert::ids(&old.counting), owed, &settled) else {
+            return Ok(live.len() < keys.len().min(BATCH));
+        };
         let mut dishes = old.to_dishes();
         for lines in &fold.added {
             dishes.add(lines);
@@ -142,7 +162,7 @@ impl Stores {
         let new = StoreStatus::from_dishes(&dishes, &fold.list);
         context.write_status(&context.stores, store, &old, &new).await?;
         info!(orders = fold.added.len(), "orders counted");
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -164,9 +184,9 @@ impl Reconciler for Stores {
         if let Some(left) = self.lag.left(&key) {
             return Ok(Outcome::After(left));
         }
-        self.count(&key, &store, &keys).await?;
+        let came_further = self.count(&key, &store, &keys).await?;
         self.lag.settled(&key);
-        Ok(if keys.len() > BATCH { Outcome::After(Duration::ZERO) } else { Outcome::Done })
+        Ok(if came_further && keys.len() > BATCH { Outcome::After(Duration::ZERO) } else { Outcome::Done })
     }
 }
 
@@ -183,13 +203,16 @@ impl Riders {
         Self { context, lag }
     }
 
-    async fn count(&self, key: &Key, rider: &Rider, keys: &[Key]) -> Result<(), ApiError> {
+    /// As [`Stores::count`].
+    async fn count(&self, key: &Key, rider: &Rider, keys: &[Key]) -> Result<bool, ApiError> {
         let context = &self.context;
         let old = rider.status.clone().unwrap_or_default();
         let live = owed_live(context, &context.deliveries, keys, |d| brought_by(d, &key.name)).await?;
         let owed = live.iter().map(|delivery| (id(&delivery.spec.order_ref), ())).collect();
         let settled = settled(context, &context.deliveries, &key.namespace, &old.counting).await?;
-        let Some(fold) = fold(&convert::ids(&old.counting), owed, &settled) else { return Ok(()) };
+        let Some(fold) = fold(&convert::ids(&old.counting), owed, &settled) else {
+            return Ok(live.len() < keys.len().min(BATCH));
+        };
         let added = i64::try_from(fold.added.len()).unwrap_or(i64::MAX);
         let new = RiderStatus {
             deliveries: old.deliveries.saturating_add(added),
@@ -197,7 +220,7 @@ impl Riders {
         };
         context.write_status(&context.riders, rider, &old, &new).await?;
         info!(deliveries = new.deliveries, "deliveries counted");
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -222,8 +245,8 @@ impl Reconciler for Riders {
         if let Some(left) = self.lag.left(&key) {
             return Ok(Outcome::After(left));
         }
-        self.count(&key, &rider, &keys).await?;
+        let came_further = self.count(&key, &rider, &keys).await?;
         self.lag.settled(&key);
-        Ok(if keys.len() > BATCH { Outcome::After(Duration::ZERO) } else { Outcome::Done })
+        Ok(if came_further && keys.len() > BATCH { Outcome::After(Duration::ZERO) } else { Outcome::Done })
     }
 }

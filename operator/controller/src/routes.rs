@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::api::Namespaced;
 use crate::context::{Context, OfOrder};
-use crate::counts::Counted;
+use crate::counts::{concerns_rider, concerns_store};
 use crate::engine::cache::Malformed;
 use crate::engine::watch::{Change, run};
 use crate::engine::{Cache, Dice, Key, Queue};
@@ -140,11 +140,11 @@ impl Watches {
                     queues.push(&[ToCoupon], &Key::new(&key.namespace, &coupon.name));
                 }
             });
-            let queues = self.queues.clone();
+            let (queues, shared) = (self.queues.clone(), context.clone());
             self.spawn_in::<Ticket>(tasks, scope, &context.tickets, health, stop, move |key, ticket| {
                 queues.push(&[ToTicket], key);
                 queues.push(&[ToOrder, ToDelivery], &order_key(key, ticket));
-                if let Some(ticket) = ticket.filter(|ticket| ticket.is_owed()) {
+                if let Some(ticket) = ticket.filter(|ticket| concerns_store(&shared, key, ticket)) {
                     queues.push(&[ToStore], &Key::new(&key.namespace, &ticket.spec.store_ref.name));
                 }
             });
@@ -160,7 +160,7 @@ impl Watches {
                     queues.push(&[ToOrder], &order_key(key, delivery));
                     let Some(delivery) = delivery else { return };
                     let Some(rider) = &delivery.spec.rider_ref else { return };
-                    if delivery.is_owed() {
+                    if concerns_rider(&shared, key, delivery) {
                         queues.push(&[ToRider], &Key::new(&key.namespace, &rider.name));
                     }
                     for other in claimed_by(&shared, &key.namespace, &rider.name) {

@@ -62,6 +62,7 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
         acceptance: Some(Acceptance::Manual),
         counted: false,
         says_counted: false,
+        list_is_long: false,
         paused: false,
         deleting: false,
     };

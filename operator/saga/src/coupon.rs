@@ -8,7 +8,7 @@
 //! customer.
 
 use crate::quote::{CURRENCY, Obstacle};
-use crate::tally::{LIST_LIMIT, OrderId};
+use crate::tally::{LIST_LIMIT, OrderId, is_long};
 use crate::time::Timestamp;
 
 /// What a coupon grants.
@@ -148,7 +148,7 @@ impl Redemptions {
 
     /// That an order may leave the list is worth a write only when the list is half full.
     fn forget(&mut self, order: &OrderId) -> bool {
-        let long = self.returning.len() > LIST_LIMIT / 2;
+        let long = is_long(self.returning.len());
         leave(&mut self.returning, order) && long
     }
 }

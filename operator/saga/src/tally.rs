@@ -10,6 +10,11 @@ use std::collections::BTreeSet;
 /// At most so many orders stand in a list: what it takes until they are marked, with room.
 pub const LIST_LIMIT: usize = 100;
 
+/// Whether a list is half full: then it is worth a write, or a live look, that somebody may leave it.
+pub fn is_long(listed: usize) -> bool {
+    listed > LIST_LIMIT / 2
+}
+
 /// An order, by what its objects are called and by what tells it from its namesakes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId {
@@ -40,7 +45,7 @@ pub fn fold<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<Str
             added.push(what);
         }
     }
-    let makes_room = kept.len() < list.len() && list.len() > LIST_LIMIT / 2;
+    let makes_room = kept.len() < list.len() && is_long(list.len());
     (!added.is_empty() || makes_room).then_some(Fold { added, list: kept })
 }
 

@@ -35,6 +35,8 @@ pub struct TicketView {
     pub counted: bool,
     /// Whether its status says so.
     pub says_counted: bool,
+    /// Whether the list of those that are counted, and do not say so, is long.
+    pub list_is_long: bool,
     /// Whether a person stopped the order.
     pub paused: bool,
     /// Whether it is being deleted.
@@ -84,9 +86,10 @@ pub fn decide(view: &TicketView) -> Decision {
             }
         }
     }
-    // That it is counted is said with the next mirror, and on its own only when none will follow.
-    let says_less =
-        view.counted && !view.says_counted && matches!(stage, TicketStage::Cooked | TicketStage::Abandoned);
+    // That it is counted is said with the next mirror, and on its own only when none will follow, or when others wait
+    // for its place in the list.
+    let is_last = matches!(stage, TicketStage::Cooked | TicketStage::Abandoned);
+    let says_less = view.counted && !view.says_counted && (is_last || view.list_is_long);
     if (stage != shown || says_less) && stage != TicketStage::Unknown {
         return Decision::Mirror(stage);
     }
@@ -126,6 +129,7 @@ mod tests {
             acceptance: Some(Acceptance::Manual),
             counted: false,
             says_counted: false,
+            list_is_long: false,
             paused: false,
             deleting: false,
         }
@@ -162,12 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn that_it_is_counted_is_said_on_its_own_only_when_no_other_mirror_follows() {
+    fn that_it_is_counted_is_said_on_its_own_when_no_other_mirror_follows_or_the_list_is_long() {
         let counted = |stage, shown| {
             let ticket = Child::Present((stage, shown));
             decide(&TicketView { ticket, counted: true, ..view() })
         };
         assert_eq!(counted(TicketStage::Cooking, TicketStage::Cooking), Decision::Rest);
+        let cooking = Child::Present((TicketStage::Cooking, TicketStage::Cooking));
+        let crowded = TicketView { ticket: cooking, counted: true, list_is_long: true, ..view() };
+        assert_eq!(decide(&crowded), Decision::Mirror(TicketStage::Cooking));
         let cooked = TicketStage::Cooked;
         assert_eq!(counted(cooked, cooked), Decision::Mirror(cooked));
         let said = TicketView {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fooddelivery_api::{Coupon, CouponUse, Order, Payment, convert};
+use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Order, Payment, convert};
 use fooddelivery_saga::coupon::{Holder, Redemptions};
 use fooddelivery_saga::quote::price;
-use fooddelivery_saga::tally::OrderId;
+use fooddelivery_saga::tally::{OrderId, is_long};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::words::{OrderPhase, PaymentDesired};
 use kube::ResourceExt;
@@ -82,18 +82,30 @@ pub(super) fn cases(
     let known: BTreeSet<String> = cases.iter().map(|case| case.id.uid.clone()).collect();
     // Somebody who is listed and not to be seen may be gone; whether they are is read live.
     let mut lost: BTreeMap<OrderId, Option<&str>> = BTreeMap::new();
-    for id in coupon.status.iter().flat_map(|s| convert::ids(&s.in_flight)) {
+    for id in coupon.status.iter().flat_map(listed) {
         lost.insert(id, None);
     }
     for (customer, own) in uses {
-        for id in own.status.iter().flat_map(|s| convert::ids(&s.in_flight)) {
+        for id in own.status.iter().flat_map(listed) {
             lost.insert(id, Some(customer));
         }
     }
     let lost = lost.into_iter().filter(|(id, _)| !known.contains(&id.uid));
     cases.extend(lost.map(|(id, customer)| case(context, coupon, &id, None, None, customer)));
-    cases.sort_by(|a, b| (a.placed_at, &a.id).cmp(&(b.placed_at, &b.id)));
+    // Who only leaves a list makes room for the others.
+    let stays = |case: &Case| !matches!(case.holder, Holder::Returned | Holder::Without);
+    cases.sort_by(|a, b| (stays(a), a.placed_at, &a.id).cmp(&(stays(b), b.placed_at, &b.id)));
     cases
+}
+
+/// The orders in a coupon's lists. Those that gave it back leave when their payments say so, but may be gone before:
+/// they are looked for when the list is long.
+fn listed(status: &CouponStatus) -> Vec<OrderId> {
+    let mut ids = convert::ids(&status.in_flight);
+    if is_long(status.returning.len()) {
+        ids.extend(convert::ids(&status.returning));
+    }
+    ids
 }
 
 /// How it stands with one order, read live.

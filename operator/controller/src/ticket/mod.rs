@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use fooddelivery_api::common::{StoreRef, Time};
 use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
-use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
+use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket, TicketSpec};
+use fooddelivery_saga::tally::is_long;
 use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
 use fooddelivery_saga::view::Child;
 use fooddelivery_saga::words::TicketStage;
@@ -152,6 +153,7 @@ impl Reconciler for Tickets {
                 }),
                 counted: ticket.as_ref().is_some_and(|t| is_counted(context, &key, t)),
                 says_counted: ticket.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.counted)),
+                list_is_long: ticket.as_ref().is_some_and(|t| is_long(counting(context, &key, t).len())),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
             };
@@ -196,11 +198,15 @@ impl Reconciler for Tickets {
 
 /// Whether the store's counts have it, as the cache knows them.
 pub(crate) fn is_counted(context: &Context, key: &Key, ticket: &Ticket) -> bool {
-    let TicketSpec { store_ref, order_ref, .. } = &ticket.spec;
-    let store = context.stores.object(&Key::new(&key.namespace, &store_ref.name));
-    store
-        .filter(|store| uid_of(&**store) == store_ref.uid)
-        .is_some_and(|store| store.status.as_ref().is_some_and(|status| lists(&status.counting, order_ref)))
+    lists(&counting(context, key, ticket), &ticket.spec.order_ref)
+}
+
+/// The orders that stand in the list of the ticket's store.
+fn counting(context: &Context, key: &Key, ticket: &Ticket) -> Vec<OrderRef> {
+    let reference = &ticket.spec.store_ref;
+    let store = context.stores.object(&Key::new(&key.namespace, &reference.name));
+    let store = store.filter(|store| uid_of(&**store) == reference.uid);
+    store.and_then(|store| store.status.as_ref().map(|status| status.counting.clone())).unwrap_or_default()
 }
 
 fn shown(ticket: &Ticket) -> TicketStage {

@@ -399,6 +399,7 @@ impl World {
             acceptance: Some(Acceptance::Manual),
             counted: false,
             says_counted: false,
+            list_is_long: false,
             paused: self.paused,
             deleting: false,
         };

@@ -123,6 +123,11 @@ impl Order {
         self.status.as_ref().map(OrderStatus::to_state).unwrap_or_default()
     }
 
+    /// The name of the coupon that it names: names are in lower case, and people type codes as they like.
+    pub fn coupon_name(&self) -> Option<String> {
+        self.spec.coupon_code.as_ref().map(|code| code.to_lowercase())
+    }
+
     /// Its items, for pricing.
     pub fn ordered_items(&self) -> Vec<OrderedItem> {
         let item = |i: &Item| OrderedItem {

@@ -56,7 +56,7 @@ pub struct OrderSpec {
     pub items: Vec<Item>,
     /// Where the food goes.
     pub delivery: Destination,
-    /// A coupon's code, which is its name.
+    /// A coupon's code, which is its name; in capitals or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub coupon_code: Option<String>,

@@ -24,7 +24,8 @@ use crate::common::OrderRef;
     printcolumn(name = "Open", type_ = "boolean", json_path = ".spec.open"),
     printcolumn(name = "Acceptance", type_ = "string", json_path = ".spec.acceptance"),
     printcolumn(name = "Minimum", type_ = "integer", json_path = ".spec.minimumOrder"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Menu", type_ = "string", json_path = ".spec.menu", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, Order, OrderRef, Payment, PaymentProvider, Rider, Store, Ticket,
+    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, OrderRef, Payment, PaymentProvider, Rider,
+    Store, Ticket,
 };
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
 use fooddelivery_saga::view::Child;
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::engine::{Cache, Cached, Key};
 use crate::events::Events;
 use crate::gateway::Gateways;
+use crate::message::{Notices, Ways};
 use crate::metrics::Metrics;
 use crate::planted::{self, Bug};
 use crate::routes::Queues;
@@ -50,6 +52,14 @@ pub struct Context {
     pub coupon_uses: Arc<Cache<CouponUse>>,
     /// Payment providers.
     pub providers: Arc<Cache<PaymentProvider>>,
+    /// Message providers.
+    pub message_providers: Arc<Cache<MessageProvider>>,
+    /// Ways to the message providers.
+    pub ways: Ways,
+    /// What was told of orders, ahead of their status.
+    pub told: Notices,
+    /// How far a customer's message log may lag.
+    pub message_log_lag: std::time::Duration,
     /// Ways to the payment providers.
     pub gateways: Gateways,
     /// What is to be looked at.

@@ -171,6 +171,10 @@ impl Reconciler for Stores {
         "store"
     }
 
+    fn is_of_orders(&self) -> bool {
+        false
+    }
+
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
         let Some(store) = context.stores.object(&key) else { return Ok(Outcome::Done) };
@@ -231,6 +235,10 @@ fn brought_by(delivery: &Delivery, rider: &str) -> bool {
 impl Reconciler for Riders {
     fn name(&self) -> &'static str {
         "rider"
+    }
+
+    fn is_of_orders(&self) -> bool {
+        false
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {

@@ -18,6 +18,7 @@ pub mod events;
 pub mod gateway;
 pub mod health;
 pub mod lag;
+pub mod message;
 pub mod metrics;
 pub mod order;
 pub mod payment;

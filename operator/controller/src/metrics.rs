@@ -48,6 +48,12 @@ struct CircuitTurn {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Told {
+    provider: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Phase {
     kind: &'static str,
     phase: &'static str,
@@ -66,6 +72,7 @@ pub struct Metrics {
     circuits: Family<OfProvider, Gauge>,
     circuit_turns: Family<CircuitTurn, Counter>,
     in_review: Gauge,
+    messages: Family<Told, Counter>,
     clock_skew: Gauge<f64, AtomicU64>,
 }
 
@@ -84,6 +91,7 @@ impl Default for Metrics {
             circuits: Family::default(),
             circuit_turns: Family::default(),
             in_review: Gauge::default(),
+            messages: Family::default(),
             clock_skew: Gauge::default(),
             registry: Registry::default(),
         };
@@ -119,6 +127,7 @@ impl Default for Metrics {
             "Payments that wait for a person (spec.resolution)",
             made.in_review.clone(),
         );
+        registry.register("messages", "Messages that were sent, by what came of it", made.messages.clone());
         registry.register_with_unit(
             "clock_skew",
             "How far the machine's clock is ahead of the API server's, as far as that is certain",
@@ -162,6 +171,10 @@ impl Metrics {
         };
         self.circuits.get_or_create(&OfProvider { provider: provider.clone() }).set(level);
         self.circuit_turns.get_or_create(&CircuitTurn { provider, to: circuit.as_str() }).inc();
+    }
+
+    pub(crate) fn message(&self, provider: &str, outcome: &'static str) {
+        self.messages.get_or_create(&Told { provider: provider.to_owned(), outcome }).inc();
     }
 
     pub(crate) fn in_review(&self, count: usize) {

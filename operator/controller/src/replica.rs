@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store, Ticket,
+    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
+    Ticket,
 };
 use kube::Client;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::engine::{Cache, Dice, Limits, Queue, Reconciler, runner};
 use crate::events::Events;
 use crate::gateway::{Gateways, MakePort};
 use crate::health::Health;
+use crate::message::{Customers, MakeMessagePort, MessageProviders, Messages, Notices, Ways};
 use crate::metrics::Metrics;
 use crate::order::Orders;
 use crate::payment::Payments;
@@ -42,6 +44,8 @@ pub struct Parts {
     pub dice: Arc<Dice>,
     /// How payment providers are reached.
     pub ports: Arc<MakePort>,
+    /// How message providers are reached.
+    pub messages: Arc<MakeMessagePort>,
 }
 
 /// A replica, not started yet.
@@ -58,13 +62,13 @@ pub struct Replica {
 impl Replica {
     /// A replica on the API server behind `client`, until `stopping` turns true.
     pub fn new(client: Client, settings: Settings, parts: Parts, stopping: watch::Receiver<bool>) -> Self {
-        let Parts { clock, dice, ports } = parts;
+        let Parts { clock, dice, ports, messages } = parts;
         let queues = Queues::new(&settings);
         let (told, turns) = circuits::channel();
         let context = Arc::new(context(
             &settings,
             client,
-            Parts { clock: clock.clone(), dice: dice.clone(), ports },
+            Parts { clock: clock.clone(), dice: dice.clone(), ports, messages },
             queues.clone(),
             told,
         ));
@@ -104,7 +108,7 @@ impl Replica {
 }
 
 fn context(settings: &Settings, client: Client, parts: Parts, queues: Queues, told: Told) -> Context {
-    let Parts { clock, dice, ports } = parts;
+    let Parts { clock, dice, ports, messages } = parts;
     let metrics = Arc::new(Metrics::default());
     let api = ApiServer::new(client, metrics.clone());
     let replica = settings.replica();
@@ -123,6 +127,10 @@ fn context(settings: &Settings, client: Client, parts: Parts, queues: Queues, to
         coupons: Arc::new(Cache::<Coupon>::default()),
         coupon_uses: Arc::new(Cache::<CouponUse>::default()),
         providers: Arc::new(Cache::<PaymentProvider>::default()),
+        message_providers: Arc::new(Cache::<MessageProvider>::default()),
+        ways: Ways::new(messages, &settings.secrets_namespace),
+        told: Notices::default(),
+        message_log_lag: settings.message_log_lag(),
         gateways: Gateways::new(ports, &settings.secrets_namespace, told, clock.clone()),
         queues,
         replica: replica.into(),
@@ -186,6 +194,15 @@ fn start_controllers(
             ControllerName::Coupon => start(tasks, Coupons::new(shared), context, queue, limits, dice, stop),
             ControllerName::Store => start(tasks, Stores::new(shared), context, queue, limits, dice, stop),
             ControllerName::Rider => start(tasks, Riders::new(shared), context, queue, limits, dice, stop),
+            ControllerName::Message => {
+                start(tasks, Messages::new(shared), context, queue, limits, dice, stop);
+            }
+            ControllerName::Customer => {
+                start(tasks, Customers::new(shared), context, queue, limits, dice, stop);
+            }
+            ControllerName::MessageProvider => {
+                start(tasks, MessageProviders::new(shared), context, queue, limits, dice, stop);
+            }
         }
     }
 }

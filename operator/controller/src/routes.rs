@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fooddelivery_api::{
-    Coupon, CouponStatus, CouponUse, Customer, Delivery, Order, Payment, PaymentProvider, Rider, Store,
-    Ticket,
+    Coupon, CouponStatus, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider,
+    Rider, Store, Ticket,
 };
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentPhase};
@@ -44,6 +44,9 @@ fn word(name: ControllerName) -> &'static str {
         ControllerName::Coupon => "coupon",
         ControllerName::Store => "store",
         ControllerName::Rider => "rider",
+        ControllerName::Message => "message",
+        ControllerName::Customer => "customer",
+        ControllerName::MessageProvider => "message-provider",
     }
 }
 
@@ -68,8 +71,8 @@ impl Queues {
 
     /// The coupon that an order names.
     fn push_coupon(&self, key: &Key, order: Option<&Order>) {
-        if let Some(code) = order.and_then(|order| order.spec.coupon_code.as_ref()) {
-            self.push(&[ToCoupon], &Key::new(&key.namespace, code));
+        if let Some(name) = order.and_then(Order::coupon_name) {
+            self.push(&[ToCoupon], &Key::new(&key.namespace, &name));
         }
     }
 
@@ -92,8 +95,9 @@ impl Queues {
 
 use ControllerName::Ticket as ToTicket;
 use ControllerName::{
-    Coupon as ToCoupon, Delivery as ToDelivery, Order as ToOrder, Payment as ToPayment,
-    Provider as ToProvider, Rider as ToRider, Store as ToStore,
+    Coupon as ToCoupon, Customer as ToCustomer, Delivery as ToDelivery, Message as ToMessage,
+    MessageProvider as ToMessageProvider, Order as ToOrder, Payment as ToPayment, Provider as ToProvider,
+    Rider as ToRider, Store as ToStore,
 };
 
 /// The watches that feed the caches and the queues.
@@ -107,6 +111,8 @@ pub struct Watches {
 
 /// Kinds that are watched per namespace.
 const NAMESPACED_KINDS: usize = 9;
+/// Kinds that are not.
+const CLUSTER_KINDS: usize = 2;
 
 impl Watches {
     /// Over the namespaces of the settings, or all.
@@ -120,7 +126,7 @@ impl Watches {
 
     /// How many first lists have to be complete before anything is decided.
     pub fn count(&self) -> usize {
-        self.scopes.len() * NAMESPACED_KINDS + 1
+        self.scopes.len() * NAMESPACED_KINDS + CLUSTER_KINDS
     }
 
     /// Starts them all.
@@ -129,7 +135,7 @@ impl Watches {
         for scope in self.scopes.iter().map(Option::as_deref) {
             let (queues, shared) = (self.queues.clone(), context.clone());
             self.spawn_in::<Order>(tasks, scope, &context.orders, health, stop, move |key, order| {
-                queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery], key);
+                queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery, ToMessage], key);
                 queues.push_coupons(&shared, key, order);
             });
             let queues = self.queues.clone();
@@ -186,12 +192,29 @@ impl Watches {
             self.watch_people(tasks, scope, health, stop);
             self.watch_coupons(tasks, scope, health, stop);
         }
+        self.watch_providers(tasks, health, stop);
+    }
+
+    fn watch_providers(&self, tasks: &mut JoinSet<()>, health: &Arc<Health>, stop: &watch::Receiver<bool>) {
+        let context = &self.context;
         let (queues, shared) = (self.queues.clone(), context.clone());
         let api = Api::all(context.api.client());
         self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, move |key, _| {
             queues.push(&[ToProvider], key);
             for waiting in orders_of_provider(&shared, &key.name) {
                 queues.push(&[ToOrder, ToPayment], &waiting);
+            }
+        });
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        let api = Api::all(context.api.client());
+        let cache = &context.message_providers;
+        self.spawn::<MessageProvider>(tasks, api, None, cache, health, stop, move |key, provider| {
+            queues.push(&[ToMessageProvider], key);
+            // What it said of itself changes nothing for those who are to be told.
+            let is_news = provider.is_none_or(|p| p.status.is_none() || p.metadata.generation > Some(1));
+            for order in if is_news { shared.orders.keys_where(|_| true) } else { Vec::new() } {
+                queues.push(&[ToMessage], &order);
+                queues.push(&[ToOrder], &order);
             }
         });
     }
@@ -215,6 +238,14 @@ impl Watches {
             for waiting in shared.orders.keys_where(waits) {
                 queues.push(&[ToOrder], &waiting);
                 queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
+            }
+            queues.push(&[ToCustomer], key);
+            let is_theirs = |order: &Order| {
+                order.spec.customer_ref.name == *key.name
+                    && order.metadata.namespace.as_deref() == Some(&key.namespace)
+            };
+            for order in shared.orders.keys_where(is_theirs) {
+                queues.push(&[ToMessage], &order);
             }
         });
         let (queues, shared) = (self.queues.clone(), context.clone());
@@ -346,7 +377,7 @@ fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
         let phase = phase_of(order);
         let dying = order.metadata.deletion_timestamp.is_some();
         (phase == OrderPhase::AwaitingPayment || (dying && phase.is_terminal()))
-            && order.spec.coupon_code.as_deref() == Some(&*coupon.name)
+            && order.coupon_name().as_deref() == Some(&*coupon.name)
             && order.metadata.namespace.as_deref() == Some(&coupon.namespace)
     })
 }

@@ -16,6 +16,7 @@ use crate::clock::{self, DateLayer};
 use crate::engine::Dice;
 use crate::gateway;
 use crate::health;
+use crate::message;
 use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
 
@@ -34,7 +35,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let parts = Parts {
         clock: clock::process().clone(),
         dice: Arc::new(Dice::of_the_machine()),
-        ports: gateway::over_http(http),
+        ports: gateway::over_http(http.clone()),
+        messages: message::over_http(http),
     };
     let (stop, stopping) = watch::channel(false);
     let replica = Replica::new(client, settings.clone(), parts, stopping.clone());

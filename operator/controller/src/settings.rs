@@ -25,6 +25,12 @@ pub enum ControllerName {
     Store,
     /// Riders: the counts of what they brought.
     Rider,
+    /// Messages: what is told of orders.
+    Message,
+    /// Customers: their message log.
+    Customer,
+    /// Message providers: whether they can be called.
+    MessageProvider,
 }
 
 /// How log lines look.
@@ -44,7 +50,7 @@ pub struct Settings {
         long,
         env = "FOODDELIVERY_CONTROLLERS",
         value_delimiter = ',',
-        default_value = "order,payment,ticket,delivery,provider,coupon,store,rider"
+        default_value = "order,payment,ticket,delivery,provider,coupon,store,rider,message,customer,message-provider"
     )]
     pub controllers: Vec<ControllerName>,
 
@@ -95,6 +101,10 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(600..)
     )]
     pub attendance_gap_ms: u32,
+
+    /// A customer's message log is written at most once in this time, in milliseconds.
+    #[arg(long, env = "FOODDELIVERY_MESSAGE_LOG_LAG_MS", default_value_t = 60_000)]
+    pub message_log_lag_ms: u64,
 
     /// Orders that have ended and are settled are removed after so many seconds; without it they are kept. Keep their
     /// record elsewhere first.
@@ -173,6 +183,11 @@ impl Settings {
     /// How long settled orders are kept; `None`: for ever.
     pub fn time_to_live(&self) -> Option<Millis> {
         self.ttl_after_settled.map(|seconds| Millis::seconds(i64::from(seconds)))
+    }
+
+    /// The message log's lag.
+    pub fn message_log_lag(&self) -> Duration {
+        Duration::from_millis(self.message_log_lag_ms)
     }
 
     /// The mirrors' lag.

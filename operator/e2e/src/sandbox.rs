@@ -68,6 +68,52 @@ pub struct Sandbox {
     http: reqwest::Client,
 }
 
+/// A message that the sandbox took, as it recorded it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Position, from 1.
+    pub seq: u64,
+    /// `AlimTalk` or `Webhook`.
+    pub channel: String,
+    /// The order's uid and the step.
+    pub id: String,
+    /// Whether it had been taken before.
+    pub repeat: bool,
+    /// The order's uid.
+    pub order_uid: Option<String>,
+    /// The step; not known of an AlimTalk.
+    pub step: Option<i64>,
+    /// The phase; in Korean words in an AlimTalk.
+    pub phase: Option<String>,
+    /// The telephone number.
+    pub recipient: Option<String>,
+    /// What the customer reads.
+    pub text: Option<String>,
+}
+
+/// Where the messages of a sandbox can be read.
+#[derive(Debug, Clone)]
+pub struct MessagesSource {
+    url: String,
+    http: reqwest::Client,
+}
+
+impl MessagesSource {
+    /// Every message that was taken, oldest first.
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub async fn messages(&self) -> Result<Vec<Message>> {
+        #[derive(Deserialize)]
+        struct Messages {
+            messages: Vec<Message>,
+        }
+        let answer = self.http.get(&self.url).send().await?.error_for_status()?;
+        Ok(answer.json::<Messages>().await.context("the sandbox's messages")?.messages)
+    }
+}
+
 #[derive(Deserialize)]
 struct Ledger {
     entries: Vec<Entry>,
@@ -205,6 +251,27 @@ impl Sandbox {
     /// When the word is refused.
     pub async fn set_outage(&self, mode: &str) -> Result<()> {
         self.put("sandbox/outage", &json!({ "mode": mode })).await
+    }
+
+    /// Every message that was taken, oldest first.
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub async fn messages(&self) -> Result<Vec<Message>> {
+        self.messages_source().messages().await
+    }
+
+    /// Where messages can be read, for a task of its own.
+    pub fn messages_source(&self) -> MessagesSource {
+        MessagesSource { url: format!("{}/sandbox/messages", self.admin_url()), http: self.http.clone() }
+    }
+
+    /// Has the receivers of messages go wrong from now on, as [`Self::set_outage`] does the payment provider.
+    ///
+    /// # Errors
+    /// When the word is refused.
+    pub async fn set_message_outage(&self, mode: &str) -> Result<()> {
+        self.put("sandbox/message-outage", &json!({ "mode": mode })).await
     }
 
     /// The last lines of its log.

@@ -73,7 +73,7 @@ async fn every_line_about_an_order_says_which_and_what_it_belongs_to() -> Result
     let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let about: Vec<&Value> = lines.iter().filter(|line| line["span"]["name"] == "reconcile").collect();
     let uid = order.metadata.uid.expect("a uid");
-    let ours: Vec<&&Value> = about.iter().filter(|line| line["span"]["kind"] != "provider").collect();
+    let ours: Vec<&&Value> = about.iter().filter(|line| line["span"]["object"].is_null()).collect();
     assert!(ours.len() >= 8, "{log}");
     for line in &ours {
         assert_eq!(line["span"]["order"], format!("{}/lunch", kitchen.namespace), "{line}");

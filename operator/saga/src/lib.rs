@@ -8,10 +8,12 @@
 //! * [`quote`]: what an order costs, from the store's menu.
 //! * [`coupon`], [`tally`]: what is redeemed and counted, exactly once.
 //! * [`order`], [`payment`], [`ticket`], [`delivery`]: a `decide` each.
+//! * [`message`]: what people are told.
 //! * [`provider`]: what a payment provider can answer.
 
 pub mod coupon;
 pub mod delivery;
+pub mod message;
 pub mod order;
 pub mod payment;
 pub mod provider;

@@ -91,7 +91,7 @@ pub fn request(verb: Verb, plural: &str, name: &str, body: &Value) -> Request {
     let (group, version, namespace) = match plural {
         "secrets" => ("", "v1", Some(NAMESPACE)),
         "namespaces" => ("", "v1", None),
-        "paymentproviders" => (GROUP, VERSION, None),
+        "paymentproviders" | "messageproviders" => (GROUP, VERSION, None),
         _ => (GROUP, VERSION, Some(NAMESPACE)),
     };
     Request {
@@ -129,6 +129,12 @@ pub fn set_up(world: &mut World, plan: &Plan) {
             "secretRef": { "name": "providers" }, "breaker": { "minimumCalls": 10_000 },
         });
         create(world, "admin", "paymentproviders", "PaymentProvider", name, &spec);
+    }
+    if plan.messages {
+        let spec = json!({
+            "dialect": "CloudEvents", "endpoint": "https://listener.example", "secretRef": { "name": "providers" },
+        });
+        create(world, "admin", "messageproviders", "MessageProvider", "listener", &spec);
     }
     make_secret(world, OPERATOR_NAMESPACE, "providers", "secretKey");
     for (number, order) in plan.orders.iter().enumerate() {

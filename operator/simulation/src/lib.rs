@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod chooser;
 pub mod conformance;
 mod gate;
+pub mod messenger;
 pub mod oracle;
 pub mod plan;
 pub mod player;

@@ -171,6 +171,8 @@ pub struct Plan {
     pub weights: Weights,
     /// Whether the namespace may be deleted in its course.
     pub namespace_goes: bool,
+    /// Whether somebody is told of every step.
+    pub messages: bool,
     /// Whether events that pile up are delivered coalesced.
     pub coalesces: bool,
     /// Whether people go on helping in the end; otherwise deadlines have to end everything.
@@ -214,6 +216,7 @@ impl Plan {
             choices: 30 + 20 * chooser.pick(&[3, 3, 2, 1, 1]),
             weights: weights(case.pattern),
             namespace_goes: chooser.chance(12),
+            messages: chooser.chance(35),
             coalesces: case.pattern == Pattern::Missed
                 || (case.pattern == Pattern::Storm && chooser.chance(50)),
             helped: chooser.chance(60),

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use fooddelivery_providers::message::{Message, SendOutcome};
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::apiserver::{Cursor, Request, Response, Server, Verb};
+use crate::messenger::Inbox;
 use crate::oracle::{Moment, Oracle};
 use crate::provider::{Call, Providers, Told};
 use crate::story::Story;
@@ -46,6 +48,13 @@ pub enum What {
         /// Where it goes.
         reply: oneshot::Sender<Reply>,
     },
+    /// A message to the message provider.
+    Message {
+        /// As it was sent.
+        message: Box<Message>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<SendOutcome>,
+    },
     /// A call to a payment provider.
     Call {
         /// As it was sent.
@@ -60,6 +69,7 @@ impl Pending {
     pub fn is_stray(&self) -> bool {
         match &self.what {
             What::Api { reply, .. } | What::Answer { reply, .. } => reply.is_closed(),
+            What::Message { reply, .. } => reply.is_closed(),
             What::Call { reply, .. } => reply.is_closed(),
         }
     }
@@ -69,6 +79,7 @@ impl Pending {
         match &self.what {
             What::Api { request, .. } => request.verb != Verb::Get,
             What::Answer { .. } => false,
+            What::Message { .. } => true,
             What::Call { call, .. } => call.moves_something(),
         }
     }
@@ -94,6 +105,8 @@ pub struct World {
     pub server: Server,
     /// The payment providers.
     pub providers: Providers,
+    /// What the message provider has heard.
+    pub inbox: Inbox,
     /// What is on its way, oldest first.
     pub pending: BTreeMap<u64, Pending>,
     /// Running watches, oldest first.
@@ -122,6 +135,7 @@ impl Shared {
         let world = World {
             server,
             providers,
+            inbox: Inbox::default(),
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             rewound: BTreeMap::new(),

@@ -83,7 +83,12 @@ fn own_leases(settings: &Settings) -> Vec<String> {
         ControllerName::Delivery => Some("delivery"),
         ControllerName::Coupon => Some("coupon"),
         // Nobody's deadline rests on them.
-        ControllerName::Provider | ControllerName::Store | ControllerName::Rider => None,
+        ControllerName::Provider
+        | ControllerName::Store
+        | ControllerName::Rider
+        | ControllerName::Message
+        | ControllerName::Customer
+        | ControllerName::MessageProvider => None,
     });
     let scopes: Vec<Option<&str>> = match settings.namespaces.as_slice() {
         [] => vec![None],

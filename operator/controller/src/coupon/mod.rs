@@ -178,6 +178,10 @@ impl Reconciler for Coupons {
         "coupon"
     }
 
+    fn is_of_orders(&self) -> bool {
+        false
+    }
+
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let Some(coupon) = self.context.coupons.object(&key) else { return Ok(Outcome::Done) };
         Ok(self.settle(&key, &coupon).await?)

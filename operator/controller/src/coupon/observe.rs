@@ -67,7 +67,7 @@ pub(super) fn cases(
     uses: &BTreeMap<String, Arc<CouponUse>>,
 ) -> Vec<Case> {
     let named = |order: &Order| {
-        order.spec.coupon_code.as_deref() == Some(&*key.name)
+        order.coupon_name().as_deref() == Some(&*key.name)
             && order.metadata.namespace.as_deref() == Some(&*key.namespace)
     };
     let orders = context.orders.keys_where(named);

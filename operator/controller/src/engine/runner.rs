@@ -54,6 +54,11 @@ pub trait Reconciler: Send + Sync + 'static {
     /// Its name, as in `--controllers`.
     fn name(&self) -> &'static str;
 
+    /// Whether its keys are those of orders and what belongs to them.
+    fn is_of_orders(&self) -> bool {
+        true
+    }
+
     /// Brings what belongs to `key` one step nearer to what it should be. `tries` counts the unresolved runs in a row
     /// before this one.
     fn reconcile(&self, key: Key, tries: u32)
@@ -134,12 +139,12 @@ fn start_due<R: Reconciler>(
         match queue.pop(Instant::now()) {
             Popped::Key(key) => {
                 let tries = troubles.get(&key).map_or(0, |t| t.tries);
-                let span = info_span!(
-                    "reconcile",
-                    kind = reconciler.name(),
-                    order = %key,
-                    correlation = tracing::field::Empty
-                );
+                let kind = reconciler.name();
+                let span = if reconciler.is_of_orders() {
+                    info_span!("reconcile", kind, order = %key, correlation = tracing::field::Empty)
+                } else {
+                    info_span!("reconcile", kind, object = %key)
+                };
                 running.spawn(one(reconciler.clone(), key, tries, limits.patience).instrument(span));
             }
             Popped::NotBefore(at) => return Some(at),
@@ -199,7 +204,11 @@ fn settle<R: Reconciler>(
             let trouble = troubles.entry(key.clone()).or_default();
             trouble.tries = trouble.tries.saturating_add(1);
             if error.category != Category::Expected && trouble.said != error.message {
-                warn!(kind, order = %key, error = %error.message, "cannot go on; will retry");
+                if reconciler.is_of_orders() {
+                    warn!(kind, order = %key, error = %error.message, "cannot go on; will retry");
+                } else {
+                    warn!(kind, object = %key, error = %error.message, "cannot go on; will retry");
+                }
                 trouble.said.clone_from(&error.message);
             }
             metrics.reconciled(kind, "error", took);

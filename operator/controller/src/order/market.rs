@@ -19,13 +19,14 @@ use crate::coupon::{id_of, use_key};
 use crate::engine::{Cached, Key};
 use crate::events::uid_of;
 use crate::settings::ControllerName;
-use crate::{delivery, ticket};
+use crate::{delivery, message, ticket};
 
 pub(super) async fn market(
     context: &Context,
     key: &Key,
     order: &Order,
     children: &Children,
+    terminating: bool,
 ) -> Result<Market, ApiError> {
     let phase = phase_of(order);
     let deleting_since = order.metadata.deletion_timestamp.as_ref();
@@ -34,7 +35,7 @@ pub(super) async fn market(
         store: store_of(context, key, order, children.payment.as_deref()),
         names_coupon: order.spec.coupon_code.is_some(),
         claim_is_surplus: claim_is_surplus(context, key, children.delivery.as_deref()),
-        debts: if leaving { debts(context, key, order, children).await? } else { Vec::new() },
+        debts: if leaving { debts(context, key, order, children, terminating).await? } else { Vec::new() },
         deleting_since: deleting_since.map(|t| Timestamp(t.0.as_millisecond())),
         time_to_live: context.time_to_live,
     })
@@ -69,12 +70,14 @@ fn claim(context: &Context, key: &Key, delivery: &Delivery) -> Claim {
     Claim { standing, order_uid: delivery.spec.order_ref.uid.clone() }
 }
 
-/// What an order that has ended, and is being deleted, is still needed for.
+/// What an order that has ended, and is being deleted, is still needed for. A namespace on its way out waits for no
+/// message.
 async fn debts(
     context: &Context,
     key: &Key,
     order: &Order,
     children: &Children,
+    terminating: bool,
 ) -> Result<Vec<Debt>, ApiError> {
     let mut debts = Vec::new();
     if let Some(delivery) = &children.delivery
@@ -91,6 +94,9 @@ async fn debts(
         && owes_coupon(context, key, order, payment).await?
     {
         debts.push(Debt::Coupon);
+    }
+    if !terminating && message::is_owed(context, key, order) {
+        debts.push(Debt::Messages);
     }
     Ok(debts)
 }
@@ -189,11 +195,11 @@ pub(super) async fn coupon(
     key: &Key,
     order: &Order,
 ) -> Result<Result<Option<Coupon>, Obstacle>, ApiError> {
-    let Some(code) = &order.spec.coupon_code else { return Ok(Ok(None)) };
-    let found = context.refresh(&context.coupons, &Key::new(&key.namespace, code)).await?;
+    let Some(name) = order.coupon_name() else { return Ok(Ok(None)) };
+    let found = context.refresh(&context.coupons, &Key::new(&key.namespace, &name)).await?;
     Ok(match found {
         Some(coupon) => Ok(Some(coupon)),
-        None => Err(Obstacle::lasting("CouponNotFound", format!("there is no coupon {code:?}"))),
+        None => Err(Obstacle::lasting("CouponNotFound", format!("there is no coupon {name:?}"))),
     })
 }
 
@@ -206,7 +212,7 @@ pub(super) async fn hold(
     coupon: &Coupon,
     quote: Quote,
 ) -> Result<Result<Quote, Obstacle>, ApiError> {
-    let (id, code) = (id_of(order), order.spec.coupon_code.clone().unwrap_or_default());
+    let (id, code) = (id_of(order), order.coupon_name().unwrap_or_default());
     let counts = redemptions(coupon.status.as_ref());
     if counts.is_kept(&id) {
         return Ok(Ok(quote));

@@ -50,6 +50,8 @@ impl Orders {
             return Ok(Outcome::After(left));
         }
         if new != old && !only_seen {
+            let mut new = new;
+            self.context.told.put_into(key, order, &mut new, self.context.clock.now());
             self.context.write_status(&self.context.orders, order, &old, &new).await?;
             self.contested.wrote(key, &new);
             if new.phase != old.phase {

@@ -66,7 +66,7 @@ pub(super) async fn observe(
         ticket: ticket.present().cloned(),
         delivery: delivery.present().cloned(),
     };
-    let market = market(context, key, order, &children).await?;
+    let market = market(context, key, order, &children, namespace_terminating).await?;
     let store = market.store.as_ref().and_then(|name| context.stores.object(&Key::new(&key.namespace, name)));
     let method = &order.spec.payment;
     let token_replaced = payment

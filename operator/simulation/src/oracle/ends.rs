@@ -1,11 +1,16 @@
 //! What must hold once everything has come to rest.
 
 use super::{Kind, Oracle};
+use crate::messenger::Inbox;
 
 /// Everything gets to an end.
 pub const ENDS: &str = "in fair weather everything comes to the right end";
 /// Nothing is left of what is gone.
 pub const NOTHING_LEFT: &str = "nothing is left of an order that is gone";
+/// Everybody hears of every step.
+pub const ALL_TOLD: &str = "every step of every order is told";
+/// In order, each once before the next.
+pub const MESSAGES_IN_ORDER: &str = "messages are first told in order, and none is left out";
 /// The money matches the ends.
 pub const LEDGER: &str = "the ledger matches how the orders ended";
 
@@ -60,6 +65,24 @@ impl Oracle {
             self.fail(LEDGER, wrong.join("; "));
         }
         self.counts_rest();
+    }
+
+    /// What was not told in the end, given what was heard. Orders of a namespace that went are not waited for.
+    pub(crate) fn all_told(&mut self, inbox: &Inbox, namespace_went: bool) {
+        let there = self.all().filter(|(kind, ..)| *kind == Kind::Order);
+        let there = there.map(|(_, uid, seen)| (uid.to_owned(), seen.name.clone(), seen.phase.clone()));
+        let gone = self.gone.iter().filter(|_| !namespace_went);
+        let gone = gone.map(|(uid, seen)| (uid.clone(), seen.name.clone(), seen.phase.clone()));
+        let mut silent = Vec::new();
+        for (uid, name, phase) in there.chain(gone) {
+            let last = inbox.of(&uid).last().map(|(_, phase)| phase.clone()).unwrap_or_default();
+            if last != phase {
+                silent.push(format!("{name} ended as {phase}, and {last:?} was told last"));
+            }
+        }
+        if !silent.is_empty() {
+            self.fail(ALL_TOLD, silent.join("; "));
+        }
     }
 
     /// How each order ended, or stands.

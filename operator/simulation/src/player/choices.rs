@@ -95,7 +95,10 @@ impl Player {
         let number = waiting[self.chooser.one_of(waiting.len())];
         let is_call = {
             let world = self.shared.lock();
-            world.pending.get(&number).is_some_and(|p| matches!(p.what, What::Call { .. }))
+            world
+                .pending
+                .get(&number)
+                .is_some_and(|p| matches!(p.what, What::Call { .. } | What::Message { .. }))
         };
         if is_call {
             let weather = WEATHERS[self.chooser.pick(&[1, 4, 4, 2, 4, 2, 1, 1, 3, 3])];

@@ -8,7 +8,7 @@ use k8s_openapi::NamespaceResourceScope;
 use super::Player;
 use super::replicas::name;
 use super::traffic::Fate;
-use crate::actors;
+use crate::actors::{self, NAMESPACE};
 use crate::oracle::counts::CAPACITY;
 use crate::oracle::text;
 use crate::provider::Weather;
@@ -109,6 +109,7 @@ impl Player {
         self.wait(Duration::from_secs(5)).await;
         self.shared.lock().oracle.rests();
         self.compare_caches();
+        self.compare_messages();
         if self.is_broken() {
             return;
         }
@@ -131,6 +132,18 @@ impl Player {
             }
             self.pass(left).await;
         }
+    }
+
+    fn compare_messages(&mut self) {
+        if !self.plan.messages {
+            return;
+        }
+        let mut world = self.shared.lock();
+        let world = &mut *world;
+        let mut namespaces = world.server.objects("namespaces");
+        let stays = namespaces
+            .any(|n| n["metadata"]["name"] == NAMESPACE && !n["metadata"]["deletionTimestamp"].is_string());
+        world.oracle.all_told(&world.inbox, !stays);
     }
 
     fn compare_caches(&mut self) {

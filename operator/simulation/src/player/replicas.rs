@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{PlayError, Player};
 use crate::world::BEGINNING_MS;
-use crate::{gate, provider};
+use crate::{gate, messenger, provider};
 
 /// A replica that runs.
 pub(super) struct Running {
@@ -82,7 +82,12 @@ impl Player {
             ..self.settings.clone()
         };
         let dice = Dice::seeded(self.case.seed ^ (self.crashes << 8) ^ number as u64);
-        let parts = Parts { clock, dice: Arc::new(dice), ports: provider::ports(&self.shared, number) };
+        let parts = Parts {
+            clock,
+            dice: Arc::new(dice),
+            ports: provider::ports(&self.shared, number),
+            messages: messenger::ports(&self.shared, number),
+        };
         let (stop, stopping) = watch::channel(false);
         let replica = Replica::new(gate::client(&self.shared, number), settings, parts, stopping);
         let context = replica.context().clone();

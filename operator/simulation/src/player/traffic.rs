@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Player;
 use super::replicas::name;
 use crate::apiserver::{Pulled, Response};
+use crate::oracle::ends::MESSAGES_IN_ORDER;
 use crate::provider::Weather;
 use crate::world::{Pending, What};
 
@@ -55,6 +56,11 @@ impl Player {
                 let _ = reply.send(answer.filter(|_| fate == Fate::Arrives));
                 return;
             }
+            What::Message { message, reply } => {
+                let pending = Pending { replica, sent, what: What::Message { message, reply } };
+                self.message(number, pending, weather);
+                return;
+            }
             What::Call { call, reply } => (call, reply),
         };
         let (call, reply) = done;
@@ -75,6 +81,35 @@ impl Player {
         self.calls += 1;
         if self.hears(replica, is_effect) {
             let _ = reply.send(told);
+        }
+    }
+
+    /// A message is heard, or is not.
+    fn message(&mut self, number: u64, pending: Pending, weather: Weather) {
+        let Pending { replica, sent, what } = pending;
+        let What::Message { message, reply } = what else { return };
+        let outcome = {
+            let mut world = self.shared.lock();
+            let outcome = world.inbox.carry_out(&message, weather);
+            world.say(name(replica), || {
+                format!(
+                    "tells step {} ({}) of {} [{weather:?}]",
+                    message.step, message.phase, message.order_name
+                )
+            });
+            if let Some(sentence) = world.inbox.out_of_order().map(str::to_owned) {
+                world.oracle.fail(MESSAGES_IN_ORDER, sentence);
+            }
+            outcome
+        };
+        if weather == Weather::Stalled {
+            // It is on its way still, and nobody waits for it.
+            let (closed, _) = oneshot::channel();
+            let what = What::Message { message, reply: closed };
+            self.shared.lock().pending.insert(number, Pending { replica, sent, what });
+        }
+        if self.hears(replica, true) {
+            let _ = reply.send(outcome);
         }
     }
 

@@ -1,0 +1,281 @@
+//! Messages: the reconciler. Every step of an order is told to every message provider, in order, at least once. It holds
+//! nothing up: an order neither waits for it nor hears of it, but that a deleted one goes only when all was told.
+//!
+//! How far each was told is kept in memory and goes along with whatever else is written of the order; on its own it is
+//! written once, when the order has ended, or when messages have waited for long.
+
+mod log;
+mod provider;
+mod told;
+mod ways;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fooddelivery_api::common::Time;
+use fooddelivery_api::customer::CustomerMessage;
+use fooddelivery_api::{MessageDialect, MessageProvider, Order, convert};
+use fooddelivery_providers::message::{Message, SendOutcome};
+use fooddelivery_saga::message::{self, Step, Telling};
+use fooddelivery_saga::provider::Trouble;
+use kube::ResourceExt;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::context::Context;
+use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
+use crate::events::{correlate, uid_of};
+use crate::lag::Lag;
+use crate::settings::ControllerName;
+
+pub use log::Customers;
+pub use provider::MessageProviders;
+pub use told::Notices;
+pub use ways::{MakeMessagePort, Way, Ways, over_http};
+
+/// How long the write at the end waits, for the order to write something itself.
+const LAST_WORD_LAG: Duration = Duration::from_secs(1);
+/// Messages that have waited for so long are spoken of in the order's status.
+const UNSAID: Duration = Duration::from_secs(30);
+
+/// The message controller.
+pub struct Messages {
+    context: Arc<Context>,
+    last_word: Lag,
+    waiting: Lag,
+}
+
+/// How far telling one provider came.
+enum Next {
+    /// To the end.
+    End(Telling),
+    /// The rest is told later: after so long, or with back-off.
+    Later(Option<Duration>, String),
+}
+
+/// The providers that orders are told to, by name; no more than an order keeps track of.
+pub(crate) fn providers(context: &Context) -> Vec<Arc<MessageProvider>> {
+    let mut found: Vec<_> = context
+        .message_providers
+        .keys_where(|provider| provider.spec.dialect != MessageDialect::Unknown)
+        .iter()
+        .filter_map(|key| context.message_providers.object(key))
+        .collect();
+    found.truncate(told::PROVIDERS);
+    found
+}
+
+/// The telephone number of the customer of an order.
+fn contact(context: &Context, key: &Key, order: &Order) -> Option<String> {
+    let customer = context.customers.object(&Key::new(&key.namespace, &order.spec.customer_ref.name))?;
+    customer.spec.contact.clone()
+}
+
+/// A step as it stands in the customer's log.
+fn logged(key: &Key, order: &Order, step: &Step) -> CustomerMessage {
+    CustomerMessage {
+        id: message::id(&uid_of(order), step.number),
+        order: key.name.to_string(),
+        phase: step.phase.clone(),
+        at: Time(step.at),
+    }
+}
+
+/// The next step of an order that a provider is to be told of.
+fn next_step(context: &Context, key: &Key, order: &Order, provider: &MessageProvider) -> Option<Step> {
+    let steps = message::steps(&order.state(), convert::created_at(&order.metadata));
+    let told = context.told.steps(key, order, &provider.name_any());
+    message::next(&steps, told, convert::created_at(&provider.metadata)).cloned()
+}
+
+/// Whether somebody is still to be told of an order, and can be.
+pub(crate) fn is_owed(context: &Context, key: &Key, order: &Order) -> bool {
+    providers(context).iter().any(|provider| {
+        let reachable =
+            provider.spec.dialect != MessageDialect::AlimTalk || contact(context, key, order).is_some();
+        reachable && next_step(context, key, order, provider).is_some()
+    })
+}
+
+impl Messages {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, last_word: Lag::new(LAST_WORD_LAG), waiting: Lag::new(UNSAID) }
+    }
+
+    async fn tell(
+        &self,
+        key: &Key,
+        order: &Order,
+        provider: &MessageProvider,
+    ) -> Result<Next, ReconcileError> {
+        let context = &self.context;
+        let name = provider.name_any();
+        while let Some(step) = next_step(context, key, order, provider) {
+            let way = match context.ways.open(&context.api, provider).await? {
+                Ok(way) => way,
+                Err(barred) => return Ok(Next::Later(None, barred.message)),
+            };
+            let contact = contact(context, key, order);
+            if way.port.needs_contact() && contact.is_none() {
+                return Ok(Next::End(Telling::NoContact));
+            }
+            let pass = match way.gate.enter() {
+                Ok(pass) => pass,
+                Err(come_back) => {
+                    return Ok(Next::Later(Some(come_back), format!("{name} is not reachable")));
+                }
+            };
+            let outcome = way.port.send(&Self::message(key, order, &step, contact)).await;
+            pass.ended(&outcome);
+            context.metrics.message(&name, word(&outcome));
+            match outcome {
+                SendOutcome::Sent => {
+                    way.say(&name, "");
+                    info!(provider = name, step = step.number, phase = step.phase, "told");
+                }
+                SendOutcome::Refused(why) => {
+                    way.say(&name, "");
+                    warn!(provider = name, step = step.number, why, "a message was refused for good");
+                    context.told.refuse(key, order, &why);
+                }
+                SendOutcome::Pending => {
+                    return Ok(Next::Later(None, format!("{name} has not delivered it yet")));
+                }
+                SendOutcome::Trouble(trouble) => {
+                    let why = format!("{name}: {}", sentence(&trouble));
+                    way.say(&name, &why);
+                    return Ok(Next::Later(way.gate.shut_for(), why));
+                }
+            }
+            context.told.tell(key, order, &name, step.number + 1);
+            self.log(key, order, &step);
+        }
+        Ok(Next::End(Telling::Done))
+    }
+
+    /// What was told comes into the customer's log, with whatever else does in a while.
+    fn log(&self, key: &Key, order: &Order, step: &Step) {
+        let context = &self.context;
+        let customer = Key::new(&key.namespace, &order.spec.customer_ref.name);
+        if context.queues.of(ControllerName::Customer).is_none() {
+            return;
+        }
+        context.told.to_be_logged(&customer, logged(key, order, step));
+        context.queues.push_at(ControllerName::Customer, customer, Instant::now() + context.message_log_lag);
+    }
+
+    fn message(key: &Key, order: &Order, step: &Step, contact: Option<String>) -> Message {
+        let state = order.state();
+        let is_latest = state.phase.as_str() == step.phase;
+        Message {
+            id: message::id(&uid_of(order), step.number),
+            order_namespace: key.namespace.to_string(),
+            order_name: key.name.to_string(),
+            order_uid: uid_of(order),
+            step: step.number,
+            phase: step.phase.clone(),
+            at: step.at,
+            customer: order.spec.customer_ref.name.clone(),
+            store: state.store,
+            total: state.total,
+            reason: Some(state.reason).filter(|reason| is_latest && !reason.is_empty()),
+            contact,
+        }
+    }
+
+    /// Writes how far everybody was told, when the order writes nothing any more, or when it has taken long.
+    async fn last_word(
+        &self,
+        key: &Key,
+        order: &Order,
+        waits: bool,
+    ) -> Result<Option<Duration>, ReconcileError> {
+        let context = &self.context;
+        let old = order.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        context.told.put_into(key, order, &mut new, context.clock.now());
+        let due = if waits { &self.waiting } else { &self.last_word };
+        let other = if waits { &self.last_word } else { &self.waiting };
+        other.settled(key);
+        if new == old || !(waits || old.phase.is_terminal() || said_otherwise(&old)) {
+            due.settled(key);
+            return Ok(None);
+        }
+        if let Some(left) = due.left(key) {
+            return Ok(Some(left));
+        }
+        context.write_status(&context.orders, order, &old, &new).await?;
+        due.settled(key);
+        Ok(None)
+    }
+}
+
+/// Whether a status says that messages wait, or cannot be told.
+fn said_otherwise(status: &fooddelivery_api::OrderStatus) -> bool {
+    status.conditions.iter().any(|c| c.type_ == "Notified" && c.status == "False")
+}
+
+fn word(outcome: &SendOutcome) -> &'static str {
+    match outcome {
+        SendOutcome::Sent => "sent",
+        SendOutcome::Pending => "pending",
+        SendOutcome::Refused(_) => "refused",
+        SendOutcome::Trouble(_) => "trouble",
+    }
+}
+
+fn sentence(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::NotSent(why)
+        | Trouble::Unauthorized(why)
+        | Trouble::Errored(why)
+        | Trouble::Unknown(why) => why.clone(),
+        Trouble::Throttled { .. } => "it asks for patience".into(),
+        Trouble::InProgress | Trouble::KeySpent(_) => "an earlier call is still under way".into(),
+    }
+}
+
+impl Reconciler for Messages {
+    fn name(&self) -> &'static str {
+        "message"
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let Some(order) = context.orders.object(&key) else {
+            context.told.gone(&key);
+            return Ok(Outcome::Done);
+        };
+        correlate(order.uid());
+        let providers = providers(context);
+        if providers.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let (mut telling, mut later) = (Telling::Done, None);
+        for provider in &providers {
+            match self.tell(&key, &order, provider).await? {
+                Next::End(end) => telling = telling.or_worse(end),
+                Next::Later(pause, why) => {
+                    telling = telling.or_worse(Telling::Waits(why));
+                    let sooner = |known: Option<Duration>| match (known, pause) {
+                        (Some(known), Some(pause)) => Some(known.min(pause)),
+                        (known, pause) => known.or(pause),
+                    };
+                    later = Some(later.map_or(pause, sooner));
+                }
+            }
+        }
+        context.told.stands(&key, &order, telling);
+        if order.metadata.deletion_timestamp.is_some() && later.is_none() {
+            // It may have waited for this.
+            context.queues.push_at(ControllerName::Order, key.clone(), Instant::now());
+        }
+        let said_in = self.last_word(&key, &order, later.is_some()).await?;
+        Ok(match (later, said_in) {
+            (None, None) => Outcome::Done,
+            (None, Some(left)) => Outcome::After(left),
+            (Some(pause), _) => pause.map_or(Outcome::AskAgain(None), Outcome::After),
+        })
+    }
+}

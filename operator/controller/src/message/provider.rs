@@ -1,0 +1,66 @@
+//! Message providers: says in their status whether they are configured so that they can be called.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fooddelivery_api::MessageProviderStatus;
+use fooddelivery_saga::order::Note;
+use tracing::{info, warn};
+
+use crate::context::Context;
+use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
+use crate::provider::ready;
+
+/// A provider that is not ready is looked at again this often: its Secret is not watched.
+const RECHECK: Duration = Duration::from_secs(15);
+
+/// The controller of message providers.
+pub struct MessageProviders {
+    context: Arc<Context>,
+}
+
+impl MessageProviders {
+    /// Over the shared context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+}
+
+impl Reconciler for MessageProviders {
+    fn name(&self) -> &'static str {
+        "message-provider"
+    }
+
+    fn is_of_orders(&self) -> bool {
+        false
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        let context = &self.context;
+        let Some(provider) = context.message_providers.object(&key) else { return Ok(Outcome::Done) };
+        let opened = context.ways.open(&context.api, &provider).await?;
+        let barred = opened.err();
+        let old = provider.status.clone().unwrap_or_default();
+        let new = MessageProviderStatus {
+            observed_generation: provider.metadata.generation,
+            conditions: vec![ready(&old.conditions, barred.as_ref(), context.clock.now())],
+        };
+        if new != old {
+            let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
+            context.message_providers.remember(written);
+            match &barred {
+                None => info!("message provider is ready"),
+                Some(barred) => {
+                    warn!(
+                        reason = barred.reason,
+                        message = barred.message,
+                        "message provider cannot be called"
+                    );
+                    let note = Note::warning(barred.reason, barred.message.clone());
+                    context.events.tell(&*provider, &note).await;
+                }
+            }
+        }
+        Ok(if barred.is_none() { Outcome::Done } else { Outcome::After(RECHECK) })
+    }
+}

@@ -1,0 +1,161 @@
+//! Ways to the message providers: from a MessageProvider and its Secret to an adapter, with a gate in front of it.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fooddelivery_api::{MessageDialect, MessageProvider, MessageProviderSpec};
+use fooddelivery_providers::message::{self, AlimTalkSender, Gate, MessagePort};
+use fooddelivery_providers::{ConfigError, Credential, HttpClient};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::api::{ApiError, ApiServer};
+use crate::engine::Key;
+use crate::events::uid_of;
+use crate::gateway::{Barred, text_of};
+
+/// A changed Secret takes effect within this time.
+const SECRET_LIFETIME: Duration = Duration::from_secs(5);
+
+/// A provider that can be called.
+#[derive(Clone)]
+pub struct Way {
+    /// The adapter.
+    pub port: Arc<dyn MessagePort>,
+    /// In front of it, one for all who call this provider.
+    pub gate: Gate,
+    in_trouble: Arc<AtomicBool>,
+}
+
+impl Way {
+    /// Says once that the provider is in trouble, and once that it is out of it again.
+    pub(super) fn say(&self, provider: &str, why: &str) {
+        let shut = self.gate.shut_for().is_some();
+        let was = self.in_trouble.swap(shut, Ordering::SeqCst);
+        if shut && !was {
+            warn!(provider, why, "messages wait: their provider cannot be reached");
+        } else if was && !shut {
+            info!(provider, "messages go out again");
+        }
+    }
+}
+
+struct Built {
+    way: Way,
+    uid: String,
+    generation: Option<i64>,
+    read_at: Instant,
+}
+
+/// Makes the adapter for a provider. The simulation hands in one that calls a provider within the process.
+pub type MakeMessagePort = dyn Fn(message::MessageDialect, &MessageProviderSpec, Credential) -> Result<Arc<dyn MessagePort>, ConfigError>
+    + Send
+    + Sync;
+
+/// Adapters that speak the providers' protocols over `http`.
+pub fn over_http(http: HttpClient) -> Arc<MakeMessagePort> {
+    Arc::new(move |dialect, spec, credential| {
+        let timeout = Duration::from_millis(spec.timeout_ms());
+        message::message_provider(dialect, &spec.endpoint, credential, timeout, http.clone())
+    })
+}
+
+/// All ways of the process.
+pub struct Ways {
+    ports: Arc<MakeMessagePort>,
+    secrets_namespace: String,
+    built: Mutex<HashMap<String, Built>>,
+}
+
+impl Ways {
+    /// None built yet.
+    pub fn new(ports: Arc<MakeMessagePort>, secrets_namespace: &str) -> Self {
+        Self { ports, secrets_namespace: secrets_namespace.to_owned(), built: Mutex::default() }
+    }
+
+    /// The way to a provider, or why there is none.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn open(
+        &self,
+        api: &ApiServer,
+        provider: &MessageProvider,
+    ) -> Result<Result<Way, Barred>, ApiError> {
+        if let Some(way) = self.fresh(provider) {
+            return Ok(Ok(way));
+        }
+        let reference = &provider.spec.secret_ref;
+        let key = Key::new(&self.secrets_namespace, &reference.name);
+        let missing = |message| Barred { reason: "ProviderSecretMissing", message };
+        let Some(secret) = api.read::<Secret>(&key).await? else {
+            return Ok(Err(missing(format!(
+                "Secret {key} of message provider {} is missing",
+                provider.name_any()
+            ))));
+        };
+        let Some(credential) = text_of(&secret, &reference.key).map(Credential::new) else {
+            let message = format!("Secret {key} has no key {:?} with a text in it", reference.key);
+            return Ok(Err(missing(message)));
+        };
+        Ok(self.build(provider, credential))
+    }
+
+    fn fresh(&self, provider: &MessageProvider) -> Option<Way> {
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = built.get(&provider.name_any()).filter(|known| is_of(known, provider))?;
+        (known.read_at.elapsed() < SECRET_LIFETIME).then(|| known.way.clone())
+    }
+
+    fn build(&self, provider: &MessageProvider, credential: Credential) -> Result<Way, Barred> {
+        let name = provider.name_any();
+        let spec = &provider.spec;
+        let dialect = match (spec.dialect, &spec.alim_talk) {
+            (MessageDialect::AlimTalk, Some(alim_talk)) => {
+                message::MessageDialect::AlimTalk(AlimTalkSender {
+                    app_key: alim_talk.app_key.clone(),
+                    sender_key: alim_talk.sender_key.clone(),
+                    template_code: alim_talk.template_code.clone(),
+                })
+            }
+            (MessageDialect::CloudEvents, _) => message::MessageDialect::CloudEvents,
+            _ => {
+                let message =
+                    format!("message provider {name} speaks a dialect that this version does not know");
+                return Err(Barred { reason: "ProviderUnsupported", message });
+            }
+        };
+        let port = (self.ports)(dialect, spec, credential).map_err(|e| Barred {
+            reason: "ProviderMisconfigured",
+            message: format!("message provider {name}: {e}"),
+        })?;
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = built.get(&name).filter(|known| is_of(known, provider)).map(|known| known.way.clone());
+        let places = usize::try_from(spec.concurrency).ok().and_then(NonZeroUsize::new);
+        let way = known.map_or_else(
+            || Way {
+                port: port.clone(),
+                gate: Gate::new(places.unwrap_or(NonZeroUsize::MIN)),
+                in_trouble: Arc::default(),
+            },
+            |known| Way { port: port.clone(), ..known },
+        );
+        let fresh = Built {
+            way: way.clone(),
+            uid: uid_of(provider),
+            generation: provider.metadata.generation,
+            read_at: Instant::now(),
+        };
+        built.insert(name, fresh);
+        Ok(way)
+    }
+}
+
+fn is_of(built: &Built, provider: &MessageProvider) -> bool {
+    built.generation == provider.metadata.generation && built.uid == uid_of(provider)
+}

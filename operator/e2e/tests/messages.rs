@@ -1,0 +1,337 @@
+//! Every step of an order is told, in order, at least once, whatever is out meanwhile; and nothing waits for it.
+//!
+//! Message providers are the whole cluster's: the tests take turns.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use fooddelivery_api::Customer;
+use fooddelivery_e2e::sandbox::Message;
+use fooddelivery_e2e::{Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, POLL, Stage};
+use kube::api::PropagationPolicy;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+static TURN: Mutex<()> = Mutex::const_new(());
+const PATIENCE: Duration = Duration::from_mins(1);
+const HAPPY: [OrderPhase; 9] = [
+    OrderPhase::AwaitingPayment,
+    OrderPhase::AwaitingStore,
+    OrderPhase::Accepted,
+    OrderPhase::Cooking,
+    OrderPhase::AwaitingRider,
+    OrderPhase::RiderAssigned,
+    OrderPhase::PickedUp,
+    OrderPhase::Delivered,
+    OrderPhase::Completed,
+];
+
+/// A kitchen whose steps are told, and the turn that it has.
+struct Told {
+    kitchen: Kitchen,
+    providers: Vec<String>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+async fn told(name: &str, dialects: &[&str], operator: OperatorOptions) -> Result<Told> {
+    let turn = TURN.lock().await;
+    forget_others().await?;
+    let mut operator = operator;
+    operator.args.push("--message-log-lag-ms=300".into());
+    let options = KitchenOptions { operator, ..KitchenOptions::default() };
+    let kitchen = Stage::shared().await?.kitchen_with(name, options).await?;
+    let mut providers = Vec::new();
+    for dialect in dialects {
+        let name = format!("{}-{}", kitchen.namespace, dialect.to_lowercase());
+        let text = provider(&kitchen, &name, dialect).to_string();
+        kitchen.stage.access().kubectl_with_input(["apply", "-f", "-"], &text).await?;
+        providers.push(name);
+    }
+    let told = Told { kitchen, providers, _turn: turn };
+    for provider in &told.providers {
+        let ready = ["wait", "--for=condition=Ready", &format!("msp/{provider}"), "--timeout=30s"];
+        told.kitchen.stage.access().kubectl(ready).await?;
+    }
+    Ok(told)
+}
+
+/// A test that failed has left its providers.
+async fn forget_others() -> Result<()> {
+    let stage = Stage::shared().await?;
+    let found = stage.access().kubectl(["get", "msp", "-o", "name"]).await?;
+    for name in found.lines().filter(|name| name.contains("/told")) {
+        stage.access().kubectl(["delete", name]).await?;
+    }
+    Ok(())
+}
+
+fn provider(kitchen: &Kitchen, name: &str, dialect: &str) -> Value {
+    let mut spec = json!({
+        "dialect": dialect, "endpoint": kitchen.sandbox.url(), "allowPlainHttp": true,
+        "secretRef": { "name": kitchen.namespace },
+    });
+    if dialect == "AlimTalk" {
+        spec["alimTalk"] = json!({ "appKey": "app", "senderKey": "s".repeat(40), "templateCode": "STEP" });
+    } else {
+        spec["endpoint"] = format!("{}/webhook", kitchen.sandbox.url()).into();
+    }
+    json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "MessageProvider",
+        "metadata": { "name": name }, "spec": spec,
+    })
+}
+
+impl Told {
+    async fn complete(&self, name: &str) -> Result<Order> {
+        self.kitchen.order(name, |_| {}).await?;
+        self.kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
+        self.kitchen.cook(name).await?;
+        self.kitchen.complete(name).await
+    }
+
+    /// What arrived of an order by one channel, when each message came for the first time.
+    async fn heard(&self, order: &str, channel: &str) -> Result<Vec<Message>> {
+        let uid = self.kitchen.get::<Order>(order).await?.metadata.uid;
+        self.heard_of(&uid.context("a uid")?, channel).await
+    }
+
+    async fn heard_of(&self, uid: &str, channel: &str) -> Result<Vec<Message>> {
+        let all = self.kitchen.sandbox.messages().await?;
+        let ours = |m: &Message| m.channel == channel && m.order_uid.as_deref() == Some(uid) && !m.repeat;
+        Ok(all.into_iter().filter(ours).collect())
+    }
+
+    async fn wait_heard(&self, order: &str, channel: &str, count: usize) -> Result<Vec<Message>> {
+        let started = Instant::now();
+        loop {
+            let heard = self.heard(order, channel).await?;
+            if heard.len() >= count {
+                return Ok(heard);
+            }
+            if started.elapsed() > PATIENCE {
+                let log = self.kitchen.operator.log_tail(40);
+                bail!("{order}: {} of {count} messages by {channel}: {heard:#?}\n{log}", heard.len());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn wait_notified(&self, order: &str, status: &str, reason: &str) -> Result<Order> {
+        let is_so = |order: &Order| notified(order) == Some((status.to_owned(), reason.to_owned()));
+        self.kitchen.wait_until(order, &format!("Notified={status}, {reason}"), PATIENCE, is_so).await
+    }
+
+    /// Removes the providers, so that the next test has its own.
+    async fn close(self) -> Result<()> {
+        for provider in &self.providers {
+            self.kitchen.stage.access().kubectl(["delete", "msp", provider]).await?;
+        }
+        self.kitchen.audit().await
+    }
+}
+
+fn notified(order: &Order) -> Option<(String, String)> {
+    let conditions = order.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.into_iter().find(|c| c.type_ == "Notified")?;
+    Some((found.status.clone(), found.reason.clone()))
+}
+
+/// Each step once, in order, under an id made of the order's uid and the step.
+fn is_whole(heard: &[Message], phases: &[OrderPhase]) -> Result<()> {
+    let uid = heard.first().and_then(|m| m.order_uid.clone()).unwrap_or_default();
+    let ids: Vec<String> = heard.iter().map(|m| m.id.clone()).collect();
+    let expected: Vec<String> = (0..phases.len()).map(|step| format!("{uid}-{step}")).collect();
+    ensure!(ids == expected, "{ids:?}, not {expected:?}");
+    if heard.iter().all(|m| m.channel == "Webhook") {
+        let told: Vec<&str> = heard.iter().filter_map(|m| m.phase.as_deref()).collect();
+        let phases: Vec<&str> = phases.iter().map(|phase| phase.as_str()).collect();
+        ensure!(told == phases, "{told:?}, not {phases:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_step_is_told_to_everybody_in_order_for_one_status_write() -> Result<()> {
+    let told = told("told", &["AlimTalk", "CloudEvents"], OperatorOptions::default()).await?;
+    told.complete("lunch").await?;
+    let order = told.wait_notified("lunch", "True", "Told").await?;
+    is_whole(&told.heard("lunch", "Webhook").await?, &HAPPY)?;
+    let read = told.heard("lunch", "AlimTalk").await?;
+    is_whole(&read, &HAPPY)?;
+    let text = read.last().and_then(|m| m.text.clone()).unwrap_or_default();
+    assert!(text.contains("28,500"), "{text}");
+    let progress: Vec<i64> = order.status.iter().flat_map(|s| &s.messages).map(|m| m.steps).collect();
+    assert_eq!(progress, [9, 9]);
+    let metrics = told.kitchen.operator.metrics().await?;
+    let writes = metrics
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(
+                "fooddelivery_api_requests_total{kind=\"Order\",verb=\"patch_status\",result=\"ok\"} ",
+            )
+        })
+        .context("writes are counted")?;
+    assert!(writes.parse::<u32>()? <= 9, "8 for the order and one for its messages, not {writes}");
+    let logged = |customer: &Customer| customer.status.as_ref().is_some_and(|s| s.messages.len() == 9);
+    let customer: Customer =
+        told.kitchen.wait_until("jiwoo", "nine messages in the log", PATIENCE, logged).await?;
+    let phases: Vec<String> =
+        customer.status.iter().flat_map(|s| &s.messages).map(|m| m.phase.clone()).collect();
+    assert_eq!(phases, HAPPY.map(|phase| phase.to_string()));
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_in_it() -> Result<()> {
+    let told = told("told-out", &["CloudEvents"], OperatorOptions::default()).await?;
+    told.kitchen.sandbox.set_message_outage("error").await?;
+    told.complete("lunch").await?;
+    assert_eq!(told.heard("lunch", "Webhook").await?.len(), 0);
+    let waits = told.wait_notified("lunch", "False", "MessagesWait").await?;
+    assert_eq!(waits.state().phase, OrderPhase::Completed);
+    told.kitchen.operator.kill_hard()?;
+    told.kitchen.operator.restart().await?;
+    told.kitchen.sandbox.set_message_outage("none").await?;
+    is_whole(&told.wait_heard("lunch", "Webhook", 9).await?, &HAPPY)?;
+    told.wait_notified("lunch", "True", "Told").await?;
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out() -> Result<()> {
+    let told = told("told-kill", &["CloudEvents"], OperatorOptions::default()).await?;
+    let names: Vec<String> = (0..6).map(|n| format!("order-{n}")).collect();
+    for name in &names {
+        told.kitchen.order(name, |_| {}).await?;
+    }
+    for name in &names {
+        told.kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
+        told.kitchen.cook(name).await?;
+        told.kitchen.operator.kill_hard()?;
+        told.kitchen.operator.restart().await?;
+    }
+    for name in &names {
+        told.kitchen.wait_phase(name, OrderPhase::AwaitingRider, LONG).await?;
+        told.kitchen.deliver(name, "nobody-in-particular").await?;
+        told.kitchen.wait_phase(name, OrderPhase::Delivered, LONG).await?;
+        told.kitchen.confirm(name).await?;
+        told.kitchen.wait_phase(name, OrderPhase::Completed, LONG).await?;
+    }
+    for name in &names {
+        is_whole(&told.wait_heard(name, "Webhook", 9).await?, &HAPPY)?;
+    }
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for message in told.kitchen.sandbox.messages().await? {
+        *taken.entry(message.id).or_default() += usize::from(!message.repeat);
+    }
+    assert!(taken.values().all(|first| *first == 1), "{taken:?}");
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_telephone_number_the_order_goes_on_and_says_so_and_is_told_when_there_is_one() -> Result<()>
+{
+    let told = told("told-mute", &["AlimTalk", "CloudEvents"], OperatorOptions::default()).await?;
+    told.kitchen.patch::<Customer>("jiwoo", json!({ "spec": { "contact": null } })).await?;
+    told.complete("lunch").await?;
+    told.wait_notified("lunch", "False", "NoContact").await?;
+    is_whole(&told.heard("lunch", "Webhook").await?, &HAPPY)?;
+    assert_eq!(told.heard("lunch", "AlimTalk").await?.len(), 0);
+    told.kitchen.patch::<Customer>("jiwoo", json!({ "spec": { "contact": "010-1234-5678" } })).await?;
+    is_whole(&told.wait_heard("lunch", "AlimTalk", 9).await?, &HAPPY)?;
+    told.wait_notified("lunch", "True", "Told").await?;
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_refused_holds_nothing_up() -> Result<()> {
+    let told = told("told-bad", &["AlimTalk"], OperatorOptions::default()).await?;
+    told.kitchen.patch::<Customer>("jiwoo", json!({ "spec": { "contact": "010-0000-0001" } })).await?;
+    told.complete("lunch").await?;
+    told.wait_notified("lunch", "False", "MessageRefused").await?;
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_deleted_goes_when_its_customer_has_been_told() -> Result<()> {
+    let told = told("told-gone", &["CloudEvents"], OperatorOptions::default()).await?;
+    let lunch = told.kitchen.order("lunch", |_| {}).await?;
+    told.kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    told.kitchen.sandbox.set_message_outage("error").await?;
+    told.kitchen.delete("lunch", PropagationPolicy::Background).await?;
+    told.kitchen.wait_phase("lunch", OrderPhase::Cancelled, LONG).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let stays = told.kitchen.find::<Order>("lunch").await?;
+    assert!(stays.is_some(), "it waits for its messages");
+    told.kitchen.sandbox.set_message_outage("none").await?;
+    told.kitchen.wait_gone::<Order>("lunch", PATIENCE).await?;
+    let heard = told.heard_of(&lunch.metadata.uid.context("a uid")?, "Webhook").await?;
+    let phases = [
+        OrderPhase::AwaitingPayment,
+        OrderPhase::AwaitingStore,
+        OrderPhase::Cancelling,
+        OrderPhase::Cancelled,
+    ];
+    is_whole(&heard, &phases)?;
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_deleted_in_an_outage_goes_when_the_provider_is_taken_away() -> Result<()> {
+    let told = told("told-off", &["CloudEvents"], OperatorOptions::default()).await?;
+    told.kitchen.sandbox.set_message_outage("refuse").await?;
+    told.complete("lunch").await?;
+    told.kitchen.delete("lunch", PropagationPolicy::Foreground).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(told.kitchen.find::<Order>("lunch").await?.is_some(), "it waits for its messages");
+    for provider in &told.providers {
+        told.kitchen.stage.access().kubectl(["delete", "msp", provider]).await?;
+    }
+    told.kitchen.wait_gone::<Order>("lunch", PATIENCE).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_message_controllers_off_orders_complete_and_are_told_when_they_are_back() -> Result<()> {
+    let controllers = ["order", "payment", "ticket", "delivery", "provider", "coupon", "store", "rider"];
+    let controllers: Vec<String> = controllers.map(str::to_owned).to_vec();
+    let turn_off = OperatorOptions { controllers, ..OperatorOptions::default() };
+    let told = told("told-late", &["CloudEvents"], OperatorOptions::default()).await?;
+    let namespaces = told.kitchen.operator.options().namespaces;
+    told.kitchen
+        .operator
+        .restart_with(OperatorOptions { namespaces: namespaces.clone(), ..turn_off })
+        .await?;
+    told.complete("lunch").await?;
+    assert_eq!(told.heard("lunch", "Webhook").await?.len(), 0);
+    told.kitchen.operator.restart_with(OperatorOptions { namespaces, ..OperatorOptions::default() }).await?;
+    is_whole(&told.wait_heard("lunch", "Webhook", 9).await?, &HAPPY)?;
+    told.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_makes_no_sense_is_refused_and_one_that_cannot_be_called_says_why() -> Result<()> {
+    let told = told("told-wrong", &[], OperatorOptions::default()).await?;
+    let access = told.kitchen.stage.access();
+    let name = format!("{}-wrong", told.kitchen.namespace);
+    let apply = async |value: &Value| {
+        access
+            .kubectl_with_input(["apply", "-f", "-"], &value.to_string())
+            .await
+            .map_err(|e| format!("{e:#}"))
+    };
+    let mut wrong = provider(&told.kitchen, &name, "AlimTalk");
+    wrong["spec"].as_object_mut().context("a spec")?.remove("alimTalk");
+    let refused = apply(&wrong).await.expect_err("it has no sender");
+    assert!(refused.contains("alimTalk is needed for the dialect AlimTalk"), "{refused}");
+    let mut lost = provider(&told.kitchen, &name, "CloudEvents");
+    lost["spec"]["secretRef"]["name"] = "nowhere".into();
+    apply(&lost).await.map_err(anyhow::Error::msg)?;
+    let path = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ProviderSecretMissing";
+    access.kubectl(["wait", &format!("msp/{name}"), path, "--timeout=30s"]).await?;
+    // What cannot be told holds nothing up.
+    told.complete("lunch").await?;
+    access.kubectl(["delete", "msp", &name]).await?;
+    told.close().await
+}

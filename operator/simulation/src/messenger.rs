@@ -1,0 +1,112 @@
+//! The message provider, within the process, behind the operator's own port: a message waits until the player carries it
+//! out, and how is the player's choice. It knows a message by its id, and remembers which came first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fooddelivery_api::MessageProviderSpec;
+use fooddelivery_controller::message::MakeMessagePort;
+use fooddelivery_providers::message::{Message, MessagePort, SendOutcome};
+use fooddelivery_saga::provider::Trouble;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::provider::Weather;
+use crate::world::{Shared, What};
+
+/// How long a replica waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What arrived, by order uid: the steps and phases, each when it came for the first time.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    heard: BTreeMap<String, Vec<(i64, String)>>,
+    /// What did not follow on what was heard before, as a sentence.
+    out_of_order: Option<String>,
+}
+
+impl Inbox {
+    /// What was heard of an order.
+    pub fn of(&self, order_uid: &str) -> &[(i64, String)] {
+        self.heard.get(order_uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first message that did not follow on the one before it.
+    pub fn out_of_order(&self) -> Option<&str> {
+        self.out_of_order.as_deref()
+    }
+
+    fn hear(&mut self, message: &Message) {
+        let heard = self.heard.entry(message.order_uid.clone()).or_default();
+        if heard.iter().any(|(step, _)| *step == message.step) {
+            return;
+        }
+        let expected = heard.last().map_or(0, |(step, _)| step + 1);
+        if message.step != expected {
+            let sentence = format!("{}: step {} came, not {expected}", message.order_name, message.step);
+            self.out_of_order.get_or_insert(sentence);
+        }
+        heard.push((message.step, message.phase.clone()));
+    }
+
+    /// Takes a message, or does not.
+    pub fn carry_out(&mut self, message: &Message, weather: Weather) -> SendOutcome {
+        let arrives = !matches!(
+            weather,
+            Weather::Lost
+                | Weather::NotSent
+                | Weather::Stalled
+                | Weather::Throttled
+                | Weather::ErrorBefore
+                | Weather::Declined
+        );
+        if arrives {
+            self.hear(message);
+        }
+        match weather {
+            Weather::Fair => SendOutcome::Sent,
+            Weather::InProgress => SendOutcome::Pending,
+            Weather::NotSent | Weather::Declined => {
+                SendOutcome::Trouble(Trouble::NotSent("nobody listens".into()))
+            }
+            Weather::Throttled => SendOutcome::Trouble(Trouble::Throttled { retry_after_ms: Some(500) }),
+            Weather::ErrorBefore | Weather::ErrorAfter => {
+                SendOutcome::Trouble(Trouble::Errored("500".into()))
+            }
+            Weather::AnswerLost | Weather::Lost | Weather::Stalled => {
+                SendOutcome::Trouble(Trouble::Unknown("no answer".into()))
+            }
+        }
+    }
+}
+
+/// Adapters for a replica, by its number, that put their messages on their way and wait.
+pub fn ports(shared: &Shared, replica: usize) -> Arc<MakeMessagePort> {
+    let shared = shared.clone();
+    Arc::new(move |_, _: &MessageProviderSpec, _| Ok(Arc::new(Port { shared: shared.clone(), replica })))
+}
+
+struct Port {
+    shared: Shared,
+    replica: usize,
+}
+
+#[async_trait]
+impl MessagePort for Port {
+    fn needs_contact(&self) -> bool {
+        false
+    }
+
+    async fn send(&self, message: &Message) -> SendOutcome {
+        let (reply, answer) = oneshot::channel();
+        let what = What::Message { message: Box::new(message.clone()), reply };
+        self.shared.lock().send(self.replica, what);
+        self.shared.arrived.notify_one();
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => SendOutcome::Trouble(Trouble::Unknown("timed out".into())),
+        }
+    }
+}

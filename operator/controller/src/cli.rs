@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use fooddelivery_api::{crds, policies};
 
+use crate::recount::recount;
 use crate::settings::Settings;
 use crate::{run, telemetry};
 
@@ -18,6 +19,18 @@ pub struct Cli {
 enum Command {
     /// Run the controllers.
     Run(Box<Settings>),
+    /// Hold the counts of stores, riders and coupons against the objects that exist; ends with 1 when one falls short.
+    Recount {
+        /// Raise those that fall short to what exists.
+        #[arg(long)]
+        repair: bool,
+        /// Of this namespace only.
+        #[arg(long, short)]
+        namespace: Option<String>,
+        /// Context of the kubeconfig to use.
+        #[arg(long)]
+        context: Option<String>,
+    },
     /// Print the CRDs as YAML.
     Crds,
     /// Print the admission policies as YAML.
@@ -43,6 +56,23 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
             telemetry::start(settings.log_format, &settings.log)
                 .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))?;
             run::run(*settings).await
+        }
+        Command::Recount { repair, namespace, context } => {
+            let client = run::connect(context.as_deref()).await?;
+            let found = recount(client, namespace.as_deref(), repair).await?;
+            let sum = match (found.short.len(), found.repaired) {
+                (0, _) => "none below what exists".into(),
+                (short, true) => format!("{short} were below what exists: raised"),
+                (short, false) => format!("{short} below what exists; --repair raises them"),
+            };
+            let mut lines = found.short.clone();
+            lines.push(format!("{} counts, {sum}\n", found.looked_at));
+            let text = lines.join("\n");
+            print(&text)?;
+            if found.short.is_empty() || found.repaired {
+                return Ok(());
+            }
+            anyhow::bail!("counts are below what exists")
         }
         Command::Crds => {
             let texts: Vec<String> = crds::files()?.into_iter().map(|(_, text)| text).collect();

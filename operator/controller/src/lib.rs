@@ -24,6 +24,7 @@ pub mod order;
 pub mod payment;
 pub mod planted;
 pub mod provider;
+pub mod recount;
 pub mod replica;
 pub mod routes;
 pub mod run;

@@ -57,7 +57,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn connect(context: Option<&str>) -> anyhow::Result<Client> {
+pub(crate) async fn connect(context: Option<&str>) -> anyhow::Result<Client> {
     // Fails only when a provider was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = match context {

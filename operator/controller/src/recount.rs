@@ -1,0 +1,187 @@
+//! `recount`: holds the counts of stores, riders and coupons against the objects that still exist, and repairs those that
+//! fall short.
+//!
+//! Orders that are gone are in the counts and nowhere else, so what exists is a lower bound: a count below it is wrong, as
+//! after a status was lost in a restore; one above it is not. The operator may run meanwhile: what it has not counted yet
+//! is left to it, and every repair is a compare-and-set.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use fooddelivery_api::store::MenuItemCount;
+use fooddelivery_api::{
+    Coupon, CouponStatus, Delivery, OrderRef, Payment, Rider, RiderStatus, Store, StoreStatus, Ticket,
+};
+use fooddelivery_saga::tally::Dishes;
+use fooddelivery_saga::words::PaymentDesired;
+use fooddelivery_saga::{delivery, ticket};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use crate::api::{ApiServer, Namespaced};
+use crate::counts::lists;
+use crate::events::uid_of;
+use crate::metrics::Metrics;
+
+/// A count that is below what exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Short {
+    whose: String,
+    of: String,
+    recorded: i64,
+    existing: i64,
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { whose, of, recorded, existing } = self;
+        write!(f, "{whose}: {of} {recorded}, and {existing} exist")
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Recount {
+    /// So many counts were looked at.
+    pub looked_at: usize,
+    /// Those that fell short, as lines for people.
+    pub short: Vec<String>,
+    /// Whether they were repaired.
+    pub repaired: bool,
+}
+
+async fn all<K: Namespaced>(client: &Client, namespace: Option<&str>) -> Result<Vec<K>, kube::Error> {
+    let api: Api<K> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    Ok(api.list(&ListParams::default()).await?.items)
+}
+
+/// Holds every count against what exists, and raises those that fall short when `repair` is asked for.
+///
+/// # Errors
+/// When the API server cannot be asked, or somebody writes a count at the same moment: then run it again.
+pub async fn recount(client: Client, namespace: Option<&str>, repair: bool) -> anyhow::Result<Recount> {
+    // The counts first: what is marked afterwards has changed the count, and the repair then fails.
+    let stores: Vec<Store> = all(&client, namespace).await?;
+    let riders: Vec<Rider> = all(&client, namespace).await?;
+    let coupons: Vec<Coupon> = all(&client, namespace).await?;
+    let tickets: Vec<Ticket> = all(&client, namespace).await?;
+    let deliveries: Vec<Delivery> = all(&client, namespace).await?;
+    let payments: Vec<Payment> = all(&client, namespace).await?;
+    let api = ApiServer::new(client, std::sync::Arc::new(Metrics::default()));
+    let mut found = Recount { repaired: repair, ..Recount::default() };
+    for store in &stores {
+        let old = store.status.clone().unwrap_or_default();
+        let (new, short) = of_store(store, &old, &tickets);
+        note(&mut found, &short);
+        if repair && new != old {
+            api.write_status(store, &old, &new).await?;
+        }
+    }
+    for rider in &riders {
+        let old = rider.status.clone().unwrap_or_default();
+        let (new, short) = of_rider(rider, &old, &deliveries);
+        note(&mut found, &short);
+        if repair && new != old {
+            api.write_status(rider, &old, &new).await?;
+        }
+    }
+    for coupon in &coupons {
+        let old = coupon.status.clone().unwrap_or_default();
+        let (new, short) = of_coupon(coupon, &old, &payments);
+        note(&mut found, &short);
+        if repair && new != old {
+            api.write_status(coupon, &old, &new).await?;
+        }
+    }
+    Ok(found)
+}
+
+fn note(found: &mut Recount, short: &[Short]) {
+    found.looked_at += 1;
+    found.short.extend(short.iter().map(ToString::to_string));
+}
+
+fn whose<K: ResourceExt>(kind: &str, object: &K) -> String {
+    format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// Whether an object is in a count: it says so, or its order is listed.
+fn is_in(marked: bool, counting: &[OrderRef], order: &OrderRef) -> bool {
+    marked || lists(counting, order)
+}
+
+fn of_store(store: &Store, old: &StoreStatus, tickets: &[Ticket]) -> (StoreStatus, Vec<Short>) {
+    let uid = uid_of(store);
+    let counted = tickets.iter().filter(|t| {
+        t.spec.store_ref.uid == uid
+            && ticket::counts(t.spec.stage)
+            && is_in(t.status.as_ref().is_some_and(|s| s.counted), &old.counting, &t.spec.order_ref)
+    });
+    let mut existing = Dishes::default();
+    for ticket in counted {
+        let lines = ticket.spec.items.iter().map(|item| (item.menu_item.clone(), item.quantity));
+        existing.add(&lines.collect::<Vec<_>>());
+    }
+    let mut recorded: BTreeMap<String, MenuItemCount> =
+        old.orders_by_menu_item.iter().map(|c| (c.menu_item.clone(), c.clone())).collect();
+    let mut short = Vec::new();
+    for dish in existing.listed {
+        let count = recorded.entry(dish.menu_item.clone()).or_insert_with(|| MenuItemCount {
+            menu_item: dish.menu_item.clone(),
+            ..MenuItemCount::default()
+        });
+        if count.orders < dish.orders || count.quantity < dish.quantity {
+            short.push(Short {
+                whose: whose("store", store),
+                of: format!("orders of {}", dish.menu_item),
+                recorded: count.orders,
+                existing: dish.orders,
+            });
+            count.orders = count.orders.max(dish.orders);
+            count.quantity = count.quantity.max(dish.quantity);
+        }
+    }
+    if short.is_empty() {
+        return (old.clone(), short);
+    }
+    (StoreStatus { orders_by_menu_item: recorded.into_values().collect(), ..old.clone() }, short)
+}
+
+fn of_rider(rider: &Rider, old: &RiderStatus, deliveries: &[Delivery]) -> (RiderStatus, Vec<Short>) {
+    let (name, namespace) = (rider.name_any(), rider.namespace());
+    let counted = deliveries.iter().filter(|d| {
+        d.namespace() == namespace
+            && d.spec.rider_ref.as_ref().is_some_and(|r| r.name == name)
+            && delivery::counts(d.spec.stage)
+            && is_in(d.status.as_ref().is_some_and(|s| s.counted), &old.counting, &d.spec.order_ref)
+    });
+    let existing = i64::try_from(counted.count()).unwrap_or(i64::MAX);
+    let new = RiderStatus { deliveries: old.deliveries.max(existing), ..old.clone() };
+    let short = short_of(whose("rider", rider), "deliveries", old.deliveries, existing);
+    (new, short)
+}
+
+fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (CouponStatus, Vec<Short>) {
+    let uid = uid_of(coupon);
+    let counts = old.to_redemptions();
+    let holds = payments.iter().filter(|payment| {
+        let order = &payment.spec.order_ref;
+        let held = payment.spec.coupon.as_ref().is_some_and(|c| c.uid == uid && !c.returned);
+        let undone = payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over();
+        held && !undone && !lists(&old.in_flight, order) && !lists(&old.returning, order)
+    });
+    let existing = i64::try_from(holds.count()).unwrap_or(i64::MAX);
+    let new = CouponStatus { redeemed: counts.redeemed.max(existing), ..old.clone() };
+    let short = short_of(whose("coupon", coupon), "redemptions", counts.redeemed, existing);
+    (new, short)
+}
+
+fn short_of(whose: String, of: &str, recorded: i64, existing: i64) -> Vec<Short> {
+    if recorded >= existing {
+        return Vec::new();
+    }
+    vec![Short { whose, of: of.into(), recorded, existing }]
+}

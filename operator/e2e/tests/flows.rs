@@ -410,7 +410,12 @@ async fn what_cannot_be_ordered_says_why_and_costs_nothing() -> Result<()> {
             "StoreNotFound",
             waits,
         ),
-        ("no-store", |o| o.store_ref = None, "NoPreferredStore", waits),
+        (
+            "no-store",
+            |o| (o.store_ref, o.customer_ref.name) = (None, "stranger".into()),
+            "CustomerNotFound",
+            waits,
+        ),
         ("unknown-dish", |o| o.items[0].menu_item = "pizza".into(), "UnknownMenuItem", waits),
         ("sold-out", |o| o.items[1].menu_item = "naengmyeon".into(), "MenuItemUnavailable", refused),
         ("unknown-option", |o| o.items[0].options = vec!["gold".into()], "UnknownOption", refused),

@@ -1,4 +1,4 @@
-//! The four acts. Each is what people do; the operator does the rest, and each step waits for it to be seen.
+//! The first four acts. Each is what people do; the operator does the rest, and each step waits for it to be seen.
 
 use std::time::{Duration, Instant};
 
@@ -30,15 +30,16 @@ pub(crate) async fn to_the_end(scene: &Scene) -> Result<Writes> {
     cook(scene, "lunch").await?;
     deliver(scene, "lunch").await?;
     show_orders(scene).await?;
-    let is_settled = "everything about lunch to be recorded (Settled, and the mirrored status)";
+    let is_settled = "everything about lunch to be recorded (Settled, mirrored, counted, told)";
     scene
         .timeline
         .until(is_settled, |seen| {
             let ticket = seen.tickets.get("lunch").and_then(|it| it.status.as_ref());
             let delivery = seen.deliveries.get("lunch").and_then(|it| it.status.as_ref());
             seen.holds("lunch", "Settled")
-                && ticket.is_some_and(|status| status.phase == TicketStage::Cooked)
-                && delivery.is_some_and(|status| status.phase == DeliveryStage::Delivered)
+                && seen.holds("lunch", "Notified")
+                && ticket.is_some_and(|status| status.phase == TicketStage::Cooked && status.counted)
+                && delivery.is_some_and(|status| status.phase == DeliveryStage::Delivered && status.counted)
         })
         .await?;
     let after = settled_writes(&scene.access).await?;
@@ -121,19 +122,19 @@ const CIRCUIT_OPENS: [&str; 4] =
 const CIRCUIT_CLOSES: [&str; 4] =
     ["wait", "psp/sandbox", "--for=jsonpath={.status.circuit}=Closed", "--timeout=30s"];
 
-async fn apply(scene: &Scene, file: &str) -> Result<()> {
+pub(crate) async fn apply(scene: &Scene, file: &str) -> Result<()> {
     let path = shown(&workspace().join("manifests/samples").join(file))?;
     scene.people().run("the customer orders", &["apply", "-f", &path]).await.map(drop)
 }
 
-async fn await_queue(scene: &Scene, name: &str) -> Result<()> {
+pub(crate) async fn await_queue(scene: &Scene, name: &str) -> Result<()> {
     let queued = |seen: &crate::timeline::Seen| {
         seen.phase(name) == Some(OrderPhase::AwaitingStore) && seen.ticket(name) == Some(TicketStage::Pending)
     };
     scene.timeline.until(&format!("{name} to be paid and in the store's queue"), queued).await
 }
 
-async fn cook(scene: &Scene, name: &str) -> Result<()> {
+pub(crate) async fn cook(scene: &Scene, name: &str) -> Result<()> {
     let (people, timeline) = (scene.people(), &scene.timeline);
     people.store_moves(name, "Accepted").await?;
     timeline.until_phase(name, OrderPhase::Accepted).await?;
@@ -157,7 +158,7 @@ async fn deliver(scene: &Scene, name: &str) -> Result<()> {
     timeline.until_phase(name, OrderPhase::Completed).await
 }
 
-async fn show_orders(scene: &Scene) -> Result<()> {
+pub(crate) async fn show_orders(scene: &Scene) -> Result<()> {
     scene.people().run("how do the orders stand?", &["get", "orders", "-n", NAMESPACE]).await.map(drop)
 }
 

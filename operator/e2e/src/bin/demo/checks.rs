@@ -7,16 +7,22 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use fooddelivery_e2e::audit::{Balance, balances, findings, provider_order_id};
 use fooddelivery_e2e::metrics::{Write, Writes, table, total};
+use fooddelivery_e2e::sandbox::Message;
 use fooddelivery_e2e::{CancellationVerdict, Order, OrderPhase, Payment};
 
 use crate::people::NAMESPACE;
 use crate::scene::{ORDERS, Scene};
 use crate::timeline::Seen;
 
-/// The most that a happy order may cost.
+/// The most that a happy order may cost by itself, and what is written about it elsewhere: the counts of its store and
+/// rider, and that the customer was told everything.
 const MOST_WRITES: u64 = 18;
-/// What each order is to come to, in KRW.
+const MOST_WRITES_ABOUT_IT: u64 = 3;
+/// What each order is to come to, in KRW, and what the coupon takes off.
 const PRICE: i64 = 28_500;
+const DISCOUNT: i64 = 3_000;
+/// How many steps a happy order has.
+const STEPS: usize = 9;
 
 /// What was checked, and whether it holds.
 type Checks = Vec<(bool, String)>;
@@ -31,6 +37,7 @@ pub(crate) async fn summary(scene: &Scene, counted: &Writes) -> Result<Vec<Strin
     let food = ["get", "food", "-n", NAMESPACE];
     scene.people().run("all there is", &food).await?;
     let ledger = scene.sandbox.ledger().await?;
+    let messages = scene.sandbox.messages().await?;
     let balances = balances(&ledger);
     let seen = scene.timeline.seen();
     paper.output(&orders_table(&seen, &balances));
@@ -39,6 +46,7 @@ pub(crate) async fn summary(scene: &Scene, counted: &Writes) -> Result<Vec<Strin
         checks.extend(of_order(&seen, &balances, name)?);
     }
     checks.extend(of_verdicts(&seen));
+    checks.extend(of_messages(&seen, &messages));
     let orders: Vec<Order> = seen.orders.values().cloned().collect();
     let payments: Vec<Payment> = seen.payments.values().cloned().collect();
     let found = findings(&orders, &payments, &ledger);
@@ -62,18 +70,19 @@ fn of_order(seen: &Seen, balances: &BTreeMap<String, Balance>, name: &str) -> Re
     let order = seen.orders.get(name).with_context(|| format!("order {name} is not there"))?;
     let payment = seen.payments.get(name).with_context(|| format!("payment {name} is not there"))?;
     let ledger = balances.get(&provider_order_id(order)).copied().unwrap_or_default();
+    let price = if name == "favourites" { PRICE - DISCOUNT } else { PRICE };
     let is_cancelled = name == "second-thoughts";
     let phase = if is_cancelled { OrderPhase::Cancelled } else { OrderPhase::Completed };
-    let (refunds, refunded) = if is_cancelled { (1, PRICE) } else { (0, 0) };
+    let (refunds, refunded) = if is_cancelled { (1, price) } else { (0, 0) };
     let state = order.state();
     let said = payment.state();
-    let right = Balance { captures: 1, captured: PRICE, refunds, refunded };
+    let right = Balance { captures: 1, captured: price, refunds, refunded };
     let back = if is_cancelled { "and given back in full" } else { "and nothing given back" };
     Ok(vec![
         (state.phase == phase && seen.holds(name, "Ended"), format!("{name} has ended as {phase}")),
         (
-            ledger == right && state.total == Some(PRICE),
-            format!("{name}: {PRICE} KRW taken exactly once, {back}, by the provider's ledger"),
+            ledger == right && state.total == Some(price),
+            format!("{name}: {price} KRW taken exactly once, {back}, by the provider's ledger"),
         ),
         (
             (said.captured, said.refunded) == (ledger.captured, ledger.refunded)
@@ -81,6 +90,30 @@ fn of_order(seen: &Seen, balances: &BTreeMap<String, Balance>, name: &str) -> Re
             format!("{name}: its Payment says the same, and it is settled"),
         ),
     ])
+}
+
+/// Every step of every order was told to the customer and to the other service, in order; the last message is that of
+/// the end.
+fn of_messages(seen: &Seen, messages: &[Message]) -> Checks {
+    let mut checks = Checks::new();
+    for name in ORDERS {
+        let Some(order) = seen.orders.get(name) else { continue };
+        let uid = order.metadata.uid.clone().unwrap_or_default();
+        let history: Vec<String> = order.state().history.iter().map(|entry| entry.phase.clone()).collect();
+        let of = |channel: &str| {
+            let own = messages.iter().filter(|m| m.order_uid.as_ref() == Some(&uid) && m.channel == channel);
+            own.filter(|m| !m.repeat).cloned().collect::<Vec<_>>()
+        };
+        let heard: Vec<String> = of("Webhook").iter().filter_map(|m| m.phase.clone()).collect();
+        let ids: Vec<String> = of("AlimTalk").into_iter().map(|m| m.id).collect();
+        let expected: Vec<String> = (0..history.len()).map(|step| format!("{uid}-{step}")).collect();
+        let steps = history.len();
+        checks.push((
+            heard == history && ids == expected && (name != "lunch" || steps == STEPS),
+            format!("{name}: the customer and the other service were told all {steps} steps, in order"),
+        ));
+    }
+    checks
 }
 
 fn of_verdicts(seen: &Seen) -> Checks {
@@ -108,8 +141,10 @@ fn of_writes(counted: &Writes, stamps_finalizers: bool) -> Checks {
     let sum = total(counted);
     let own_patches = counted.get(&Write::new("orders", "patch")).copied().unwrap_or_default();
     let mut checks = vec![(
-        sum > 0 && sum <= MOST_WRITES,
-        format!("lunch cost the operator {sum} writes, at most {MOST_WRITES}"),
+        sum > 0 && sum <= MOST_WRITES + MOST_WRITES_ABOUT_IT,
+        format!(
+            "lunch cost the operator {sum} writes: at most {MOST_WRITES}, and {MOST_WRITES_ABOUT_IT} for counts and messages"
+        ),
     )];
     if stamps_finalizers {
         checks
@@ -153,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn writes_are_too_many_above_eighteen_and_none_at_all_is_a_miscount() {
+    fn writes_are_too_many_above_twenty_one_and_none_at_all_is_a_miscount() {
         let writes = |count| Writes::from([(Write::new("orders/status", "patch"), count)]);
-        assert_eq!(failed(of_writes(&writes(18), true)), 0);
-        assert_eq!(failed(of_writes(&writes(19), true)), 1);
+        assert_eq!(failed(of_writes(&writes(21), true)), 0);
+        assert_eq!(failed(of_writes(&writes(22), true)), 1);
         assert_eq!(failed(of_writes(&Writes::new(), true)), 1);
     }
 

@@ -1,10 +1,12 @@
-//! The demo: a real control plane on this machine, the operator and a payment sandbox on it, and four orders that
+//! The demo: a real control plane on this machine, the operator and a payment sandbox on it, and five orders that
 //! are played through with kubectl, as a store, a rider and a customer would.
 //!
 //! It checks everything that it claims. The last line is `demo: passed`, or `demo: failed:` and what is not true.
 
 mod acts;
 mod checks;
+mod favourites;
+mod messages;
 mod paper;
 mod people;
 mod scene;
@@ -25,7 +27,7 @@ use crate::scene::Scene;
 /// How many of the operator's last log lines a failure shows.
 const SHOWN_LOG_LINES: usize = 40;
 
-/// Plays four orders on a real Kubernetes control plane and checks what became of them.
+/// Plays five orders on a real Kubernetes control plane and checks what became of them.
 ///
 /// Without options it starts etcd, kube-apiserver and kube-controller-manager on this machine, without root and
 /// without containers; the first time they are built, which takes some minutes. Nothing is left behind.
@@ -108,5 +110,6 @@ async fn play(scene: &Scene) -> Result<Vec<String>> {
     acts::second_thoughts(scene).await?;
     acts::too_late(scene).await?;
     acts::hard_times(scene).await?;
+    favourites::favourites(scene).await?;
     checks::summary(scene, &counted).await
 }

@@ -60,6 +60,14 @@ impl<'a> People<'a> {
         self.patch("the rider", "delivery", name, r#"{"spec":{"riderRef":{"name":"minjun"}}}"#).await
     }
 
+    /// A command of which it is not known beforehand whether it will be let through; what kubectl said, either way.
+    pub(crate) async fn try_to(&self, who: &str, args: &[&str]) -> Result<String, String> {
+        self.paper.command(who, &command_line(args));
+        let said = self.access.kubectl(args).await.map_err(|error| format!("{error:#}"));
+        self.paper.output(said.as_deref().unwrap_or_else(|refused| refused));
+        said
+    }
+
     /// The rider moves a delivery.
     ///
     /// # Errors

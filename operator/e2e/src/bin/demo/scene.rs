@@ -13,14 +13,15 @@ use fooddelivery_e2e::{ClusterAccess, Operator, OperatorOptions, Programs, Sandb
 use local_cluster::Progress;
 
 use crate::Arguments;
+use crate::messages::Messages;
 use crate::paper::Paper;
 use crate::people::{NAMESPACE, People};
 use crate::timeline::Timeline;
 
 /// Where the samples' provider points to.
 const SAMPLE_PORT: u16 = 8787;
-/// The orders of the four acts.
-pub(crate) const ORDERS: [&str; 4] = ["lunch", "second-thoughts", "too-late", "hard-times"];
+/// The orders of the five acts.
+pub(crate) const ORDERS: [&str; 5] = ["lunch", "second-thoughts", "too-late", "hard-times", "favourites"];
 
 /// Everything that the acts need.
 pub(crate) struct Scene {
@@ -36,6 +37,7 @@ pub(crate) struct Scene {
     pub(crate) timeline: Timeline,
     /// Standard output.
     pub(crate) paper: Arc<Paper>,
+    _messages: Messages,
 }
 
 impl Scene {
@@ -65,7 +67,8 @@ impl Scene {
         paper.note("the operator runs, with the permissions of its service account (fooddelivery-operator)");
         apply_samples(&access, &paper, &sandbox).await?;
         let timeline = Timeline::start(&access.client().await?, &paper);
-        Ok(Self { access, installed, operator, sandbox, timeline, paper })
+        let messages = Messages::follow(&sandbox, &paper);
+        Ok(Self { access, installed, operator, sandbox, timeline, paper, _messages: messages })
     }
 
     /// The people of the marketplace.
@@ -167,7 +170,12 @@ async fn apply_samples(access: &ClusterAccess, paper: &Paper, sandbox: &Sandbox)
     let sample_url = format!("http://127.0.0.1:{SAMPLE_PORT}");
     if sandbox.url() == sample_url {
         let samples = shown(&samples)?;
-        people.run("an administrator: a store, a rider, a customer", &["apply", "-k", &samples]).await?;
+        people
+            .run(
+                "an administrator: a store, riders, a customer, a coupon, whom to tell",
+                &["apply", "-k", &samples],
+            )
+            .await?;
     } else {
         paper.note(&format!(
             "port {SAMPLE_PORT} is taken: the sample provider is applied with another endpoint"

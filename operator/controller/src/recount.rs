@@ -12,14 +12,15 @@ use fooddelivery_api::store::MenuItemCount;
 use fooddelivery_api::{
     Coupon, CouponStatus, Delivery, OrderRef, Payment, Rider, RiderStatus, Store, StoreStatus, Ticket,
 };
+use fooddelivery_saga::coupon::Holder;
 use fooddelivery_saga::tally::Dishes;
-use fooddelivery_saga::words::PaymentDesired;
 use fooddelivery_saga::{delivery, ticket};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::{ApiServer, Namespaced};
 use crate::counts::lists;
+use crate::coupon::carrier;
 use crate::events::uid_of;
 use crate::metrics::Metrics;
 
@@ -169,9 +170,9 @@ fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (Coup
     let counts = old.to_redemptions();
     let holds = payments.iter().filter(|payment| {
         let order = &payment.spec.order_ref;
-        let held = payment.spec.coupon.as_ref().is_some_and(|c| c.uid == uid && !c.returned);
-        let undone = payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over();
-        held && !undone && !lists(&old.in_flight, order) && !lists(&old.returning, order)
+        let held = payment.spec.coupon.as_ref().filter(|c| c.uid == uid);
+        let holds = held.is_some_and(|held| Holder::of(carrier(held, payment)) == Holder::Holds);
+        holds && !lists(&old.in_flight, order) && !lists(&old.returning, order)
     });
     let existing = i64::try_from(holds.count()).unwrap_or(i64::MAX);
     let new = CouponStatus { redeemed: counts.redeemed.max(existing), ..old.clone() };

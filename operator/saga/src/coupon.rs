@@ -1,15 +1,20 @@
 //! Coupons: what one takes off, and how its redemptions are counted so that none is given twice and none is lost.
 //!
-//! One is kept for an order (`in_flight`) before its payment is made; the payment carries the coupon, which is the record
-//! that the order holds it; then it is counted (`redeemed`), and the order leaves the list. An order that is undone gives
-//! it back: it leaves the count and stands in `returning` until its payment says so. Each of these is one
+//! One is kept for an order (`in_flight`) before its payment is made; the payment carries the coupon, and once it has begun
+//! it is the record that the order holds it; then it is counted (`redeemed`), and the order leaves the list. An order that
+//! is undone gives it back: it leaves the count and stands in `returning` until its payment says so. Each of these is one
 //! compare-and-set, decided on objects that were read after the copy of the counts that is written over (see
 //! [`crate::tally`]). The same counts stand in the coupon, and once more for each customer where it is limited per
 //! customer.
+//!
+//! A payment that carries a coupon may be made too late: by a request that was under way while its order was undone, and
+//! for which none is kept any more. It never begins, as money moves only for an order that wants it, and so it is never
+//! counted and gives nothing back.
 
 use crate::quote::{CURRENCY, Obstacle};
 use crate::tally::{LIST_LIMIT, OrderId, is_long};
 use crate::time::Timestamp;
+use crate::words::{PaymentDesired, PaymentPhase};
 
 /// What a coupon grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,20 +76,60 @@ pub struct Redemptions {
 }
 
 /// How it stands with an order and a coupon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Holder {
     /// It waits for the coupon, could be paid otherwise, and has no payment.
     Wants,
-    /// Its payment carries the coupon.
+    /// Its payment carries the coupon, and has begun.
     Holds,
-    /// Its payment carries it, and is undone.
+    /// The same, and it is undone.
     GivesBack,
     /// Its payment says that it was given back.
     Returned,
-    /// It is gone, or its payment does without.
+    /// It is gone, or its payment does without, or was undone before it began.
     Without,
     /// Neither: it cannot be told yet.
     Open,
+}
+
+/// A payment that carries a coupon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carrier {
+    /// Whether it says that the coupon was given back.
+    pub returned: bool,
+    /// What its order wants of it.
+    pub desired: PaymentDesired,
+    /// Where its money stands.
+    pub phase: PaymentPhase,
+    /// 0 until an intent to charge is recorded.
+    pub attempt: i64,
+}
+
+impl Holder {
+    /// Of an order that is there, by its payment.
+    pub fn of(carrier: Carrier) -> Self {
+        let Carrier { returned, desired, phase, attempt } = carrier;
+        let is_undone = desired != PaymentDesired::Captured || phase.is_over();
+        // One that costs nothing is captured without an attempt.
+        let captured =
+            matches!(phase, PaymentPhase::Captured | PaymentPhase::Refunding | PaymentPhase::Refunded);
+        match (returned, attempt > 0 || captured, is_undone) {
+            (true, ..) => Self::Returned,
+            (false, true, true) => Self::GivesBack,
+            (false, true, false) => Self::Holds,
+            (false, false, true) => Self::Without,
+            (false, false, false) => Self::Open,
+        }
+    }
+
+    /// Whether its payment, which is the record of it, has to stay for the counts; `kept` by those that stand now.
+    pub fn is_owed(self, kept: bool) -> bool {
+        match self {
+            Self::GivesBack => true,
+            Self::Holds | Self::Wants | Self::Open => kept,
+            Self::Returned | Self::Without => false,
+        }
+    }
 }
 
 fn has(list: &[OrderId], order: &OrderId) -> bool {
@@ -192,6 +237,23 @@ mod tests {
         assert_eq!(percent.discount(i64::MAX, Timestamp(150)), Ok(i64::MAX / 100 * 15 + 1));
         let all = Terms { percent: Some(100), ..percent };
         assert_eq!(all.discount(9_999, Timestamp(150)), Ok(9_999));
+    }
+
+    #[test]
+    fn a_payment_is_a_record_of_its_coupon_once_it_has_begun() {
+        use {PaymentDesired as D, PaymentPhase as P};
+        let of = |desired, phase, attempt| Holder::of(Carrier { returned: false, desired, phase, attempt });
+        assert_eq!(of(D::Captured, P::Pending, 0), Holder::Open);
+        assert_eq!(of(D::Captured, P::Deferred, 0), Holder::Open);
+        assert_eq!(of(D::Captured, P::Pending, 1), Holder::Holds);
+        assert_eq!(of(D::Captured, P::Captured, 0), Holder::Holds);
+        assert_eq!(of(D::Captured, P::Declined, 1), Holder::GivesBack);
+        assert_eq!(of(D::Refunded, P::Captured, 1), Holder::GivesBack);
+        assert_eq!(of(D::Refunded, P::Refunded, 0), Holder::GivesBack);
+        assert_eq!(of(D::Refunded, P::Pending, 0), Holder::Without);
+        assert_eq!(of(D::Refunded, P::Voided, 0), Holder::Without);
+        let carrier = Carrier { returned: true, desired: D::Refunded, phase: P::Refunded, attempt: 1 };
+        assert_eq!(Holder::of(carrier), Holder::Returned);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod observe;
 
-pub(crate) use observe::{id_of, use_key};
+pub(crate) use observe::{carrier, id_of, use_key};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

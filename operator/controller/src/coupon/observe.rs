@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fooddelivery_api::payment::PaymentCoupon;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Order, Payment, convert};
-use fooddelivery_saga::coupon::{Holder, Redemptions};
+use fooddelivery_saga::coupon::{Carrier, Holder, Redemptions};
 use fooddelivery_saga::quote::price;
 use fooddelivery_saga::tally::{OrderId, is_long};
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::words::{OrderPhase, PaymentDesired};
+use fooddelivery_saga::words::OrderPhase;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
@@ -147,17 +148,16 @@ fn case(
     }
 }
 
+/// A payment that carries a coupon, as the domain sees it.
+pub(crate) fn carrier(held: &PaymentCoupon, payment: &Payment) -> Carrier {
+    let state = payment.state();
+    let (desired, phase, attempt) = (payment.spec.desired, state.phase, state.attempt);
+    Carrier { returned: held.returned, desired, phase, attempt }
+}
+
 fn of_payment(coupon: &Coupon, payment: &Payment) -> Holder {
     match &payment.spec.coupon {
-        Some(held) if held.uid == uid_of(coupon) => {
-            let is_undone =
-                payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over();
-            match (held.returned, is_undone) {
-                (true, _) => Holder::Returned,
-                (false, true) => Holder::GivesBack,
-                (false, false) => Holder::Holds,
-            }
-        }
+        Some(held) if held.uid == uid_of(coupon) => Holder::of(carrier(held, payment)),
         _ => Holder::Without,
     }
 }

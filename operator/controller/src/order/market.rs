@@ -1,13 +1,13 @@
 //! What the rest of the marketplace has to do with an order. Reads only.
 
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Customer, Delivery, Order, Payment, Ticket};
-use fooddelivery_saga::coupon::Redemptions;
+use fooddelivery_saga::coupon::{Holder, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
 use fooddelivery_saga::order::COUPON_PENDING;
 use fooddelivery_saga::quote::{Obstacle, Quote};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{Debt, Market};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired};
+use fooddelivery_saga::words::{DeliveryStage, OrderPhase};
 use tokio::time::Instant;
 
 use super::observe::Children;
@@ -15,7 +15,7 @@ use super::{phase_of, store_of};
 use crate::api::ApiError;
 use crate::context::Context;
 use crate::counts::Counted;
-use crate::coupon::{id_of, use_key};
+use crate::coupon::{carrier, id_of, use_key};
 use crate::engine::{Cached, Key};
 use crate::events::uid_of;
 use crate::settings::ControllerName;
@@ -141,15 +141,13 @@ async fn owes_coupon(
     }
     let coupon = context.refresh(&context.coupons, &coupon_key).await?;
     let Some(coupon) = coupon.filter(|coupon| uid_of(coupon) == held.uid) else { return Ok(false) };
-    if payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over() {
-        return Ok(true);
-    }
     let id = id_of(order);
     let own = match coupon.spec.per_customer {
         Some(_) => redemptions_of(context, key, order, &coupon).await?,
         None => None,
     };
-    Ok(redemptions(coupon.status.as_ref()).is_kept(&id) || own.is_some_and(|own| own.is_kept(&id)))
+    let kept = redemptions(coupon.status.as_ref()).is_kept(&id) || own.is_some_and(|own| own.is_kept(&id));
+    Ok(Holder::of(carrier(held, payment)).is_owed(kept))
 }
 
 fn redemptions(status: Option<&CouponStatus>) -> Redemptions {

@@ -24,17 +24,27 @@ const BATCH: usize = 50;
 pub(crate) trait Counted: Namespaced + OfOrder {
     /// Whether it belongs into a count.
     fn is_owed(&self) -> bool;
+    /// Whether it says that it is counted.
+    fn says_counted(&self) -> bool;
 }
 
 impl Counted for Ticket {
     fn is_owed(&self) -> bool {
-        ticket::counts(self.spec.stage) && !self.status.as_ref().is_some_and(|s| s.counted)
+        ticket::counts(self.spec.stage) && !self.says_counted()
+    }
+
+    fn says_counted(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.counted)
     }
 }
 
 impl Counted for Delivery {
     fn is_owed(&self) -> bool {
-        delivery::counts(self.spec.stage) && !self.status.as_ref().is_some_and(|s| s.counted)
+        delivery::counts(self.spec.stage) && !self.says_counted()
+    }
+
+    fn says_counted(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.counted)
     }
 }
 
@@ -77,8 +87,8 @@ async fn owed_live<K: Counted>(
     Ok(found)
 }
 
-/// Who may leave the list: whose object says that it is counted. One that is gone is looked for live, and only when the
-/// list is long.
+/// Who may leave the list: whose object says that it is counted. (That it is not owed is not enough: a copy may be older
+/// than what it was counted for.) One that is gone is looked for live, and only when the list is long.
 async fn settled<K: Counted>(
     context: &Context,
     cache: &Cache<K>,
@@ -96,7 +106,7 @@ async fn settled<K: Counted>(
                 settled.insert(order.uid.clone());
             }
         }
-        if object.is_some_and(|object| !object.is_owed()) {
+        if object.is_some_and(|object| object.says_counted()) {
             settled.insert(order.uid.clone());
         }
     }

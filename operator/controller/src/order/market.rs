@@ -8,6 +8,7 @@ use fooddelivery_saga::quote::{Obstacle, Quote};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{Debt, Market};
 use fooddelivery_saga::words::{DeliveryStage, OrderPhase};
+use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::observe::Children;
@@ -16,7 +17,7 @@ use crate::api::ApiError;
 use crate::context::Context;
 use crate::counts::Counted;
 use crate::coupon::{carrier, id_of, use_key};
-use crate::engine::{Cached, Key};
+use crate::engine::{Cache, Cached, Key};
 use crate::events::uid_of;
 use crate::settings::ControllerName;
 use crate::{delivery, message, ticket};
@@ -101,11 +102,24 @@ async fn debts(
     Ok(debts)
 }
 
+/// A child that belongs into a count, read live: an old copy may be from before that, and once the child is gone it cannot
+/// be made up for.
+async fn owed_live<K: Counted>(
+    context: &Context,
+    cache: &Cache<K>,
+    key: &Key,
+    child: &K,
+) -> Result<Option<K>, ApiError> {
+    let live = context.refresh(cache, key).await?;
+    Ok(live.filter(|live| live.uid() == child.uid() && live.is_owed()))
+}
+
 /// A store that is gone, or was made anew, holds nothing up.
 async fn owes_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<bool, ApiError> {
-    if !ticket.is_owed() || ticket::is_counted(context, key, ticket) {
+    if ticket.says_counted() || ticket::is_counted(context, key, ticket) {
         return Ok(false);
     }
+    let Some(ticket) = owed_live(context, &context.tickets, key, ticket).await? else { return Ok(false) };
     let reference = &ticket.spec.store_ref;
     let key = Key::new(&key.namespace, &reference.name);
     if matches!(context.stores.get(&key), Some(Cached::Malformed(_))) {
@@ -116,9 +130,11 @@ async fn owes_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<boo
 
 /// Nor does a rider who is gone, or never was more than a name.
 async fn owes_rider(context: &Context, key: &Key, delivery: &Delivery) -> Result<bool, ApiError> {
-    if !delivery.is_owed() || delivery::is_counted(context, key, delivery) {
+    if delivery.says_counted() || delivery::is_counted(context, key, delivery) {
         return Ok(false);
     }
+    let live = owed_live(context, &context.deliveries, key, delivery).await?;
+    let Some(delivery) = live else { return Ok(false) };
     let Some(rider) = &delivery.spec.rider_ref else { return Ok(false) };
     let key = Key::new(&key.namespace, &rider.name);
     if matches!(context.riders.get(&key), Some(Cached::Malformed(_))) {

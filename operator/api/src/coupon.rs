@@ -76,7 +76,7 @@ pub struct CouponStatus {
     pub redeemed: i64,
     /// Orders that one is kept for, and that are not in `redeemed` yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "atomic"))]
     pub in_flight: Vec<OrderRef>,
     /// Orders that gave it back and are out of `redeemed`, and whose payments may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -16,6 +16,9 @@ use crate::tally::{LIST_LIMIT, OrderId, is_long};
 use crate::time::Timestamp;
 use crate::words::{PaymentDesired, PaymentPhase};
 
+/// For at most so many orders one is kept. That of a payment whose provider is out of reach is kept until it has begun.
+pub const KEPT_LIMIT: usize = 500;
+
 /// What a coupon grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
@@ -163,7 +166,7 @@ impl Redemptions {
     pub fn settle(&mut self, order: &OrderId, holder: Holder, limit: Option<i64>) -> bool {
         match holder {
             Holder::Wants => {
-                let has_room = self.in_flight.len() < LIST_LIMIT && !self.is_exhausted(limit);
+                let has_room = self.in_flight.len() < KEPT_LIMIT && !self.is_exhausted(limit);
                 let takes = has_room && !self.is_kept(order);
                 if takes {
                     self.in_flight.push(order.clone());
@@ -290,14 +293,14 @@ mod tests {
     #[test]
     fn lists_are_bounded_and_nothing_is_lost_by_that() {
         let mut counts = Redemptions::default();
-        for n in 0..LIST_LIMIT * 3 {
+        for n in 0..KEPT_LIMIT * 3 {
             counts.settle(&id(n), Holder::Wants, None);
         }
-        assert_eq!(counts.in_flight.len(), LIST_LIMIT);
-        for n in 0..LIST_LIMIT {
+        assert_eq!(counts.in_flight.len(), KEPT_LIMIT);
+        for n in 0..KEPT_LIMIT {
             counts.settle(&id(n), Holder::Holds, None);
         }
-        assert!(counts.settle(&id(LIST_LIMIT), Holder::Wants, None), "there is room again");
-        assert_eq!(counts.redeemed, i64::try_from(LIST_LIMIT).expect("small"));
+        assert!(counts.settle(&id(KEPT_LIMIT), Holder::Wants, None), "there is room again");
+        assert_eq!(counts.redeemed, i64::try_from(KEPT_LIMIT).expect("small"));
     }
 }

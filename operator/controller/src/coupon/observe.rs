@@ -7,7 +7,7 @@ use fooddelivery_api::payment::PaymentCoupon;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Order, Payment, convert};
 use fooddelivery_saga::coupon::{Carrier, Holder, Redemptions};
 use fooddelivery_saga::quote::price;
-use fooddelivery_saga::tally::{OrderId, is_long};
+use fooddelivery_saga::tally::OrderId;
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::words::OrderPhase;
 use kube::ResourceExt;
@@ -99,13 +99,10 @@ pub(super) fn cases(
     cases
 }
 
-/// The orders in a coupon's lists. Those that gave it back leave when their payments say so, but may be gone before:
-/// they are looked for when the list is long.
+/// Everybody in the lists: one that gave the coupon back and is gone has to leave them, too, once they are long.
 fn listed(status: &CouponStatus) -> Vec<OrderId> {
     let mut ids = convert::ids(&status.in_flight);
-    if is_long(status.returning.len()) {
-        ids.extend(convert::ids(&status.returning));
-    }
+    ids.extend(convert::ids(&status.returning));
     ids
 }
 

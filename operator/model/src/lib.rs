@@ -7,6 +7,9 @@
 //! late, and actors who act at any moment. The model must carry decisions out as the controllers do; where they
 //! change, it changes.
 //!
+//! Coupons, counts and messages have small models of their own ([`redeeming`], [`counting`], [`telling`]), so that they do
+//! not multiply the states of an order's saga.
+//!
 //! One assumption about time is made: a ticket's or delivery's create follows the live read of its order in one step.
 //! Where [`bounds::Bounds::freezes`] is set it is not made, and a ticket made too late need only be ended or cleared.
 
@@ -15,11 +18,16 @@ pub mod bounds;
 pub mod calls;
 pub mod children;
 pub mod cluster;
+pub mod counting;
 pub mod fair;
+pub mod hand;
 pub mod model;
 pub mod objects;
 pub mod order;
 pub mod payment;
 pub mod properties;
+pub mod redeeming;
 pub mod runs;
+pub mod small;
+pub mod telling;
 pub mod world;

@@ -1,6 +1,7 @@
 //! The configurations that are checked, and what a check reports.
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use fooddelivery_saga::words::WhenUnavailable;
@@ -22,15 +23,17 @@ pub struct Run {
 /// What a check came to.
 pub struct Report {
     /// Which configuration.
-    pub run: Run,
+    pub name: &'static str,
+    /// Its bounds, for people.
+    pub bounds: String,
     /// How many states there are within the bounds.
     pub states: usize,
     /// The longest of the shortest ways to a state.
     pub depth: usize,
     /// How long it took.
     pub took: Duration,
-    /// The properties that do not hold: the name and a shortest way to where it does not.
-    pub broken: Vec<(&'static str, Path<World, Event>)>,
+    /// The properties that do not hold: the name and a shortest way to where it does not, told step by step.
+    pub broken: Vec<(&'static str, String)>,
 }
 
 const PLAIN: Bounds = Bounds {
@@ -135,12 +138,29 @@ pub const RUNS: &[Run] = &[
 
 /// Checks every state within the bounds, or, with `any`, stops where the first property breaks.
 pub fn check(run: Run, any: bool) -> Report {
+    explore(run.name, &run.bounds, Saga::new(run.bounds), any, story)
+}
+
+/// The same for any model.
+pub fn explore<M>(
+    name: &'static str,
+    bounds: &impl Debug,
+    model: M,
+    any: bool,
+    tell: impl Fn(Path<M::State, M::Action>) -> String,
+) -> Report
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq,
+{
     let begun = Instant::now();
     let finish = if any { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
-    let checker = Saga::new(run.bounds).checker().threads(2).finish_when(finish).spawn_bfs().join();
-    let broken = checker.discoveries().into_iter().collect();
+    let checker = model.checker().threads(2).finish_when(finish).spawn_bfs().join();
+    let broken = checker.discoveries().into_iter().map(|(property, path)| (property, tell(path))).collect();
     Report {
-        run,
+        name,
+        bounds: format!("{bounds:?}"),
         states: checker.unique_state_count(),
         depth: checker.max_depth(),
         took: begun.elapsed(),
@@ -152,8 +172,8 @@ impl Report {
     /// In a few lines, for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let _ = writeln!(text, "{}", self.run.name);
-        let _ = writeln!(text, "  bounds      {:?}", self.run.bounds);
+        let _ = writeln!(text, "{}", self.name);
+        let _ = writeln!(text, "  bounds      {}", self.bounds);
         let _ = writeln!(
             text,
             "  states      {} (depth {}, {:.1} s)",
@@ -161,9 +181,9 @@ impl Report {
             self.depth,
             self.took.as_secs_f64()
         );
-        for (name, path) in &self.broken {
+        for (name, story) in &self.broken {
             let _ = writeln!(text, "  BROKEN      {name}");
-            text.push_str(&story(path.clone()));
+            text.push_str(story);
         }
         text
     }

@@ -1,0 +1,132 @@
+//! The small models: within their bounds no state breaks a property, and mistakes are found.
+
+use fooddelivery_model::counting::{self, Mistake as Count};
+use fooddelivery_model::redeeming::{self, Mistake as Coupon};
+use fooddelivery_model::small::{COUNT, COUPON, Of, SMALL, Small, TELL, check_small};
+use fooddelivery_model::telling::{self, Mistake as Tell};
+
+#[test]
+fn no_state_of_a_small_model_breaks_a_property() {
+    let mut broken = Vec::new();
+    for run in SMALL {
+        let report = check_small(*run, false);
+        println!("{}", report.text());
+        assert!(report.states > 1_000, "the bounds of {} leave nothing to check", run.name);
+        broken.extend(report.broken.iter().map(|(property, _)| (run.name, *property)));
+    }
+    assert_eq!(broken, Vec::new());
+}
+
+fn found(of: Of) {
+    let report = check_small(Small { name: "a planted mistake", of }, true);
+    println!("{}", report.text());
+    assert!(!report.broken.is_empty(), "the mistake was not found in {} states", report.states);
+}
+
+fn coupon(mistake: Coupon) {
+    found(Of::Redeeming(redeeming::Bounds { crashes: 0, mistake: Some(mistake), ..COUPON }));
+}
+
+#[test]
+fn an_order_that_gives_its_coupon_back_believed_from_a_cache_is_found() {
+    let long = redeeming::Bounds { long: true, ..COUPON };
+    found(Of::Redeeming(redeeming::Bounds { mistake: Some(Coupon::NoLiveRead), ..long }));
+}
+
+#[test]
+fn a_coupons_counts_written_blindly_are_found() {
+    coupon(Coupon::BlindCounts);
+}
+
+#[test]
+fn a_payment_marked_before_its_coupon_has_left_the_count_is_found() {
+    coupon(Coupon::MarkFirst);
+}
+
+#[test]
+fn a_coupon_given_back_without_a_list_is_found() {
+    coupon(Coupon::NoList);
+}
+
+#[test]
+fn a_discount_before_the_coupon_is_kept_is_found() {
+    coupon(Coupon::PaidUnkept);
+}
+
+#[test]
+fn an_order_that_goes_before_its_coupon_knows_is_found() {
+    coupon(Coupon::OwesNothing);
+}
+
+#[test]
+fn a_payment_made_too_late_that_gives_a_coupon_back_is_found() {
+    coupon(Coupon::CountsUnbegun);
+}
+
+#[test]
+fn a_list_that_orders_that_are_gone_never_leave_is_found() {
+    found(Of::Redeeming(redeeming::Bounds {
+        long: true,
+        crashes: 0,
+        mistake: Some(Coupon::GoneStayListed),
+        ..COUPON
+    }));
+}
+
+fn count(mistake: Count) {
+    found(Of::Counting(counting::Bounds { mistake: Some(mistake), ..COUNT }));
+}
+
+#[test]
+fn a_ticket_counted_as_a_cache_has_it_is_found() {
+    found(Of::Counting(counting::Bounds { long: true, mistake: Some(Count::NoLiveRead), ..COUNT }));
+}
+
+#[test]
+fn a_stores_counts_written_blindly_are_found() {
+    count(Count::BlindCounts);
+}
+
+#[test]
+fn a_ticket_marked_before_it_is_counted_is_found() {
+    count(Count::MarkFirst);
+}
+
+#[test]
+fn an_old_copy_that_lets_a_ticket_leave_the_list_is_found() {
+    count(Count::OldCopySettles);
+}
+
+#[test]
+fn an_old_copy_that_lets_a_ticket_go_uncounted_is_found() {
+    count(Count::OldCopyOwesNothing);
+}
+
+#[test]
+fn counts_without_a_list_are_found() {
+    count(Count::NoList);
+}
+
+fn tell(mistake: Tell) {
+    found(Of::Telling(telling::Bounds { second: false, mistake: Some(mistake), ..TELL }));
+}
+
+#[test]
+fn a_step_taken_for_told_before_it_is_sent_is_found() {
+    tell(Tell::CursorFirst);
+}
+
+#[test]
+fn a_step_taken_for_told_without_an_answer_is_found() {
+    tell(Tell::TroubleIsTold);
+}
+
+#[test]
+fn an_order_that_goes_before_all_is_told_is_found() {
+    tell(Tell::OwesNothing);
+}
+
+#[test]
+fn a_step_that_one_provider_was_told_of_taken_for_told_to_all_is_found() {
+    found(Of::Telling(telling::Bounds { mistake: Some(Tell::OneForAll), ..TELL }));
+}

@@ -44,6 +44,7 @@ pub(super) fn settings() -> Result<&'static Settings, PlayError> {
         "--deadline-deferral=900",
         "--deadline-confirmation=1200",
         "--attendance-gap-ms=36000000",
+        "--message-log-lag-ms=2000",
     ];
     let parsed = PARSED.get_or_init(|| {
         Flags::try_parse_from(flags).map(|flags| flags.settings).map_err(|error| error.to_string())

@@ -33,6 +33,14 @@ pub enum Bug {
     CountedTwice,
     /// Whether the order still wants to be paid is looked up in the cache.
     CachedStanding,
+    /// What is not marked yet is counted whenever it is looked at, whatever the list says.
+    CountOnEvent,
+    /// Whether an order wants a coupon, or gives it back, is looked up in the cache.
+    CouponFromCache,
+    /// An order that is deleted waits neither for its coupon nor for its counts.
+    ForgetCoupon,
+    /// A child is deleted whatever it has become since it was looked at.
+    DeleteUnseen,
 }
 
 /// A ticket's tombstone, for [`Bug::NoTombstone`], which only believes that there is one.

@@ -1,6 +1,6 @@
 //! Which change of which object has which controller look again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use fooddelivery_api::{
@@ -76,14 +76,6 @@ impl Queues {
         }
     }
 
-    /// The same; of an order that vanished while no watch ran only its name is known.
-    fn push_coupons(&self, context: &Context, key: &Key, order: Option<&Order>) {
-        self.push_coupon(key, order);
-        for coupon in order.is_none().then(|| coupons_kept_for(context, key)).into_iter().flatten() {
-            self.push(&[ToCoupon], &coupon);
-        }
-    }
-
     fn push(&self, names: &[ControllerName], key: &Key) {
         for name in names {
             if let Some(queue) = self.queues.get(word(*name)) {
@@ -133,11 +125,7 @@ impl Watches {
     pub fn start(&self, tasks: &mut JoinSet<()>, health: &Arc<Health>, stop: &watch::Receiver<bool>) {
         let context = &self.context;
         for scope in self.scopes.iter().map(Option::as_deref) {
-            let (queues, shared) = (self.queues.clone(), context.clone());
-            self.spawn_in::<Order>(tasks, scope, &context.orders, health, stop, move |key, order| {
-                queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery, ToMessage], key);
-                queues.push_coupons(&shared, key, order);
-            });
+            self.watch_orders(tasks, scope, health, stop);
             let queues = self.queues.clone();
             self.spawn_in::<Payment>(tasks, scope, &context.payments, health, stop, move |key, payment| {
                 queues.push(&[ToPayment], key);
@@ -198,25 +186,49 @@ impl Watches {
     fn watch_providers(&self, tasks: &mut JoinSet<()>, health: &Arc<Health>, stop: &watch::Receiver<bool>) {
         let context = &self.context;
         let (queues, shared) = (self.queues.clone(), context.clone());
-        let api = Api::all(context.api.client());
-        self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, move |key, _| {
+        let route = move |key: &Key, _: Option<&PaymentProvider>| {
             queues.push(&[ToProvider], key);
             for waiting in orders_of_provider(&shared, &key.name) {
                 queues.push(&[ToOrder, ToPayment], &waiting);
             }
-        });
-        let (queues, shared) = (self.queues.clone(), context.clone());
+        };
         let api = Api::all(context.api.client());
-        let cache = &context.message_providers;
-        self.spawn::<MessageProvider>(tasks, api, None, cache, health, stop, move |key, provider| {
+        self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, route, || {});
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        let route = move |key: &Key, provider: Option<&MessageProvider>| {
             queues.push(&[ToMessageProvider], key);
             // What it said of itself changes nothing for those who are to be told.
             let is_news = provider.is_none_or(|p| p.status.is_none() || p.metadata.generation > Some(1));
             for order in if is_news { shared.orders.keys_where(|_| true) } else { Vec::new() } {
-                queues.push(&[ToMessage], &order);
-                queues.push(&[ToOrder], &order);
+                queues.push(&[ToMessage, ToOrder], &order);
             }
-        });
+        };
+        let (api, cache) = (Api::all(context.api.client()), &context.message_providers);
+        self.spawn::<MessageProvider>(tasks, api, None, cache, health, stop, route, || {});
+    }
+
+    fn watch_orders(
+        &self,
+        tasks: &mut JoinSet<()>,
+        scope: Option<&str>,
+        health: &Arc<Health>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let context = &self.context;
+        let queues = self.queues.clone();
+        let route = move |key: &Key, order: Option<&Order>| {
+            queues.push(&[ToOrder, ToPayment, ToTicket, ToDelivery, ToMessage], key);
+            queues.push_coupon(key, order);
+        };
+        // Of an order that vanished while no watch ran, or made room for a namesake, nobody says which coupon it named.
+        let (queues, shared) = (self.queues.clone(), context.clone());
+        let relisted = move || {
+            for coupon in coupons_kept(&shared) {
+                queues.push(&[ToCoupon], &coupon);
+            }
+        };
+        let api = self.api_in(scope);
+        self.spawn(tasks, api, scope, &context.orders, health, stop, route, relisted);
     }
 
     fn watch_people(
@@ -299,12 +311,15 @@ impl Watches {
         stop: &watch::Receiver<bool>,
         route: impl Fn(&Key, Option<&K>) + Send + 'static,
     ) {
+        self.spawn(tasks, self.api_in(scope), scope, cache, health, stop, route, || {});
+    }
+
+    fn api_in<K: Namespaced>(&self, scope: Option<&str>) -> Api<DeserializeGuard<K>> {
         let client = self.context.api.client();
-        let api: Api<DeserializeGuard<K>> = match scope {
+        match scope {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
-        };
-        self.spawn(tasks, api, scope, cache, health, stop, route);
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site per kind, each with its own route")]
@@ -317,6 +332,7 @@ impl Watches {
         health: &Arc<Health>,
         stop: &watch::Receiver<bool>,
         route: impl Fn(&Key, Option<&K>) + Send + 'static,
+        relisted: impl Fn() + Send + 'static,
     ) where
         K: Resource<DynamicType = ()>
             + Clone
@@ -335,7 +351,10 @@ impl Watches {
             }
         };
         let done = std::sync::Once::new();
-        let synced = move || done.call_once(|| health.synced());
+        let synced = move || {
+            done.call_once(|| health.synced());
+            relisted();
+        };
         tasks.spawn(run(api, scope.map(str::to_owned), cache.clone(), told, synced, dice, stop.clone()));
     }
 }
@@ -382,21 +401,16 @@ fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
     })
 }
 
-/// Coupons that are kept for an order of this name.
-fn coupons_kept_for(context: &Context, order: &Key) -> Vec<Key> {
-    let lists = |namespace: Option<&str>, status: Option<&CouponStatus>| {
-        namespace == Some(&*order.namespace)
-            && status.is_some_and(|status| status.in_flight.iter().any(|kept| kept.name == *order.name))
-    };
-    let mut coupons =
-        context.coupons.keys_where(|c| lists(c.metadata.namespace.as_deref(), c.status.as_ref()));
-    let uses = context.coupon_uses.keys_where(|u| lists(u.metadata.namespace.as_deref(), u.status.as_ref()));
+/// Coupons that are kept for orders.
+fn coupons_kept(context: &Context) -> BTreeSet<Key> {
+    let lists = |status: Option<&CouponStatus>| status.is_some_and(|status| !status.in_flight.is_empty());
+    let coupons = context.coupons.keys_where(|coupon| lists(coupon.status.as_ref()));
+    let uses = context.coupon_uses.keys_where(|own| lists(own.status.as_ref()));
     let of_use = |key: &Key| {
         let own = context.coupon_uses.object(key)?;
         Some(Key::new(&key.namespace, &own.spec.coupon_ref.name))
     };
-    coupons.extend(uses.iter().filter_map(of_use));
-    coupons
+    coupons.into_iter().chain(uses.iter().filter_map(of_use)).collect()
 }
 
 /// Orders that have ended and are being deleted: somebody may have been waited for who is gone now.

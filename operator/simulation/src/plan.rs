@@ -193,6 +193,8 @@ pub struct Plan {
     pub two_stores: bool,
     /// Whether orders that are settled are removed after a while.
     pub removes: bool,
+    /// Whether mirrors, and with them counts and marks, hardly lag.
+    pub mirrors_at_once: bool,
 }
 
 impl Plan {
@@ -204,8 +206,8 @@ impl Plan {
             Pattern::Trouble => chooser.chance(25),
             Pattern::Plain | Pattern::Crash | Pattern::Missed => false,
         };
-        let race = chooser.chance(20);
-        let count = if race { 2 + chooser.pick(&[1, 1]) } else { 1 + chooser.pick(&[70, 22, 8]) };
+        let race = chooser.chance(30);
+        let count = if race { 2 + chooser.pick(&[1, 2]) } else { 1 + chooser.pick(&[70, 22, 8]) };
         let orders = (0..count).map(|number| order(number, race, chooser)).collect();
         let crashes = case.pattern == Pattern::Crash;
         Self {
@@ -229,6 +231,7 @@ impl Plan {
             capacities: [(); 2].map(|()| [None, Some(1), Some(2)][chooser.pick(&[40, 40, 20])]),
             two_stores: chooser.chance(15),
             removes: chooser.chance(15),
+            mirrors_at_once: chooser.chance(40),
         }
     }
 }

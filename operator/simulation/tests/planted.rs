@@ -45,6 +45,10 @@ fn every_planted_bug_is_found() {
         Bug::EdgesOnly,
         Bug::CountedTwice,
         Bug::CachedStanding,
+        Bug::CountOnEvent,
+        Bug::CouponFromCache,
+        Bug::ForgetCoupon,
+        Bug::DeleteUnseen,
     ];
     let mut missed = Vec::new();
     for bug in bugs {

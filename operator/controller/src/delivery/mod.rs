@@ -120,7 +120,8 @@ impl Reconciler for Deliveries {
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
-        let mut orphan = false;
+        // The order that was found to be gone: by the next look a namesake's child may stand here.
+        let mut gone = None;
         correlate(
             context
                 .deliveries
@@ -133,6 +134,7 @@ impl Reconciler for Deliveries {
             let delivery = context.deliveries.object(&key);
             let uid = order.as_deref().map(uid_of).unwrap_or_default();
             let whose = delivery.as_ref().map(|d| d.spec.order_ref.clone());
+            let orphan = whose.is_some() && gone == whose;
             let view = DeliveryView {
                 order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
                 payment: seen(&child(&context.payments, &key, &uid), Payment::seen),
@@ -158,10 +160,10 @@ impl Reconciler for Deliveries {
                     return self.mirror(&key, delivery, stage, view.counted).await;
                 }
                 (Decision::CheckOrder, Some(delivery), _) => {
-                    orphan = is_orphan(context, &key, &delivery.spec.order_ref).await?;
-                    if !orphan {
+                    if !is_orphan(context, &key, &delivery.spec.order_ref).await? {
                         return Ok(Outcome::Done);
                     }
+                    gone = Some(delivery.spec.order_ref.clone());
                 }
                 (Decision::Delete, Some(delivery), _) => {
                     context.api.delete(&**delivery).await?;

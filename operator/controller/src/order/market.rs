@@ -19,6 +19,7 @@ use crate::counts::Counted;
 use crate::coupon::{carrier, id_of, use_key};
 use crate::engine::{Cache, Cached, Key};
 use crate::events::uid_of;
+use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
 use crate::{delivery, message, ticket};
 
@@ -31,7 +32,7 @@ pub(super) async fn market(
 ) -> Result<Market, ApiError> {
     let phase = phase_of(order);
     let deleting_since = order.metadata.deletion_timestamp.as_ref();
-    let leaving = deleting_since.is_some() && phase.is_terminal();
+    let leaving = deleting_since.is_some() && phase.is_terminal() && !planted::has(Bug::ForgetCoupon);
     Ok(Market {
         store: store_of(context, key, order, children.payment.as_deref()),
         names_coupon: order.spec.coupon_code.is_some(),

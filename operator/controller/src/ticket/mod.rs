@@ -126,7 +126,8 @@ impl Reconciler for Tickets {
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
-        let mut orphan = false;
+        // The order that was found to be gone: by the next look a namesake's child may stand here.
+        let mut gone = None;
         correlate(
             context
                 .tickets
@@ -139,6 +140,7 @@ impl Reconciler for Tickets {
             let ticket = context.tickets.object(&key);
             let uid = order.as_deref().map(uid_of).unwrap_or_default();
             let whose = ticket.as_ref().map(|t| t.spec.order_ref.clone());
+            let orphan = whose.is_some() && gone == whose;
             let view = TicketView {
                 order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
                 payment: seen(&child(&context.payments, &key, &uid), Payment::seen),
@@ -174,10 +176,10 @@ impl Reconciler for Tickets {
                     return self.mirror(&key, ticket, stage, view.counted).await;
                 }
                 (Decision::CheckOrder, Some(ticket), _) => {
-                    orphan = is_orphan(context, &key, &ticket.spec.order_ref).await?;
-                    if !orphan {
+                    if !is_orphan(context, &key, &ticket.spec.order_ref).await? {
                         return Ok(Outcome::Done);
                     }
+                    gone = Some(ticket.spec.order_ref.clone());
                 }
                 (Decision::Delete, Some(ticket), _) => {
                     context.api.delete(&**ticket).await?;

@@ -143,15 +143,16 @@ impl Oracle {
         if ticket.stage != "Pending" {
             return;
         }
-        if self.money_of(&ticket.of).net() <= 0 {
-            self.fail(NO_UNPAID_TICKET, format!("{} has a ticket and is not paid", ticket.name));
-        }
         // The order is read live right before: what has become of it since then nobody can know.
         let sent = self.sent.step;
-        if let Some(since) = self.undone_since.get(&ticket.of)
-            && since.step + 1 < sent
-        {
-            let steps = sent - since.step;
+        let undone = self.undone_since.get(&ticket.of).map(|since| since.step);
+        let (money, was_sent_in_time) =
+            (self.money_of(&ticket.of), undone.is_some_and(|step| step + 1 >= sent));
+        if money.captured <= 0 || (money.net() <= 0 && !was_sent_in_time) {
+            self.fail(NO_UNPAID_TICKET, format!("{} has a ticket and is not paid", ticket.name));
+        }
+        if let Some(step) = undone.filter(|_| !was_sent_in_time) {
+            let steps = sent - step;
             self.fail(NO_LATE_TICKET, format!("{} was undone {steps} steps before", ticket.name));
         }
     }

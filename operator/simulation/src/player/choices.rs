@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Player;
-use super::replicas::name;
+use super::replicas::{Blind, name};
 use super::traffic::{FATES, Fate};
 use crate::actors::{self, Act};
 use crate::provider::{WEATHERS, Weather};
@@ -11,6 +11,10 @@ use crate::world::What;
 
 /// How likely the ordinary thing is, against the weights of a plan.
 const ORDINARY: u32 = 50;
+
+/// What a replica can be blind to alone.
+const BLIND_TO: [&str; 8] =
+    ["orders", "payments", "tickets", "deliveries", "stores", "riders", "coupons", "couponuses"];
 
 /// How long time passes at once, in milliseconds.
 const SPANS_MS: [u64; 7] = [1_000, 50, 300, 5_000, 30_000, 120_000, 400_000];
@@ -113,13 +117,19 @@ impl Player {
         self.chooser.one_of(self.replicas.len())
     }
 
+    /// A replica's watches bring nothing any more, all of them or those of one kind; or they go on.
     fn freeze(&mut self) {
         let replica = self.somebody();
-        if let Some(running) = self.replicas.get_mut(replica) {
-            running.frozen = !running.frozen;
-            let what = if running.frozen { "sees nothing any more" } else { "sees again" };
-            self.shared.lock().say(name(replica), || what.into());
-        }
+        let Some(running) = self.replicas.get_mut(replica) else { return };
+        let what = if running.blind == Blind::No {
+            let which = self.chooser.pick(&[6, 1, 1, 1, 1, 1, 1, 1, 1]);
+            running.blind = if which == 0 { Blind::ToAll } else { Blind::To(BLIND_TO[which - 1]) };
+            format!("is blind from here on: {:?}", running.blind)
+        } else {
+            running.blind = Blind::No;
+            "sees again".into()
+        };
+        self.shared.lock().say(name(replica), || what);
     }
 
     /// A replica's watches end; with a compaction in between it has to list again.
@@ -196,7 +206,7 @@ impl Player {
             && self.chooser.chance(50)
             && let Some(running) = self.replicas.get_mut(replica)
         {
-            running.frozen = true;
+            running.blind = Blind::ToAll;
         }
     }
 

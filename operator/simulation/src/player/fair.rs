@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 
 use super::Player;
-use super::replicas::name;
+use super::replicas::{Blind, name};
 use super::traffic::Fate;
 use crate::actors::{self, NAMESPACE};
 use crate::oracle::counts::CAPACITY;
@@ -54,7 +54,7 @@ impl Player {
         }
         self.shared.lock().say("everybody", || "plays fair from here on".into());
         for running in &mut self.replicas {
-            running.frozen = false;
+            running.blind = Blind::No;
         }
         self.strays_end();
         actors::put_right(&mut self.shared.lock(), &self.plan, &mut self.placed);

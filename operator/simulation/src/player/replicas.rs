@@ -16,10 +16,29 @@ use super::{PlayError, Player};
 use crate::world::BEGINNING_MS;
 use crate::{gate, messenger, provider};
 
+/// Which of a replica's watches bring nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blind {
+    No,
+    ToAll,
+    To(&'static str),
+}
+
+impl Blind {
+    /// Whether the watch of a kind, by plural, brings nothing.
+    pub(super) fn is_to(self, plural: &str) -> bool {
+        match self {
+            Self::No => false,
+            Self::ToAll => true,
+            Self::To(kind) => kind == plural,
+        }
+    }
+}
+
 /// A replica that runs.
 pub(super) struct Running {
     pub(super) context: Arc<Context>,
-    pub(super) frozen: bool,
+    pub(super) blind: Blind,
     task: JoinHandle<()>,
     /// Dropped with the replica; it never stops in peace.
     _stop: watch::Sender<bool>,
@@ -79,6 +98,7 @@ impl Player {
         };
         let settings = Settings {
             replica: Some(name(number).replace(' ', "-")),
+            mirror_lag_ms: if self.plan.mirrors_at_once { 20 } else { self.settings.mirror_lag_ms },
             ttl_after_settled: self.plan.removes.then_some(KEPT_SECONDS),
             ..self.settings.clone()
         };
@@ -92,7 +112,7 @@ impl Player {
         let (stop, stopping) = watch::channel(false);
         let replica = Replica::new(gate::client(&self.shared, number), settings, parts, stopping);
         let context = replica.context().clone();
-        let running = Running { context, frozen: false, task: tokio::spawn(replica.run()), _stop: stop };
+        let running = Running { context, blind: Blind::No, task: tokio::spawn(replica.run()), _stop: stop };
         match self.replicas.get_mut(number) {
             Some(place) => *place = running,
             None => self.replicas.push(running),

@@ -10,7 +10,7 @@ use super::replicas::name;
 use crate::apiserver::{Pulled, Response};
 use crate::oracle::ends::MESSAGES_IN_ORDER;
 use crate::provider::Weather;
-use crate::world::{Pending, What};
+use crate::world::{Pending, Stream, What};
 
 /// What becomes of a request to the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,12 +202,13 @@ impl Player {
         }
     }
 
-    /// Delivers everything to all replicas that are not frozen. Says whether there was anything.
+    /// Delivers everything that replicas are not blind to. Says whether there was anything.
     pub(super) fn deliver_all(&mut self) -> bool {
         let open: Vec<u64> = {
             let world = self.shared.lock();
-            let frozen = |replica: usize| self.replicas.get(replica).is_some_and(|r| r.frozen);
-            world.streams.iter().filter(|(_, s)| !frozen(s.replica)).map(|(n, _)| *n).collect()
+            let is_blind =
+                |s: &Stream| self.replicas.get(s.replica).is_some_and(|r| r.blind.is_to(&s.plural));
+            world.streams.iter().filter(|(_, s)| !is_blind(s)).map(|(n, _)| *n).collect()
         };
         let coalesce = self.plan.coalesces;
         let mut any = false;

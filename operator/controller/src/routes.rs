@@ -1,7 +1,7 @@
 //! Which change of which object has which controller look again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fooddelivery_api::{
     Coupon, CouponStatus, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider,
@@ -195,10 +195,15 @@ impl Watches {
         let api = Api::all(context.api.client());
         self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, route, || {});
         let (queues, shared) = (self.queues.clone(), context.clone());
+        let heard_of: Mutex<HashMap<Key, Option<i64>>> = Mutex::default();
         let route = move |key: &Key, provider: Option<&MessageProvider>| {
             queues.push(&[ToMessageProvider], key);
-            // What it said of itself changes nothing for those who are to be told.
-            let is_news = provider.is_none_or(|p| p.status.is_none() || p.metadata.generation > Some(1));
+            // What it says of itself changes nothing for those who are to be told; that it is there does, also when it has
+            // long been there and the list that came first was an old one.
+            let generation = provider.and_then(|p| p.metadata.generation);
+            let mut heard_of = heard_of.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_news =
+                heard_of.insert(key.clone(), generation) != Some(generation) || generation.is_none();
             for order in if is_news { shared.orders.keys_where(|_| true) } else { Vec::new() } {
                 queues.push(&[ToMessage, ToOrder], &order);
             }

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fooddelivery_e2e::{
-    DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment,
-    PaymentPhase, Stage, TicketStage,
+    DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG, Operator, OperatorOptions, Order, OrderPhase,
+    Payment, PaymentPhase, Stage, TicketStage,
 };
 use local_cluster::Shutdown;
 use serde_json::{Value, json};
@@ -196,8 +196,9 @@ async fn an_api_server_that_goes_away_delays_and_loses_nothing() -> Result<()> {
     kitchen.audit().await
 }
 
-fn signal(pid: Option<u32>, name: &str) -> Result<()> {
-    let pid = pid.expect("it runs").to_string();
+fn signal(operator: &Operator, name: &str) -> Result<()> {
+    let pid = operator.pid().with_context(|| format!("it has ended:\n{}", operator.log_tail(60)))?;
+    let pid = pid.to_string();
     let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status()?;
     ensure!(sent.success(), "kill -{name} {pid}");
     Ok(())
@@ -224,7 +225,7 @@ async fn a_replica_frozen_in_the_middle_of_payments_and_thawed_after_their_end_m
         }
         // Somewhere between reading, recording, sending and hearing.
         tokio::time::sleep(Duration::from_millis(40 * (round + 1))).await;
-        signal(kitchen.operator.pid(), "STOP")?;
+        signal(&kitchen.operator, "STOP")?;
         frozen += 1;
         let second = kitchen.another_operator(OperatorOptions::default()).await?;
         for name in &names {
@@ -234,7 +235,7 @@ async fn a_replica_frozen_in_the_middle_of_payments_and_thawed_after_their_end_m
         for name in &names {
             kitchen.wait_condition(name, "Settled", LONG).await?;
         }
-        signal(kitchen.operator.pid(), "CONT")?;
+        signal(&kitchen.operator, "CONT")?;
         // What it had in hand it does now, or finds out that it is too late.
         tokio::time::sleep(Duration::from_secs(2)).await;
         second.stop().await?;

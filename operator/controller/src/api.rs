@@ -255,7 +255,7 @@ impl ApiServer {
     /// # Errors
     /// [`ApiError::Conflict`] when it is not.
     pub async fn delete_as_seen<K: Namespaced>(&self, object: &K) -> Result<(), ApiError> {
-        let resource_version = object.resource_version().filter(|_| !planted::has(Bug::DeleteUnseen));
+        let resource_version = object.resource_version();
         self.delete_if(object, Preconditions { uid: object.uid(), resource_version }).await
     }
 

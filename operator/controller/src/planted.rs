@@ -39,8 +39,6 @@ pub enum Bug {
     CouponFromCache,
     /// An order that is deleted waits neither for its coupon nor for its counts.
     ForgetCoupon,
-    /// A child is deleted whatever it has become since it was looked at.
-    DeleteUnseen,
 }
 
 /// A ticket's tombstone, for [`Bug::NoTombstone`], which only believes that there is one.

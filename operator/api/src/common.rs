@@ -108,6 +108,12 @@ pub struct Item {
     pub options: Vec<String>,
 }
 
+/// Whether a number need not be written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(crate) fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
 /// A condition, for `kubectl wait`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -129,4 +135,26 @@ pub struct Condition {
     pub message: String,
     /// When it last turned.
     pub last_transition_time: Time,
+}
+
+impl Condition {
+    /// A condition as it is said now: it keeps the time of that in `known` until it turns.
+    pub fn said(
+        known: &[Self],
+        type_: &str,
+        holds: bool,
+        reason: &str,
+        message: String,
+        now: Timestamp,
+    ) -> Self {
+        let status = if holds { "True" } else { "False" };
+        let same = known.iter().find(|c| c.type_ == type_ && c.status == status);
+        Self {
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message,
+            last_transition_time: same.map_or(Time(now), |c| c.last_transition_time),
+        }
+    }
 }

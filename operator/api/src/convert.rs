@@ -13,7 +13,7 @@ use crate::coupon::CouponStatus;
 use crate::order::{MessageProgress, OrderStatus, PhaseChange};
 use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
 use crate::store::{MenuItemCount, RetiredCount, StoreStatus};
-use crate::{Coupon, Delivery, Order, Payment, Store, Ticket};
+use crate::{Coupon, CouponUse, Delivery, Order, Payment, Store, Ticket};
 
 /// The longest message that a status takes.
 const MESSAGE_LIMIT: usize = 1_000;
@@ -256,6 +256,20 @@ impl Coupon {
     }
 }
 
+impl Coupon {
+    /// Its redemptions; none when nothing has been written yet.
+    pub fn redemptions(&self) -> Redemptions {
+        self.status.as_ref().map(CouponStatus::to_redemptions).unwrap_or_default()
+    }
+}
+
+impl CouponUse {
+    /// The customer's redemptions; none when nothing has been written yet.
+    pub fn redemptions(&self) -> Redemptions {
+        self.status.as_ref().map(CouponStatus::to_redemptions).unwrap_or_default()
+    }
+}
+
 impl CouponStatus {
     /// As the domain sees it.
     pub fn to_redemptions(&self) -> Redemptions {
@@ -306,14 +320,26 @@ impl StoreStatus {
     }
 }
 
+impl From<&OrderRef> for OrderId {
+    fn from(order: &OrderRef) -> Self {
+        Self { name: order.name.clone(), uid: order.uid.clone() }
+    }
+}
+
+impl From<&OrderId> for OrderRef {
+    fn from(order: &OrderId) -> Self {
+        Self { name: order.name.clone(), uid: order.uid.clone() }
+    }
+}
+
 /// Orders, as the domain names them.
 pub fn ids(orders: &[OrderRef]) -> Vec<OrderId> {
-    orders.iter().map(|order| OrderId { name: order.name.clone(), uid: order.uid.clone() }).collect()
+    orders.iter().map(OrderId::from).collect()
 }
 
 /// Orders, as the API names them.
 pub fn references(orders: &[OrderId]) -> Vec<OrderRef> {
-    orders.iter().map(|order| OrderRef { name: order.name.clone(), uid: order.uid.clone() }).collect()
+    orders.iter().map(OrderRef::from).collect()
 }
 
 /// When an object was created; the epoch when the API server has not said.

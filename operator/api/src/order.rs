@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, Item, NameRef, Time, TokenText};
+use crate::common::{Condition, Item, NameRef, Time, TokenText, is_zero};
 
 /// What the customer wants. Everything but a cancellation and the receipt is fixed once it is ordered.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -234,11 +234,6 @@ pub struct MessageProgress {
     pub provider: String,
     /// So many steps of the order's history, from the first on, were told or are not to be.
     pub steps: i64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(n: &i64) -> bool {
-    *n == 0
 }
 
 fn first_phase() -> OrderPhase {

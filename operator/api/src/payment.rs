@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{NameRef, OrderRef, Time, TokenText};
+use crate::common::{NameRef, OrderRef, Time, TokenText, is_zero};
 use crate::order::SecretKeyRef;
 
 /// What is to be charged, frozen when the order was priced. Written by the operator alone.
@@ -201,11 +201,6 @@ pub struct PaymentStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(n: &i64) -> bool {
-    *n == 0
 }
 
 fn first_phase() -> PaymentPhase {

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fooddelivery_api::provider::ProviderSecretRef;
 use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
 use fooddelivery_providers::guard::{Guard, GuardSettings, Rate};
 use fooddelivery_providers::{self as providers, ConfigError, Credential, HttpClient, PaymentPort};
@@ -19,7 +20,7 @@ use crate::engine::{Cache, Key};
 use crate::events::uid_of;
 
 /// A changed Secret takes effect within this time.
-const SECRET_LIFETIME: Duration = Duration::from_secs(5);
+pub(crate) const SECRET_LIFETIME: Duration = Duration::from_secs(5);
 /// Where a provider names no rate, so many of the payments that waited for its circuit come back in a second.
 const RETURNS_PER_SECOND: u32 = 20;
 
@@ -100,7 +101,8 @@ impl Gateways {
         if let Some(gateway) = self.fresh(&provider) {
             return Ok(Ok(gateway));
         }
-        let secret = self.credential(api, &provider).await?;
+        let of = format!("payment provider {name}");
+        let secret = credential(api, &self.secrets_namespace, &provider.spec.secret_ref, &of).await?;
         Ok(secret.and_then(|credential| self.build(&provider, credential)))
     }
 
@@ -111,25 +113,6 @@ impl Gateways {
             && known.gateway.provider_uid == uid_of(provider)
             && known.read_at.elapsed() < SECRET_LIFETIME;
         same.then(|| known.gateway.clone())
-    }
-
-    async fn credential(
-        &self,
-        api: &ApiServer,
-        provider: &PaymentProvider,
-    ) -> Result<Result<Credential, Barred>, ApiError> {
-        let reference = &provider.spec.secret_ref;
-        let key = Key::new(&self.secrets_namespace, &reference.name);
-        let missing = |message| Barred { reason: "ProviderSecretMissing", message };
-        let Some(secret) = api.read::<Secret>(&key).await? else {
-            return Ok(Err(missing(format!(
-                "Secret {key} of payment provider {} is missing",
-                provider.name_any()
-            ))));
-        };
-        Ok(text_of(&secret, &reference.key)
-            .map(Credential::new)
-            .ok_or_else(|| missing(format!("Secret {key} has no key {:?} with a text in it", reference.key))))
     }
 
     fn build(&self, provider: &PaymentProvider, credential: Credential) -> Result<Gateway, Barred> {
@@ -208,6 +191,23 @@ fn paces(spec: &PaymentProviderSpec) -> Paces {
         trials: usize::try_from(spec.breaker.trials).unwrap_or(1).max(1),
         per_second: spec.rate.map_or(RETURNS_PER_SECOND, |r| u32::try_from(r.per_second).unwrap_or(1).max(1)),
     }
+}
+
+/// The credential in a Secret of the operator's namespace; `of` says whose it is.
+pub(crate) async fn credential(
+    api: &ApiServer,
+    secrets_namespace: &str,
+    reference: &ProviderSecretRef,
+    of: &str,
+) -> Result<Result<Credential, Barred>, ApiError> {
+    let key = Key::new(secrets_namespace, &reference.name);
+    let missing = |message| Barred { reason: "ProviderSecretMissing", message };
+    let Some(secret) = api.read::<Secret>(&key).await? else {
+        return Ok(Err(missing(format!("Secret {key} of {of} is missing"))));
+    };
+    Ok(text_of(&secret, &reference.key)
+        .map(Credential::new)
+        .ok_or_else(|| missing(format!("Secret {key} has no key {:?} with a text in it", reference.key))))
 }
 
 /// A text of a Secret, without surrounding white space; `None` when it is missing, empty or no text.

@@ -14,12 +14,12 @@ use fooddelivery_api::{
 };
 use fooddelivery_saga::coupon::Holder;
 use fooddelivery_saga::tally::Dishes;
-use fooddelivery_saga::{delivery, ticket};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use serde::Serialize;
 
-use crate::api::{ApiServer, Namespaced};
-use crate::counts::lists;
+use crate::api::{ApiError, ApiServer, Namespaced};
+use crate::counts::{Counted, is_of_rider, lines, lists};
 use crate::coupon::carrier;
 use crate::events::uid_of;
 use crate::metrics::Metrics;
@@ -75,56 +75,50 @@ pub async fn recount(client: Client, namespace: Option<&str>, repair: bool) -> a
     let mut found = Recount { repaired: repair, ..Recount::default() };
     for store in &stores {
         let old = store.status.clone().unwrap_or_default();
-        let (new, short) = of_store(store, &old, &tickets);
-        note(&mut found, &short);
-        if repair && new != old {
-            api.write_status(store, &old, &new).await?;
-        }
+        hold(&api, &mut found, store, &old, of_store(store, &old, &tickets)).await?;
     }
     for rider in &riders {
         let old = rider.status.clone().unwrap_or_default();
-        let (new, short) = of_rider(rider, &old, &deliveries);
-        note(&mut found, &short);
-        if repair && new != old {
-            api.write_status(rider, &old, &new).await?;
-        }
+        hold(&api, &mut found, rider, &old, of_rider(rider, &old, &deliveries)).await?;
     }
     for coupon in &coupons {
         let old = coupon.status.clone().unwrap_or_default();
-        let (new, short) = of_coupon(coupon, &old, &payments);
-        note(&mut found, &short);
-        if repair && new != old {
-            api.write_status(coupon, &old, &new).await?;
-        }
+        hold(&api, &mut found, coupon, &old, of_coupon(coupon, &old, &payments)).await?;
     }
     Ok(found)
 }
 
-fn note(found: &mut Recount, short: &[Short]) {
+/// Notes what was found of one count, and raises it where that is asked for.
+async fn hold<K: Namespaced, S: Serialize + PartialEq>(
+    api: &ApiServer,
+    found: &mut Recount,
+    object: &K,
+    old: &S,
+    (new, short): (S, Vec<Short>),
+) -> Result<(), ApiError> {
     found.looked_at += 1;
     found.short.extend(short.iter().map(ToString::to_string));
+    if found.repaired && new != *old {
+        api.write_status(object, old, &new).await?;
+    }
+    Ok(())
 }
 
 fn whose<K: ResourceExt>(kind: &str, object: &K) -> String {
     format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// Whether an object is in a count: it says so, or its order is listed.
-fn is_in(marked: bool, counting: &[OrderRef], order: &OrderRef) -> bool {
-    marked || lists(counting, order)
+/// Whether an object is in a count with this list: it says so, or its order is listed.
+fn is_in<K: Counted>(object: &K, counting: &[OrderRef]) -> bool {
+    object.counts() && (object.says_counted() || lists(counting, object.order_ref()))
 }
 
 fn of_store(store: &Store, old: &StoreStatus, tickets: &[Ticket]) -> (StoreStatus, Vec<Short>) {
     let uid = uid_of(store);
-    let counted = tickets.iter().filter(|t| {
-        t.spec.store_ref.uid == uid
-            && ticket::counts(t.spec.stage)
-            && is_in(t.status.as_ref().is_some_and(|s| s.counted), &old.counting, &t.spec.order_ref)
-    });
+    let counted = tickets.iter().filter(|t| t.spec.store_ref.uid == uid && is_in(*t, &old.counting));
     let mut existing = Dishes::default();
     for ticket in counted {
-        let lines = ticket.spec.items.iter().map(|item| (item.menu_item.clone(), item.quantity));
-        existing.add(&lines.collect::<Vec<_>>());
+        existing.add(&lines(ticket));
     }
     let mut recorded: BTreeMap<String, MenuItemCount> =
         old.orders_by_menu_item.iter().map(|c| (c.menu_item.clone(), c.clone())).collect();
@@ -153,12 +147,9 @@ fn of_store(store: &Store, old: &StoreStatus, tickets: &[Ticket]) -> (StoreStatu
 
 fn of_rider(rider: &Rider, old: &RiderStatus, deliveries: &[Delivery]) -> (RiderStatus, Vec<Short>) {
     let (name, namespace) = (rider.name_any(), rider.namespace());
-    let counted = deliveries.iter().filter(|d| {
-        d.namespace() == namespace
-            && d.spec.rider_ref.as_ref().is_some_and(|r| r.name == name)
-            && delivery::counts(d.spec.stage)
-            && is_in(d.status.as_ref().is_some_and(|s| s.counted), &old.counting, &d.spec.order_ref)
-    });
+    let counted = deliveries
+        .iter()
+        .filter(|d| d.namespace() == namespace && is_of_rider(d, &name) && is_in(*d, &old.counting));
     let existing = i64::try_from(counted.count()).unwrap_or(i64::MAX);
     let new = RiderStatus { deliveries: old.deliveries.max(existing), ..old.clone() };
     let short = short_of(whose("rider", rider), "deliveries", old.deliveries, existing);
@@ -167,7 +158,6 @@ fn of_rider(rider: &Rider, old: &RiderStatus, deliveries: &[Delivery]) -> (Rider
 
 fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (CouponStatus, Vec<Short>) {
     let uid = uid_of(coupon);
-    let counts = old.to_redemptions();
     let holds = payments.iter().filter(|payment| {
         let order = &payment.spec.order_ref;
         let held = payment.spec.coupon.as_ref().filter(|c| c.uid == uid);
@@ -175,8 +165,8 @@ fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (Coup
         holds && !lists(&old.in_flight, order) && !lists(&old.returning, order)
     });
     let existing = i64::try_from(holds.count()).unwrap_or(i64::MAX);
-    let new = CouponStatus { redeemed: counts.redeemed.max(existing), ..old.clone() };
-    let short = short_of(whose("coupon", coupon), "redemptions", counts.redeemed, existing);
+    let new = CouponStatus { redeemed: old.redeemed.max(existing), ..old.clone() };
+    let short = short_of(whose("coupon", coupon), "redemptions", old.redeemed, existing);
     (new, short)
 }
 

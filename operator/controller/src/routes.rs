@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fooddelivery_api::{
-    Coupon, CouponStatus, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider,
-    Rider, Store, Ticket,
+    Coupon, CouponStatus, CouponUse, Customer, Delivery, MessageProvider, Order, OrderRef, Payment,
+    PaymentProvider, Rider, Store, Ticket,
 };
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentPhase};
@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::api::Namespaced;
 use crate::context::{Context, OfOrder};
-use crate::counts::{concerns_rider, concerns_store};
+use crate::counts::{Counted, is_of_rider};
 use crate::engine::cache::Malformed;
 use crate::engine::watch::{Change, run};
 use crate::engine::{Cache, Dice, Key, Queue};
@@ -73,6 +73,12 @@ impl Queues {
     fn push_coupon(&self, key: &Key, order: Option<&Order>) {
         if let Some(name) = order.and_then(Order::coupon_name) {
             self.push(&[ToCoupon], &Key::new(&key.namespace, &name));
+        }
+    }
+
+    fn push_all(&self, names: &[ControllerName], keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            self.push(names, &key);
         }
     }
 
@@ -138,7 +144,7 @@ impl Watches {
             self.spawn_in::<Ticket>(tasks, scope, &context.tickets, health, stop, move |key, ticket| {
                 queues.push(&[ToTicket], key);
                 queues.push(&[ToOrder, ToDelivery], &order_key(key, ticket));
-                if let Some(ticket) = ticket.filter(|ticket| concerns_store(&shared, key, ticket)) {
+                if let Some(ticket) = ticket.filter(|ticket| ticket.concerns_its_count(&shared)) {
                     queues.push(&[ToStore], &Key::new(&key.namespace, &ticket.spec.store_ref.name));
                 }
             });
@@ -154,12 +160,10 @@ impl Watches {
                     queues.push(&[ToOrder], &order_key(key, delivery));
                     let Some(delivery) = delivery else { return };
                     let Some(rider) = &delivery.spec.rider_ref else { return };
-                    if concerns_rider(&shared, key, delivery) {
+                    if delivery.concerns_its_count(&shared) {
                         queues.push(&[ToRider], &Key::new(&key.namespace, &rider.name));
                     }
-                    for other in claimed_by(&shared, &key.namespace, &rider.name) {
-                        queues.push(&[ToOrder], &other);
-                    }
+                    queues.push_all(&[ToOrder], claimed_by(&shared, &key.namespace, &rider.name));
                 },
             );
             let (queues, shared) = (self.queues.clone(), context.clone());
@@ -169,13 +173,9 @@ impl Watches {
                     queues.push(&[ToOrder, ToTicket], &waiting);
                     queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
                 }
-                for order in store.and_then(|s| s.status.as_ref()).iter().flat_map(|status| &status.counting)
-                {
-                    queues.push(&[ToTicket], &Key::new(&key.namespace, &order.name));
-                }
-                for leaving in leaving(&shared, &key.namespace) {
-                    queues.push(&[ToOrder], &leaving);
-                }
+                let status = store.and_then(|store| store.status.as_ref());
+                queues.push_all(&[ToTicket], listed(key, status.map(|status| &*status.counting)));
+                queues.push_all(&[ToOrder], leaving(&shared, &key.namespace));
             });
             self.watch_people(tasks, scope, health, stop);
             self.watch_coupons(tasks, scope, health, stop);
@@ -188,9 +188,7 @@ impl Watches {
         let (queues, shared) = (self.queues.clone(), context.clone());
         let route = move |key: &Key, _: Option<&PaymentProvider>| {
             queues.push(&[ToProvider], key);
-            for waiting in orders_of_provider(&shared, &key.name) {
-                queues.push(&[ToOrder, ToPayment], &waiting);
-            }
+            queues.push_all(&[ToOrder, ToPayment], orders_of_provider(&shared, &key.name));
         };
         let api = Api::all(context.api.client());
         self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, route, || {});
@@ -204,8 +202,8 @@ impl Watches {
             let mut heard_of = heard_of.lock().unwrap_or_else(PoisonError::into_inner);
             let is_news =
                 heard_of.insert(key.clone(), generation) != Some(generation) || generation.is_none();
-            for order in if is_news { shared.orders.keys_where(|_| true) } else { Vec::new() } {
-                queues.push(&[ToMessage, ToOrder], &order);
+            if is_news {
+                queues.push_all(&[ToMessage, ToOrder], shared.orders.keys_where(|_| true));
             }
         };
         let (api, cache) = (Api::all(context.api.client()), &context.message_providers);
@@ -227,11 +225,7 @@ impl Watches {
         };
         // Of an order that vanished while no watch ran, or made room for a namesake, nobody says which coupon it named.
         let (queues, shared) = (self.queues.clone(), context.clone());
-        let relisted = move || {
-            for coupon in coupons_kept(&shared) {
-                queues.push(&[ToCoupon], &coupon);
-            }
-        };
+        let relisted = move || queues.push_all(&[ToCoupon], coupons_kept(&shared));
         let api = self.api_in(scope);
         self.spawn(tasks, api, scope, &context.orders, health, stop, route, relisted);
     }
@@ -246,38 +240,24 @@ impl Watches {
         let context = &self.context;
         let (queues, shared) = (self.queues.clone(), context.clone());
         self.spawn_in::<Customer>(tasks, scope, &context.customers, health, stop, move |key, _| {
-            let waits = |order: &Order| {
-                phase_of(order) == OrderPhase::AwaitingPayment
-                    && order.spec.store_ref.is_none()
-                    && order.spec.customer_ref.name == *key.name
-                    && order.metadata.namespace.as_deref() == Some(&key.namespace)
-            };
-            for waiting in shared.orders.keys_where(waits) {
-                queues.push(&[ToOrder], &waiting);
-                queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
-            }
             queues.push(&[ToCustomer], key);
-            let is_theirs = |order: &Order| {
-                order.spec.customer_ref.name == *key.name
-                    && order.metadata.namespace.as_deref() == Some(&key.namespace)
-            };
-            for order in shared.orders.keys_where(is_theirs) {
-                queues.push(&[ToMessage], &order);
+            let is_theirs = |order: &Order| order.spec.customer_ref.name == *key.name;
+            for (key, order) in shared.orders.objects_in(&key.namespace, is_theirs) {
+                queues.push(&[ToMessage], &key);
+                if phase_of(&order) == OrderPhase::AwaitingPayment && order.spec.store_ref.is_none() {
+                    queues.push(&[ToOrder], &key);
+                    queues.push_coupon(&key, Some(&order));
+                }
             }
         });
         let (queues, shared) = (self.queues.clone(), context.clone());
         self.spawn_in::<Rider>(tasks, scope, &context.riders, health, stop, move |key, rider| {
             queues.push(&[ToRider], key);
             // Who carries less than was thought has taken too many.
-            for claimed in claimed_by(&shared, &key.namespace, &key.name) {
-                queues.push(&[ToOrder], &claimed);
-            }
-            for order in rider.and_then(|r| r.status.as_ref()).iter().flat_map(|status| &status.counting) {
-                queues.push(&[ToDelivery], &Key::new(&key.namespace, &order.name));
-            }
-            for leaving in leaving(&shared, &key.namespace) {
-                queues.push(&[ToOrder], &leaving);
-            }
+            queues.push_all(&[ToOrder], claimed_by(&shared, &key.namespace, &key.name));
+            let status = rider.and_then(|rider| rider.status.as_ref());
+            queues.push_all(&[ToDelivery], listed(key, status.map(|status| &*status.counting)));
+            queues.push_all(&[ToOrder], leaving(&shared, &key.namespace));
         });
     }
 
@@ -292,18 +272,14 @@ impl Watches {
         let (queues, shared) = (self.queues.clone(), context.clone());
         self.spawn_in::<Coupon>(tasks, scope, &context.coupons, health, stop, move |key, _| {
             queues.push(&[ToCoupon], key);
-            for concerned in orders_of_coupon(&shared, key) {
-                queues.push(&[ToOrder], &concerned);
-            }
+            queues.push_all(&[ToOrder], orders_of_coupon(&shared, key));
         });
         let (queues, shared) = (self.queues.clone(), context.clone());
         self.spawn_in::<CouponUse>(tasks, scope, &context.coupon_uses, health, stop, move |key, own| {
             let Some(own) = own else { return };
             let coupon = Key::new(&key.namespace, &own.spec.coupon_ref.name);
             queues.push(&[ToCoupon], &coupon);
-            for concerned in orders_of_coupon(&shared, &coupon) {
-                queues.push(&[ToOrder], &concerned);
-            }
+            queues.push_all(&[ToOrder], orders_of_coupon(&shared, &coupon));
         });
     }
 
@@ -386,23 +362,20 @@ fn orders_of_store(context: &Context, store: &Key) -> Vec<Key> {
             phase_of(order),
             OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore | OrderPhase::Accepted
         );
-        rests_on_it && order.metadata.namespace.as_deref() == Some(&store.namespace) && {
+        rests_on_it && {
             let key = Key::of(order);
             let payment = context.payments.object(&key);
             store_of(context, &key, order, payment.as_deref()).as_deref() == Some(&*store.name)
         }
     };
-    context.orders.keys_where(waits)
+    context.orders.keys_in(&store.namespace, waits)
 }
 
 /// Orders that may be waiting for a coupon: to be kept for them, or to hear that they are gone.
 fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
-    context.orders.keys_where(|order| {
-        let phase = phase_of(order);
-        let dying = order.metadata.deletion_timestamp.is_some();
-        (phase == OrderPhase::AwaitingPayment || (dying && phase.is_terminal()))
+    context.orders.keys_in(&coupon.namespace, |order| {
+        (phase_of(order) == OrderPhase::AwaitingPayment || is_leaving(order))
             && order.coupon_name().as_deref() == Some(&*coupon.name)
-            && order.metadata.namespace.as_deref() == Some(&coupon.namespace)
     })
 }
 
@@ -418,21 +391,25 @@ fn coupons_kept(context: &Context) -> BTreeSet<Key> {
     coupons.into_iter().chain(uses.iter().filter_map(of_use)).collect()
 }
 
-/// Orders that have ended and are being deleted: somebody may have been waited for who is gone now.
+/// Whether an order has ended and is being deleted.
+fn is_leaving(order: &Order) -> bool {
+    order.metadata.deletion_timestamp.is_some() && phase_of(order).is_terminal()
+}
+
+/// Orders that leave: somebody may have been waited for who is gone now.
 fn leaving(context: &Context, namespace: &str) -> Vec<Key> {
-    context.orders.keys_where(|order| {
-        order.metadata.deletion_timestamp.is_some()
-            && phase_of(order).is_terminal()
-            && order.metadata.namespace.as_deref() == Some(namespace)
-    })
+    context.orders.keys_in(namespace, is_leaving)
+}
+
+/// What stands in the list of a count, which has a key in the same namespace.
+fn listed(count: &Key, counting: Option<&[OrderRef]>) -> Vec<Key> {
+    counting.iter().copied().flatten().map(|order| Key::new(&count.namespace, &order.name)).collect()
 }
 
 /// Deliveries that a rider has taken and not picked up.
 fn claimed_by(context: &Context, namespace: &str, rider: &str) -> Vec<Key> {
-    context.deliveries.keys_where(|delivery| {
-        delivery.spec.stage == DeliveryStage::Waiting
-            && delivery.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider)
-            && delivery.metadata.namespace.as_deref() == Some(namespace)
+    context.deliveries.keys_in(namespace, |delivery| {
+        delivery.spec.stage == DeliveryStage::Waiting && is_of_rider(delivery, rider)
     })
 }
 

@@ -21,9 +21,9 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tracing::info;
 
-use crate::api::ApiError;
+use crate::api::{ApiError, Namespaced};
 use crate::context::Context;
-use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
+use crate::engine::{Cache, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::uid_of;
 use observe::Case;
 
@@ -47,25 +47,28 @@ impl Coupons {
         coupon: &Coupon,
         customer: &str,
         found: Option<Arc<CouponUse>>,
-        cases: &[&Case],
+        cases: impl Iterator<Item = &Case>,
     ) -> Result<Redemptions, ApiError> {
-        let context = &self.context;
-        let old = found.as_ref().map(|u| u.status.clone().unwrap_or_default()).unwrap_or_default();
-        let mut counts = old.to_redemptions();
-        let mut worth_it = false;
-        for case in cases {
-            worth_it |= counts.settle(&case.id, case.holder, coupon.spec.per_customer);
-        }
-        if !worth_it {
-            return Ok(old.to_redemptions());
-        }
+        let before = found.as_ref().map(|own| own.redemptions()).unwrap_or_default();
+        let Some(counts) = settled(&before, cases, coupon.spec.per_customer) else { return Ok(before) };
         let object = match found {
             Some(found) => found,
             None => Arc::new(self.make_use(coupon, customer).await?),
         };
-        let new = CouponStatus::from_redemptions(&counts);
-        context.write_status(&context.coupon_uses, &*object, &old, &new).await?;
+        self.write(&self.context.coupon_uses, &*object, &before, &counts).await?;
         Ok(counts)
+    }
+
+    /// Writes counts over those that they follow on.
+    async fn write<K: Namespaced>(
+        &self,
+        cache: &Cache<K>,
+        object: &K,
+        before: &Redemptions,
+        counts: &Redemptions,
+    ) -> Result<(), ApiError> {
+        let (old, new) = (CouponStatus::from_redemptions(before), CouponStatus::from_redemptions(counts));
+        self.context.write_status(cache, object, &old, &new).await
     }
 
     /// Counts for a customer who has none yet. They go with the coupon.
@@ -95,17 +98,10 @@ impl Coupons {
 
     /// Settles all cases in the coupon's counts, and returns these.
     async fn settle_all(&self, coupon: &Coupon, cases: &[Case]) -> Result<Redemptions, ApiError> {
-        let old = coupon.status.clone().unwrap_or_default();
-        let mut counts = old.to_redemptions();
-        let mut worth_it = false;
-        for case in cases {
-            worth_it |= counts.settle(&case.id, case.holder, coupon.spec.max_redemptions);
-        }
-        if !worth_it {
-            return Ok(old.to_redemptions());
-        }
-        let new = CouponStatus::from_redemptions(&counts);
-        self.context.write_status(&self.context.coupons, coupon, &old, &new).await?;
+        let before = coupon.redemptions();
+        let limit = coupon.spec.max_redemptions;
+        let Some(counts) = settled(&before, cases.iter(), limit) else { return Ok(before) };
+        self.write(&self.context.coupons, coupon, &before, &counts).await?;
         info!(
             redeemed = counts.redeemed,
             kept = counts.in_flight.len(),
@@ -147,10 +143,9 @@ impl Coupons {
         if coupon.spec.per_customer.is_some() {
             let customers: BTreeSet<String> = cases.iter().filter_map(|case| case.customer.clone()).collect();
             for customer in customers {
-                let own: Vec<&Case> =
-                    cases.iter().filter(|c| c.customer.as_ref() == Some(&customer)).collect();
+                let own = cases.iter().filter(|case| case.customer.as_ref() == Some(&customer));
                 let found = uses.get(&customer).cloned();
-                let counts = self.settle_use(coupon, &customer, found, &own).await?;
+                let counts = self.settle_use(coupon, &customer, found, own).await?;
                 of_customers.insert(customer, counts);
             }
             let kept = |case: &Case| {
@@ -186,6 +181,18 @@ impl Reconciler for Coupons {
         let Some(coupon) = self.context.coupons.object(&key) else { return Ok(Outcome::Done) };
         Ok(self.settle(&key, &coupon).await?)
     }
+}
+
+/// The counts that follow from how it stands with these orders; `None` when that is not worth a write.
+fn settled<'a>(
+    before: &Redemptions,
+    cases: impl Iterator<Item = &'a Case>,
+    limit: Option<i64>,
+) -> Option<Redemptions> {
+    let mut counts = before.clone();
+    // Each is settled, also when an earlier one has made it worth a write.
+    let worth_it = cases.fold(false, |worth_it, case| counts.settle(&case.id, case.holder, limit) | worth_it);
+    worth_it.then_some(counts)
 }
 
 /// The order of an id, in the coupon's namespace.

@@ -54,11 +54,8 @@ pub(super) fn uses(context: &Context, key: &Key, coupon: &Coupon) -> BTreeMap<St
     if coupon.spec.per_customer.is_none() {
         return BTreeMap::new();
     }
-    let keys = context.coupon_uses.keys_where(|u| {
-        u.spec.coupon_ref.uid == uid && u.metadata.namespace.as_deref() == Some(&key.namespace)
-    });
-    let found = keys.iter().filter_map(|key| context.coupon_uses.object(key));
-    found.map(|u| (u.spec.customer_ref.name.clone(), u)).collect()
+    let own = context.coupon_uses.objects_in(&key.namespace, |own| own.spec.coupon_ref.uid == uid);
+    own.into_iter().map(|(_, own)| (own.spec.customer_ref.name.clone(), own)).collect()
 }
 
 /// All orders that have to do with a coupon, those that were placed first before the others.
@@ -68,17 +65,13 @@ pub(super) fn cases(
     coupon: &Coupon,
     uses: &BTreeMap<String, Arc<CouponUse>>,
 ) -> Vec<Case> {
-    let named = |order: &Order| {
-        order.coupon_name().as_deref() == Some(&*key.name)
-            && order.metadata.namespace.as_deref() == Some(&*key.namespace)
-    };
-    let orders = context.orders.keys_where(named);
+    let named = |order: &Order| order.coupon_name().as_deref() == Some(&*key.name);
+    let orders = context.orders.objects_in(&key.namespace, named);
     let mut cases: Vec<Case> = orders
         .iter()
-        .filter_map(|key| context.orders.object(key))
-        .map(|order| {
-            let payment = context.payments.object(&Key::of(&*order));
-            case(context, coupon, &id_of(&order), Some(&order), payment, None)
+        .map(|(key, order)| {
+            let payment = context.payments.object(key);
+            case(context, coupon, &id_of(order), Some(order), payment, None)
         })
         .collect();
     let known: BTreeSet<String> = cases.iter().map(|case| case.id.uid.clone()).collect();
@@ -186,10 +179,9 @@ pub(super) fn keep_what_changes(
     cases: &mut Vec<Case>,
     limit: usize,
 ) -> bool {
-    let mut counts = coupon.status.clone().unwrap_or_default().to_redemptions();
-    let redemptions = |u: &Arc<CouponUse>| u.status.clone().unwrap_or_default().to_redemptions();
+    let mut counts = coupon.redemptions();
     let mut own: BTreeMap<String, Redemptions> =
-        uses.iter().map(|(customer, u)| (customer.clone(), redemptions(u))).collect();
+        uses.iter().map(|(customer, own)| (customer.clone(), own.redemptions())).collect();
     cases.retain(|case| {
         let spec = &coupon.spec;
         let in_use = match &case.customer {

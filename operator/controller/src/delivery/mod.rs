@@ -16,7 +16,7 @@ use tracing::info;
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
 use crate::context::{Context, child, seen};
-use crate::counts::lists;
+use crate::counts::Counted;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::lag::Lag;
@@ -144,8 +144,8 @@ impl Reconciler for Deliveries {
                     (None, Some(_)) => Child::Unreadable,
                     (None, None) => Child::Absent,
                 },
-                counted: delivery.as_ref().is_some_and(|d| is_counted(context, &key, d)),
-                says_counted: delivery.as_ref().is_some_and(|d| d.status.as_ref().is_some_and(|s| s.counted)),
+                counted: delivery.as_ref().is_some_and(|d| d.is_listed(context)),
+                says_counted: delivery.as_ref().is_some_and(|d| d.says_counted()),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: delivery.as_ref().is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
             };
@@ -180,13 +180,6 @@ impl Reconciler for Deliveries {
         let message = format!("delivery {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
     }
-}
-
-/// Whether the rider's count has it, as the cache knows it.
-pub(crate) fn is_counted(context: &Context, key: &Key, delivery: &Delivery) -> bool {
-    let DeliverySpec { rider_ref, order_ref, .. } = &delivery.spec;
-    let rider = rider_ref.as_ref().and_then(|r| context.riders.object(&Key::new(&key.namespace, &r.name)));
-    rider.is_some_and(|rider| rider.status.as_ref().is_some_and(|status| lists(&status.counting, order_ref)))
 }
 
 fn shown(delivery: &Delivery) -> DeliveryStage {

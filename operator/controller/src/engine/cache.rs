@@ -131,6 +131,24 @@ impl<K: ResourceExt> Cache<K> {
         keys
     }
 
+    /// The objects in a namespace (none for cluster-scoped kinds) that `keep` picks, by key, in order.
+    pub fn objects_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<(Key, Arc<K>)> {
+        let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
+            Cached::Object(object) if *key.namespace == *namespace && keep(object) => {
+                Some((key.clone(), object.clone()))
+            }
+            _ => None,
+        };
+        let mut objects: Vec<(Key, Arc<K>)> = self.read().entries.iter().filter_map(picked).collect();
+        objects.sort_by(|(a, _), (b, _)| a.cmp(b));
+        objects
+    }
+
+    /// The keys of these.
+    pub fn keys_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<Key> {
+        self.objects_in(namespace, keep).into_iter().map(|(key, _)| key).collect()
+    }
+
     /// What is held, and in which version: for those who compare it with what there is.
     pub fn versions(&self) -> Vec<(Key, u64)> {
         self.read().entries.iter().map(|(key, entry)| (key.clone(), entry.version)).collect()

@@ -53,8 +53,8 @@ impl Backoff for Pauses {
     }
 }
 
-/// Watches until `stop` turns true. `synced` is called whenever a list is complete, the first one or a new one. One malformed object
-/// harms nothing but itself.
+/// Watches until `stop` turns true. `synced` is called whenever a list is complete, the first one or a new one. One
+/// malformed object harms nothing but itself.
 pub async fn run<K>(
     api: Api<DeserializeGuard<K>>,
     scope: Option<String>,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::{CustomerStatus, Order, convert};
-use fooddelivery_saga::message;
 use kube::ResourceExt;
 use tracing::debug;
 
-use super::{logged, providers};
+use super::{logged, providers, steps};
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
 
@@ -31,19 +30,16 @@ impl Customers {
     /// What was told of the customer's orders that are there.
     fn told(&self, key: &Key) -> Vec<CustomerMessage> {
         let context = &self.context;
-        let orders = context.orders.keys_where(|order| {
-            order.spec.customer_ref.name == *key.name
-                && order.metadata.namespace.as_deref() == Some(&*key.namespace)
-        });
+        let is_theirs = |order: &Order| order.spec.customer_ref.name == *key.name;
         let mut told = Vec::new();
-        for (key, order) in orders.iter().filter_map(|key| Some((key, context.orders.object(key)?))) {
-            self.told_of(key, &order, &mut told);
+        for (key, order) in context.orders.objects_in(&key.namespace, is_theirs) {
+            self.told_of(&key, &order, &mut told);
         }
         told
     }
 
     fn told_of(&self, key: &Key, order: &Order, told: &mut Vec<CustomerMessage>) {
-        let steps = message::steps(&order.state(), convert::created_at(&order.metadata));
+        let steps = steps(order);
         for provider in providers(&self.context) {
             let (reached, since) = (
                 self.context.told.steps(key, order, &provider.name_any()),

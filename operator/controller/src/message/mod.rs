@@ -55,14 +55,10 @@ enum Next {
 
 /// The providers that orders are told to, by name; no more than an order keeps track of.
 pub(crate) fn providers(context: &Context) -> Vec<Arc<MessageProvider>> {
-    let mut found: Vec<_> = context
-        .message_providers
-        .keys_where(|provider| provider.spec.dialect != MessageDialect::Unknown)
-        .iter()
-        .filter_map(|key| context.message_providers.object(key))
-        .collect();
-    found.truncate(told::PROVIDERS);
-    found
+    let is_known = |provider: &MessageProvider| provider.spec.dialect != MessageDialect::Unknown;
+    // They are in no namespace.
+    let found = context.message_providers.objects_in("", is_known);
+    found.into_iter().map(|(_, provider)| provider).take(told::PROVIDERS).collect()
 }
 
 /// The telephone number of the customer of an order.
@@ -81,19 +77,30 @@ fn logged(key: &Key, order: &Order, step: &Step) -> CustomerMessage {
     }
 }
 
-/// The next step of an order that a provider is to be told of.
-fn next_step(context: &Context, key: &Key, order: &Order, provider: &MessageProvider) -> Option<Step> {
-    let steps = message::steps(&order.state(), convert::created_at(&order.metadata));
+/// All steps of an order.
+fn steps(order: &Order) -> Vec<Step> {
+    message::steps(&order.state(), convert::created_at(&order.metadata))
+}
+
+/// The next of an order's steps that a provider is to be told of.
+fn next<'a>(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+    steps: &'a [Step],
+    provider: &MessageProvider,
+) -> Option<&'a Step> {
     let told = context.told.steps(key, order, &provider.name_any());
-    message::next(&steps, told, convert::created_at(&provider.metadata)).cloned()
+    message::next(steps, told, convert::created_at(&provider.metadata))
 }
 
 /// Whether somebody is still to be told of an order, and can be.
 pub(crate) fn is_owed(context: &Context, key: &Key, order: &Order) -> bool {
+    let steps = steps(order);
     providers(context).iter().any(|provider| {
         let reachable =
             provider.spec.dialect != MessageDialect::AlimTalk || contact(context, key, order).is_some();
-        reachable && next_step(context, key, order, provider).is_some()
+        reachable && next(context, key, order, &steps, provider).is_some()
     })
 }
 
@@ -107,11 +114,12 @@ impl Messages {
         &self,
         key: &Key,
         order: &Order,
+        steps: &[Step],
         provider: &MessageProvider,
     ) -> Result<Next, ReconcileError> {
         let context = &self.context;
         let name = provider.name_any();
-        while let Some(step) = next_step(context, key, order, provider) {
+        while let Some(step) = next(context, key, order, steps, provider) {
             let way = match context.ways.open(&context.api, provider).await? {
                 Ok(way) => way,
                 Err(barred) => return Ok(Next::Later(None, barred.message)),
@@ -126,7 +134,7 @@ impl Messages {
                     return Ok(Next::Later(Some(come_back), format!("{name} is not reachable")));
                 }
             };
-            let outcome = way.port.send(&Self::message(key, order, &step, contact)).await;
+            let outcome = way.port.send(&Self::message(key, order, step, contact)).await;
             pass.ended(&outcome);
             context.metrics.message(&name, word(&outcome));
             match outcome {
@@ -149,7 +157,7 @@ impl Messages {
                 }
             }
             context.told.tell(key, order, &name, step.number + 1);
-            self.log(key, order, &step);
+            self.log(key, order, step);
         }
         Ok(Next::End(Telling::Done))
     }
@@ -198,7 +206,7 @@ impl Messages {
         let due = if waits { &self.waiting } else { &self.last_word };
         let other = if waits { &self.last_word } else { &self.waiting };
         other.settled(key);
-        if new == old || !(waits || old.phase.is_terminal() || said_otherwise(&old)) {
+        if new == old || !(waits || old.phase.is_terminal() || told::says_amiss(&old)) {
             due.settled(key);
             return Ok(None);
         }
@@ -209,11 +217,6 @@ impl Messages {
         due.settled(key);
         Ok(None)
     }
-}
-
-/// Whether a status says that messages wait, or cannot be told.
-fn said_otherwise(status: &fooddelivery_api::OrderStatus) -> bool {
-    status.conditions.iter().any(|c| c.type_ == "Notified" && c.status == "False")
 }
 
 fn word(outcome: &SendOutcome) -> &'static str {
@@ -252,9 +255,10 @@ impl Reconciler for Messages {
         if providers.is_empty() {
             return Ok(Outcome::Done);
         }
+        let steps = steps(&order);
         let (mut telling, mut later) = (Telling::Done, None);
         for provider in &providers {
-            match self.tell(&key, &order, provider).await? {
+            match self.tell(&key, &order, &steps, provider).await? {
                 Next::End(end) => telling = telling.or_worse(end),
                 Next::Later(pause, why) => {
                     telling = telling.or_worse(Telling::Waits(why));

@@ -1,18 +1,12 @@
 //! Message providers: says in their status whether they are configured so that they can be called.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fooddelivery_api::MessageProviderStatus;
-use fooddelivery_saga::order::Note;
-use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
-use crate::provider::ready;
-
-/// A provider that is not ready is looked at again this often: its Secret is not watched.
-const RECHECK: Duration = Duration::from_secs(15);
+use crate::provider::{next_look, ready, say};
 
 /// The controller of message providers.
 pub struct MessageProviders {
@@ -48,19 +42,8 @@ impl Reconciler for MessageProviders {
         if new != old {
             let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
             context.message_providers.remember(written);
-            match &barred {
-                None => info!("message provider is ready"),
-                Some(barred) => {
-                    warn!(
-                        reason = barred.reason,
-                        message = barred.message,
-                        "message provider cannot be called"
-                    );
-                    let note = Note::warning(barred.reason, barred.message.clone());
-                    context.events.tell(&*provider, &note).await;
-                }
-            }
+            say(context, "message provider", &*provider, barred.as_ref()).await;
         }
-        Ok(if barred.is_none() { Outcome::Done } else { Outcome::After(RECHECK) })
+        Ok(next_look(barred.as_ref()))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fooddelivery_api::Order;
-use fooddelivery_api::common::{Condition, Time};
+use fooddelivery_api::common::Condition;
 use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::order::{MessageProgress, OrderStatus};
 use fooddelivery_saga::message::Telling;
@@ -18,6 +18,11 @@ use crate::events::uid_of;
 const CONDITION: &str = "Notified";
 /// So many providers are kept track of per order, as the schema has it.
 pub(super) const PROVIDERS: usize = 8;
+
+/// Whether a status says that messages wait, or cannot be told.
+pub(super) fn says_amiss(status: &OrderStatus) -> bool {
+    status.conditions.iter().any(|c| c.type_ == CONDITION && c.status == "False")
+}
 
 #[derive(Default)]
 struct Notice {
@@ -130,15 +135,7 @@ impl Notices {
             return;
         }
         let (holds, reason, message) = telling.condition();
-        let word = if holds { "True" } else { "False" };
-        let known = status.conditions.iter().find(|c| c.type_ == CONDITION && c.status == word);
-        let condition = Condition {
-            type_: CONDITION.into(),
-            status: word.into(),
-            reason: reason.into(),
-            message,
-            last_transition_time: known.map_or(Time(now), |c| c.last_transition_time),
-        };
+        let condition = Condition::said(&status.conditions, CONDITION, holds, reason, message, now);
         status.conditions.retain(|c| c.type_ != CONDITION);
         status.conditions.push(condition);
     }

@@ -9,18 +9,13 @@ use std::time::Duration;
 use fooddelivery_api::{MessageDialect, MessageProvider, MessageProviderSpec};
 use fooddelivery_providers::message::{self, AlimTalkSender, Gate, MessagePort};
 use fooddelivery_providers::{ConfigError, Credential, HttpClient};
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::api::{ApiError, ApiServer};
-use crate::engine::Key;
 use crate::events::uid_of;
-use crate::gateway::{Barred, text_of};
-
-/// A changed Secret takes effect within this time.
-const SECRET_LIFETIME: Duration = Duration::from_secs(5);
+use crate::gateway::{Barred, SECRET_LIFETIME, credential};
 
 /// A provider that can be called.
 #[derive(Clone)]
@@ -90,20 +85,9 @@ impl Ways {
         if let Some(way) = self.fresh(provider) {
             return Ok(Ok(way));
         }
-        let reference = &provider.spec.secret_ref;
-        let key = Key::new(&self.secrets_namespace, &reference.name);
-        let missing = |message| Barred { reason: "ProviderSecretMissing", message };
-        let Some(secret) = api.read::<Secret>(&key).await? else {
-            return Ok(Err(missing(format!(
-                "Secret {key} of message provider {} is missing",
-                provider.name_any()
-            ))));
-        };
-        let Some(credential) = text_of(&secret, &reference.key).map(Credential::new) else {
-            let message = format!("Secret {key} has no key {:?} with a text in it", reference.key);
-            return Ok(Err(missing(message)));
-        };
-        Ok(self.build(provider, credential))
+        let of = format!("message provider {}", provider.name_any());
+        let secret = credential(api, &self.secrets_namespace, &provider.spec.secret_ref, &of).await?;
+        Ok(secret.and_then(|credential| self.build(provider, credential)))
     }
 
     fn fresh(&self, provider: &MessageProvider) -> Option<Way> {

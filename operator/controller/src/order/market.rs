@@ -1,6 +1,6 @@
 //! What the rest of the marketplace has to do with an order. Reads only.
 
-use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Customer, Delivery, Order, Payment, Ticket};
+use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment, Ticket};
 use fooddelivery_saga::coupon::{Holder, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
 use fooddelivery_saga::order::COUPON_PENDING;
@@ -13,15 +13,15 @@ use tokio::time::Instant;
 
 use super::observe::Children;
 use super::{phase_of, store_of};
-use crate::api::ApiError;
+use crate::api::{ApiError, Namespaced};
 use crate::context::Context;
-use crate::counts::Counted;
+use crate::counts::{Counted, is_of_rider};
 use crate::coupon::{carrier, id_of, use_key};
 use crate::engine::{Cache, Cached, Key};
 use crate::events::uid_of;
+use crate::message;
 use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
-use crate::{delivery, message, ticket};
 
 pub(super) async fn market(
     context: &Context,
@@ -48,14 +48,12 @@ fn claim_is_surplus(context: &Context, key: &Key, delivery: Option<&Delivery>) -
     let Some(delivery) = delivery.filter(|d| d.spec.stage == DeliveryStage::Waiting) else { return false };
     let Some(name) = delivery.spec.rider_ref.as_ref().map(|r| r.name.as_str()) else { return false };
     let Some(rider) = context.riders.object(&Key::new(&key.namespace, name)) else { return false };
-    let carried = context.deliveries.keys_where(|other| {
-        let open = matches!(other.spec.stage, DeliveryStage::Waiting | DeliveryStage::PickedUp);
-        open && other.metadata.namespace.as_deref() == Some(&key.namespace)
-            && other.spec.rider_ref.as_ref().is_some_and(|r| r.name == name)
+    let carried = context.deliveries.objects_in(&key.namespace, |other| {
+        let is_open = matches!(other.spec.stage, DeliveryStage::Waiting | DeliveryStage::PickedUp);
+        is_open && is_of_rider(other, name)
     });
-    let others =
-        carried.iter().filter(|other| *other != key).filter_map(|other| context.deliveries.object(other));
-    let mut claims: Vec<Claim> = others.map(|other| claim(context, key, &other)).collect();
+    let others = carried.iter().filter(|(other, _)| other != key);
+    let mut claims: Vec<Claim> = others.map(|(_, other)| claim(context, key, other)).collect();
     claims.push(claim(context, key, delivery));
     is_surplus(&claims, &delivery.spec.order_ref.uid, rider.spec.capacity)
 }
@@ -115,33 +113,39 @@ async fn owed_live<K: Counted>(
     Ok(live.filter(|live| live.uid() == child.uid() && live.is_owed()))
 }
 
+/// Who would count, read live. One that this version cannot read counts nothing, and is waited for by nobody.
+async fn who_counts<K: Namespaced>(
+    context: &Context,
+    cache: &Cache<K>,
+    key: &Key,
+) -> Result<Option<K>, ApiError> {
+    match cache.get(key) {
+        Some(Cached::Malformed(_)) => Ok(None),
+        _ => context.refresh(cache, key).await,
+    }
+}
+
 /// A store that is gone, or was made anew, holds nothing up.
 async fn owes_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<bool, ApiError> {
-    if ticket.says_counted() || ticket::is_counted(context, key, ticket) {
+    if ticket.says_counted() || ticket.is_listed(context) {
         return Ok(false);
     }
     let Some(ticket) = owed_live(context, &context.tickets, key, ticket).await? else { return Ok(false) };
     let reference = &ticket.spec.store_ref;
-    let key = Key::new(&key.namespace, &reference.name);
-    if matches!(context.stores.get(&key), Some(Cached::Malformed(_))) {
-        return Ok(false);
-    }
-    Ok(context.refresh(&context.stores, &key).await?.is_some_and(|store| uid_of(&store) == reference.uid))
+    let store = who_counts(context, &context.stores, &Key::new(&key.namespace, &reference.name)).await?;
+    Ok(store.is_some_and(|store| uid_of(&store) == reference.uid))
 }
 
 /// Nor does a rider who is gone, or never was more than a name.
 async fn owes_rider(context: &Context, key: &Key, delivery: &Delivery) -> Result<bool, ApiError> {
-    if delivery.says_counted() || delivery::is_counted(context, key, delivery) {
+    if delivery.says_counted() || delivery.is_listed(context) {
         return Ok(false);
     }
     let live = owed_live(context, &context.deliveries, key, delivery).await?;
     let Some(delivery) = live else { return Ok(false) };
     let Some(rider) = &delivery.spec.rider_ref else { return Ok(false) };
-    let key = Key::new(&key.namespace, &rider.name);
-    if matches!(context.riders.get(&key), Some(Cached::Malformed(_))) {
-        return Ok(false);
-    }
-    Ok(context.refresh(&context.riders, &key).await?.is_some())
+    let rider = who_counts(context, &context.riders, &Key::new(&key.namespace, &rider.name)).await?;
+    Ok(rider.is_some())
 }
 
 /// A coupon has to know what became of its redemption before the payment, which is the record of it, may go.
@@ -152,23 +156,15 @@ async fn owes_coupon(
     payment: &Payment,
 ) -> Result<bool, ApiError> {
     let Some(held) = payment.spec.coupon.as_ref().filter(|held| !held.returned) else { return Ok(false) };
-    let coupon_key = Key::new(&key.namespace, &held.name);
-    if matches!(context.coupons.get(&coupon_key), Some(Cached::Malformed(_))) {
-        return Ok(false);
-    }
-    let coupon = context.refresh(&context.coupons, &coupon_key).await?;
+    let coupon = who_counts(context, &context.coupons, &Key::new(&key.namespace, &held.name)).await?;
     let Some(coupon) = coupon.filter(|coupon| uid_of(coupon) == held.uid) else { return Ok(false) };
     let id = id_of(order);
     let own = match coupon.spec.per_customer {
         Some(_) => redemptions_of(context, key, order, &coupon).await?,
         None => None,
     };
-    let kept = redemptions(coupon.status.as_ref()).is_kept(&id) || own.is_some_and(|own| own.is_kept(&id));
+    let kept = coupon.redemptions().is_kept(&id) || own.is_some_and(|own| own.is_kept(&id));
     Ok(Holder::of(carrier(held, payment)).is_owed(kept))
-}
-
-fn redemptions(status: Option<&CouponStatus>) -> Redemptions {
-    status.map(CouponStatus::to_redemptions).unwrap_or_default()
 }
 
 /// What the customer has made of a coupon, read live.
@@ -180,8 +176,7 @@ async fn redemptions_of(
 ) -> Result<Option<Redemptions>, ApiError> {
     let name = coupon.metadata.name.clone().unwrap_or_default();
     let key = use_key(&key.namespace, &name, &uid_of(coupon), &order.spec.customer_ref.name);
-    let found: Option<CouponUse> = context.refresh(&context.coupon_uses, &key).await?;
-    Ok(found.map(|found| redemptions(found.status.as_ref())))
+    Ok(context.refresh(&context.coupon_uses, &key).await?.map(|found| found.redemptions()))
 }
 
 /// The store that the customer prefers, read live.
@@ -228,7 +223,7 @@ pub(super) async fn hold(
     quote: Quote,
 ) -> Result<Result<Quote, Obstacle>, ApiError> {
     let (id, code) = (id_of(order), order.coupon_name().unwrap_or_default());
-    let counts = redemptions(coupon.status.as_ref());
+    let counts = coupon.redemptions();
     if counts.is_kept(&id) {
         return Ok(Ok(quote));
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::PaymentProviderStatus;
-use fooddelivery_api::common::{Condition, Time};
+use fooddelivery_api::common::Condition;
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::time::Timestamp;
+use kube::Resource;
 use tracing::{info, warn};
 
 use crate::context::Context;
@@ -52,28 +53,35 @@ impl Reconciler for Providers {
         if new != old {
             let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
             context.providers.remember(written);
-            match &barred {
-                None => info!("payment provider is ready"),
-                Some(barred) => {
-                    let Barred { reason, message } = barred;
-                    warn!(reason, message, "payment provider cannot be called");
-                    context.events.tell(&*provider, &Note::warning(reason, message.clone())).await;
-                }
-            }
+            say(context, "payment provider", &*provider, barred.as_ref()).await;
         }
-        Ok(if barred.is_none() { Outcome::Done } else { Outcome::After(RECHECK) })
+        Ok(next_look(barred.as_ref()))
     }
+}
+
+/// Says whether a provider of some kind can be called, and if not, why.
+pub(crate) async fn say<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    kind: &str,
+    provider: &K,
+    barred: Option<&Barred>,
+) {
+    let Some(Barred { reason, message }) = barred else {
+        info!("{kind} is ready");
+        return;
+    };
+    warn!(reason, message, "{kind} cannot be called");
+    context.events.tell(provider, &Note::warning(reason, message.clone())).await;
+}
+
+/// When a provider is looked at again.
+pub(crate) fn next_look(barred: Option<&Barred>) -> Outcome {
+    if barred.is_none() { Outcome::Done } else { Outcome::After(RECHECK) }
 }
 
 /// The condition `Ready`, which keeps its time until it turns.
 pub(crate) fn ready(known: &[Condition], barred: Option<&Barred>, now: Timestamp) -> Condition {
-    let status = if barred.is_none() { "True" } else { "False" };
-    let same = known.iter().find(|c| c.type_ == "Ready" && c.status == status);
-    Condition {
-        type_: "Ready".into(),
-        status: status.into(),
-        reason: barred.map_or("Configured", |barred| barred.reason).into(),
-        message: barred.map(|barred| barred.message.clone()).unwrap_or_default(),
-        last_transition_time: same.map_or(Time(now), |c| c.last_transition_time),
-    }
+    let reason = barred.map_or("Configured", |barred| barred.reason);
+    let message = barred.map(|barred| barred.message.clone()).unwrap_or_default();
+    Condition::said(known, "Ready", barred.is_none(), reason, message, now)
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use fooddelivery_api::common::{StoreRef, Time};
 use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
-use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket, TicketSpec};
-use fooddelivery_saga::tally::is_long;
+use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
 use fooddelivery_saga::view::Child;
 use fooddelivery_saga::words::TicketStage;
@@ -17,7 +16,7 @@ use tracing::info;
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
 use crate::context::{Context, child, seen};
-use crate::counts::lists;
+use crate::counts::Counted;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::lag::Lag;
@@ -153,9 +152,9 @@ impl Reconciler for Tickets {
                     let store = context.stores.object(&Key::new(&key.namespace, &t.spec.store_ref.name))?;
                     Some(store.spec.acceptance)
                 }),
-                counted: ticket.as_ref().is_some_and(|t| is_counted(context, &key, t)),
-                says_counted: ticket.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.counted)),
-                list_is_long: ticket.as_ref().is_some_and(|t| is_long(counting(context, &key, t).len())),
+                counted: ticket.as_ref().is_some_and(|t| t.is_listed(context)),
+                says_counted: ticket.as_ref().is_some_and(|t| t.says_counted()),
+                list_is_long: ticket.as_ref().is_some_and(|t| t.list_is_long(context)),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
             };
@@ -196,19 +195,6 @@ impl Reconciler for Tickets {
         let message = format!("ticket {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
     }
-}
-
-/// Whether the store's counts have it, as the cache knows them.
-pub(crate) fn is_counted(context: &Context, key: &Key, ticket: &Ticket) -> bool {
-    lists(&counting(context, key, ticket), &ticket.spec.order_ref)
-}
-
-/// The orders that stand in the list of the ticket's store.
-fn counting(context: &Context, key: &Key, ticket: &Ticket) -> Vec<OrderRef> {
-    let reference = &ticket.spec.store_ref;
-    let store = context.stores.object(&Key::new(&key.namespace, &reference.name));
-    let store = store.filter(|store| uid_of(&**store) == reference.uid);
-    store.and_then(|store| store.status.as_ref().map(|status| status.counting.clone())).unwrap_or_default()
 }
 
 fn shown(ticket: &Ticket) -> TicketStage {

@@ -42,7 +42,7 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
 
 /// When an order that is settled has been kept for long enough.
 fn removed_at(view: &OrderView, state: &OrderState) -> Option<Timestamp> {
-    let settled = state.conditions.iter().find(|c| c.kind == ConditionKind::Settled.as_str() && c.holds)?;
+    let settled = state.condition(ConditionKind::Settled).filter(|c| c.holds)?;
     view.market.time_to_live.map(|kept| settled.since + kept)
 }
 
@@ -97,8 +97,7 @@ fn kept(view: &OrderView, mut state: OrderState, debt: Debt, now: Timestamp) -> 
             Debt::Messages => ("MessagesOwed", "the customer has not been told everything yet"),
         };
         state.set(ConditionKind::Released, false, reason, message, now);
-        let said = view.state.conditions.iter().any(|c| c.kind == "Released" && c.reason == reason);
-        if !said {
+        if !view.state.says(ConditionKind::Released, reason) {
             notes.push(Note::warning(reason, message));
         }
     }

@@ -174,9 +174,19 @@ impl OrderState {
         }
     }
 
+    /// A condition, if it was ever set.
+    pub fn condition(&self, kind: ConditionKind) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.kind == kind.as_str())
+    }
+
     /// Whether a condition holds.
     pub fn holds(&self, kind: ConditionKind) -> bool {
-        self.conditions.iter().any(|c| c.kind == kind.as_str() && c.holds)
+        self.condition(kind).is_some_and(|c| c.holds)
+    }
+
+    /// Whether a condition gives this reason.
+    pub fn says(&self, kind: ConditionKind, reason: &str) -> bool {
+        self.condition(kind).is_some_and(|c| c.reason == reason)
     }
 }
 

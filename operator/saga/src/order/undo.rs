@@ -303,9 +303,7 @@ pub(super) fn close(state: &mut OrderState, view: &OrderView, money_back: bool, 
 
 /// A warning, once, when the money waits for a person.
 pub(super) fn review_note(view: &OrderView, state: &OrderState) -> Option<Note> {
-    let reviewing = |s: &OrderState| {
-        s.conditions.iter().any(|c| c.kind == ConditionKind::Settled.as_str() && c.reason == NEEDS_REVIEW)
-    };
+    let reviewing = |s: &OrderState| s.says(ConditionKind::Settled, NEEDS_REVIEW);
     let payment = view.payment.present()?;
     (reviewing(state) && !reviewing(&view.state))
         .then(|| Note::warning(NEEDS_REVIEW, payment.message.clone()))

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, Order, OrderSpec, Payment, Rider, Store, Ticket,
 };
-use fooddelivery_saga::words::{PaymentDesired, TicketStage};
+use fooddelivery_saga::words::{PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
 use kube::api::PostParams;
@@ -23,6 +23,12 @@ const COUNTED_WITHIN: Duration = Duration::from_mins(1);
 
 /// How often a dish was ordered: its name, in how many orders, how many portions.
 pub type Dish = (String, i64, i64);
+
+/// Why a count is not settled, and the object that it is about.
+struct Unsettled {
+    what: String,
+    about: String,
+}
 
 impl Kitchen {
     /// Creates a coupon; `spec` is its spec as in a file, such as `{"discount": {"percent": 10}}`.
@@ -86,26 +92,24 @@ impl Kitchen {
     /// # Errors
     /// When it does not come to that within a minute.
     pub async fn settled_coupon(&self, code: &str) -> Result<(Coupon, Vec<CouponUse>)> {
-        let started = Instant::now();
-        loop {
+        self.once_settled(async || {
             let coupon: Coupon = self.get(code).await?;
             let uid = coupon.uid();
             let of_it = |u: &CouponUse| Some(&u.spec.coupon_ref.uid) == uid.as_ref();
             let uses: Vec<CouponUse> = self.list().await?.into_iter().filter(of_it).collect();
             let payments: Vec<Payment> = self.list().await?;
-            let open = payments.iter().filter(|payment| owes_it_back(payment, code)).count();
+            let owing = payments.iter().filter(|payment| owes_it_back(payment, code));
+            let owing: Vec<String> = owing.map(ResourceExt::name_any).collect();
             let statuses = coupon.status.iter().chain(uses.iter().filter_map(|u| u.status.as_ref()));
             let kept: usize = statuses.map(|status| status.in_flight.len()).sum();
-            if open == 0 && kept == 0 {
-                return Ok((coupon, uses));
+            if owing.is_empty() && kept == 0 {
+                return Ok(Ok((coupon, uses)));
             }
-            if started.elapsed() >= COUNTED_WITHIN {
-                let what =
-                    format!("coupon {code}: {kept} are kept, {open} are to be given back: {coupon:#?}");
-                return Err(self.failure(&what, code).await);
-            }
-            tokio::time::sleep(POLL).await;
-        }
+            let what = format!("coupon {code}: {kept} are kept, {owing:?} have to give it back");
+            let about = owing.into_iter().next().unwrap_or_else(|| code.to_owned());
+            Ok(Err(Unsettled { what, about }))
+        })
+        .await
     }
 
     /// How often each dish of a store was ordered, by name, once every ticket that belongs into the counts is in them.
@@ -113,8 +117,7 @@ impl Kitchen {
     /// # Errors
     /// When one is not within a minute.
     pub async fn dishes(&self, store: &str) -> Result<Vec<Dish>> {
-        let started = Instant::now();
-        loop {
+        self.once_settled(async || {
             let found: Store = self.get(store).await?;
             let status = found.status.clone().unwrap_or_default();
             let missing = self.list::<Ticket>().await?.into_iter().find(|t| {
@@ -128,16 +131,12 @@ impl Kitchen {
                 let all = status.orders_by_menu_item.into_iter();
                 let mut dishes: Vec<Dish> = all.map(|d| (d.menu_item, d.orders, d.quantity)).collect();
                 dishes.sort();
-                return Ok(dishes);
+                return Ok(Ok(dishes));
             };
-            let name = missing.name_any();
-            if started.elapsed() >= COUNTED_WITHIN {
-                return Err(self
-                    .failure(&format!("ticket {name} is not in the counts of {store}"), &name)
-                    .await);
-            }
-            tokio::time::sleep(POLL).await;
-        }
+            let about = missing.name_any();
+            Ok(Err(Unsettled { what: format!("ticket {about} is not in the counts of {store}"), about }))
+        })
+        .await
     }
 
     /// How many deliveries a rider brought, once each that arrived is counted.
@@ -145,8 +144,7 @@ impl Kitchen {
     /// # Errors
     /// When one is not within a minute.
     pub async fn brought(&self, rider: &str) -> Result<i64> {
-        let started = Instant::now();
-        loop {
+        self.once_settled(async || {
             let status = self.get::<Rider>(rider).await?.status.unwrap_or_default();
             let missing = self.list::<Delivery>().await?.into_iter().find(|d| {
                 let theirs = d.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider);
@@ -154,14 +152,24 @@ impl Kitchen {
                 let counted = listed || d.status.as_ref().is_some_and(|s| s.counted);
                 theirs && delivery::counts(d.spec.stage) && !counted
             });
-            let Some(missing) = missing else { return Ok(status.deliveries) };
-            let name = missing.name_any();
-            if started.elapsed() >= COUNTED_WITHIN {
-                return Err(self
-                    .failure(&format!("delivery {name} is not in the count of {rider}"), &name)
-                    .await);
+            let Some(missing) = missing else { return Ok(Ok(status.deliveries)) };
+            let about = missing.name_any();
+            Ok(Err(Unsettled { what: format!("delivery {about} is not in the count of {rider}"), about }))
+        })
+        .await
+    }
+
+    /// What `look` finds, once it finds a count settled.
+    async fn once_settled<T>(&self, look: impl AsyncFn() -> Result<Result<T, Unsettled>>) -> Result<T> {
+        let started = Instant::now();
+        loop {
+            match look().await? {
+                Ok(found) => return Ok(found),
+                Err(Unsettled { what, about }) if started.elapsed() >= COUNTED_WITHIN => {
+                    return Err(self.failure(&what, &about).await);
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
             }
-            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -193,10 +201,15 @@ impl Kitchen {
     }
 }
 
-/// Whether the coupon's counts have yet to learn that the order was undone.
+/// Whether the coupon's counts have yet to learn that the order was undone. A payment that was undone before it began
+/// never held the coupon, and has nothing to say.
 fn owes_it_back(payment: &Payment, code: &str) -> bool {
-    let undone = payment.spec.desired != PaymentDesired::Captured || payment.state().phase.is_over();
-    payment.spec.coupon.as_ref().is_some_and(|held| held.name == code && !held.returned) && undone
+    let state = payment.state();
+    let captured =
+        matches!(state.phase, PaymentPhase::Captured | PaymentPhase::Refunding | PaymentPhase::Refunded);
+    let began = state.attempt > 0 || captured;
+    let undone = payment.spec.desired != PaymentDesired::Captured || state.phase.is_over();
+    payment.spec.coupon.as_ref().is_some_and(|held| held.name == code && !held.returned) && began && undone
 }
 
 /// `(dish, orders, portions)` for each, as [`Kitchen::dishes`] has them.

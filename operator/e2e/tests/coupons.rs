@@ -8,7 +8,8 @@ use anyhow::Result;
 use fooddelivery_api::{OrderSpec, TokenText};
 use fooddelivery_e2e::audit::balances;
 use fooddelivery_e2e::{
-    Coupon, CouponUse, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment, Stage,
+    Coupon, CouponUse, Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment,
+    PaymentDesired, Stage,
 };
 use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
@@ -317,6 +318,30 @@ async fn an_order_whose_coupon_does_not_know_of_its_end_is_kept_until_it_does() 
     let (coupon, uses) = kitchen.settled_coupon("spring").await?;
     assert_eq!((coupon.status.unwrap().redeemed, uses[0].status.as_ref().unwrap().redeemed), (0, 0));
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_undone_before_its_charge_began_never_held_the_coupon() -> Result<()> {
+    let operator = controllers(&["order", "coupon", "provider"]);
+    let options = KitchenOptions { operator, ..KitchenOptions::default() };
+    let kitchen = Stage::shared().await?.kitchen_with("coupon-unbegun", options).await?;
+    kitchen.coupon("spring", json!({ "discount": { "percent": 10 }, "maxRedemptions": 1 })).await?;
+    kitchen.order_with("lunch", "spring").await?;
+    let kept = |coupon: &Coupon| coupon.status.as_ref().is_some_and(|status| !status.in_flight.is_empty());
+    kitchen.wait_until::<Coupon>("spring", "one is kept", LONG, kept).await?;
+    kitchen.wait_until::<Payment>("lunch", "its payment", LONG, |_| true).await?;
+    kitchen.cancel("lunch", "changed my mind").await?;
+    let undone = |payment: &Payment| payment.spec.desired == PaymentDesired::Refunded;
+    kitchen.wait_until::<Payment>("lunch", "what is undone", LONG, undone).await?;
+    kitchen.operator.restart_with(OperatorOptions::in_namespace(&kitchen.namespace)).await?;
+    kitchen.wait_phase("lunch", OrderPhase::Cancelled, LONG).await?;
+    let (coupon, _) = kitchen.settled_coupon("spring").await?;
+    assert_eq!(coupon.status.unwrap().redeemed, 0);
+    // The only one is there for somebody else.
+    kitchen.order_with("dinner", "spring").await?;
+    kitchen.wait_phase("dinner", OrderPhase::AwaitingStore, LONG).await?;
+    assert_eq!(charges(&kitchen).await?, 1, "dinner");
+    kitchen.audit().await
 }
 
 /// What kubectl said to something that is refused.

@@ -14,13 +14,14 @@ use serde::Serialize;
 use crate::api::{ApiError, ApiServer, Namespaced};
 use crate::attendance::Attendance;
 use crate::clock::Clock;
-use crate::engine::{Cache, Cached, Key};
+use crate::engine::{Cache, Cached, Key, Pulses};
 use crate::events::Events;
 use crate::gateway::Gateways;
 use crate::message::{Notices, Ways};
 use crate::metrics::Metrics;
 use crate::planted::{self, Bug};
 use crate::routes::Queues;
+use crate::shards::Shards;
 
 /// Shared by all controllers.
 pub struct Context {
@@ -74,6 +75,10 @@ pub struct Context {
     pub mirror_lag: std::time::Duration,
     /// Which controllers are at work.
     pub attendance: Arc<Attendance>,
+    /// Whether the loops turn.
+    pub pulses: Arc<Pulses>,
+    /// What of it all is this replica's.
+    pub shards: Arc<Shards>,
     /// Since when this process has been watching.
     pub watching_since: Timestamp,
 }

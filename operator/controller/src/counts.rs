@@ -17,6 +17,7 @@ use crate::engine::{Cache, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::uid_of;
 use crate::lag::Lag;
 use crate::planted::{self, Bug};
+use crate::settings::ControllerName;
 
 /// So many are read live for one write.
 const BATCH: usize = 50;
@@ -216,7 +217,11 @@ impl Stores {
 
 impl Reconciler for Stores {
     fn name(&self) -> &'static str {
-        "store"
+        ControllerName::Store.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has(ControllerName::Store, &self.context.stores, key)
     }
 
     fn is_of_orders(&self) -> bool {
@@ -266,7 +271,11 @@ impl Riders {
 
 impl Reconciler for Riders {
     fn name(&self) -> &'static str {
-        "rider"
+        ControllerName::Rider.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has(ControllerName::Rider, &self.context.riders, key)
     }
 
     fn is_of_orders(&self) -> bool {

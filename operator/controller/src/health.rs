@@ -2,20 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::engine::Pulses;
 use crate::metrics::Metrics;
 
 /// The event loop is taken for dead when its heart has not beaten for so long.
@@ -26,18 +27,27 @@ pub struct Health {
     started: Instant,
     last_beat_ms: AtomicU64,
     waiting_for: AtomicUsize,
+    joined: AtomicBool,
     stopping: watch::Receiver<bool>,
+    pulses: Arc<Pulses>,
     clock: Arc<Clock>,
 }
 
 impl Health {
-    /// Not ready until `caches` lists are complete.
-    pub fn new(caches: usize, clock: Arc<Clock>, stopping: watch::Receiver<bool>) -> Self {
+    /// Not ready until `caches` lists are complete and this replica knows its part of the work.
+    pub fn new(
+        caches: usize,
+        clock: Arc<Clock>,
+        pulses: Arc<Pulses>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             started: Instant::now(),
             last_beat_ms: AtomicU64::new(0),
             waiting_for: AtomicUsize::new(caches),
+            joined: AtomicBool::new(false),
             stopping,
+            pulses,
             clock,
         }
     }
@@ -45,6 +55,11 @@ impl Health {
     /// A first list is complete.
     pub fn synced(&self) {
         let _ = self.waiting_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+    }
+
+    /// This replica knows which part of the work is its own.
+    pub fn joined(&self) {
+        self.joined.store(true, Ordering::SeqCst);
     }
 
     /// Whether all first lists are complete.
@@ -56,6 +71,9 @@ impl Health {
     fn complaint(&self) -> Option<String> {
         if !self.is_synced() || *self.stopping.borrow() {
             return Some("the caches are not complete, or the process is stopping".into());
+        }
+        if !self.joined.load(Ordering::SeqCst) {
+            return Some("this replica does not know its part of the work yet".into());
         }
         self.clock.complaint()
     }
@@ -77,9 +95,13 @@ impl Health {
         }
     }
 
-    fn is_alive(&self) -> bool {
+    /// Why the process cannot go on as it is, as a sentence; `None` when it can.
+    fn ails(&self) -> Option<String> {
         let last = Duration::from_millis(self.last_beat_ms.load(Ordering::SeqCst));
-        self.started.elapsed().saturating_sub(last) < HEART_STOPS_AFTER
+        if self.started.elapsed().saturating_sub(last) >= HEART_STOPS_AFTER {
+            return Some("the event loop does not turn".into());
+        }
+        self.pulses.complaint()
     }
 }
 
@@ -89,7 +111,7 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Serves `/metrics`, `/livez`, `/healthz` and `/readyz` until `stop` turns true.
+/// Serves `/metrics`, `/livez`, `/healthz` and `/readyz` until `stop` turns true; with `debug`, also `POST /debug/wedge`.
 ///
 /// # Errors
 /// When the address cannot be had.
@@ -97,6 +119,7 @@ pub async fn serve(
     address: SocketAddr,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    debug: bool,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::bind(address).await?;
@@ -105,8 +128,9 @@ pub async fn serve(
         .route("/metrics", get(metrics_text))
         .route("/livez", get(live))
         .route("/healthz", get(live))
-        .route("/readyz", get(ready))
-        .with_state(Shared { health, metrics });
+        .route("/readyz", get(ready));
+    let router = if debug { router.route("/debug/wedge", post(wedge)) } else { router };
+    let router = router.with_state(Shared { health, metrics });
     Ok(async move {
         let stopped = async move {
             let _ = stop.wait_for(|stop| *stop).await;
@@ -124,12 +148,44 @@ async fn metrics_text(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn live(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    if shared.health.is_alive() {
-        (StatusCode::OK, "alive\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the event loop does not turn\n")
+async fn live(State(shared): State<Shared>) -> (StatusCode, String) {
+    match shared.health.ails() {
+        None => (StatusCode::OK, "alive\n".into()),
+        Some(complaint) => (StatusCode::SERVICE_UNAVAILABLE, format!("{complaint}\n")),
     }
+}
+
+/// What is wedged for a try.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wedge {
+    /// The loops of watches and controllers stand still with their next turn.
+    Loops,
+    /// No thread of the process is left to do anything.
+    Threads,
+}
+
+#[derive(serde::Deserialize)]
+struct WedgeQuery {
+    what: Wedge,
+}
+
+/// Wedges the process, so that one sees its liveness probe heal it.
+async fn wedge(State(shared): State<Shared>, Query(WedgeQuery { what }): Query<WedgeQuery>) -> &'static str {
+    warn!(?what, "wedged on request");
+    match what {
+        Wedge::Loops => shared.health.pulses.jam(),
+        Wedge::Threads => {
+            for _ in 0..tokio::runtime::Handle::current().metrics().num_workers() {
+                tokio::spawn(async {
+                    loop {
+                        std::thread::sleep(Duration::from_hours(1));
+                    }
+                });
+            }
+        }
+    }
+    "wedged\n"
 }
 
 async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {

@@ -29,5 +29,6 @@ pub mod replica;
 pub mod routes;
 pub mod run;
 pub mod settings;
+pub mod shards;
 pub mod telemetry;
 pub mod ticket;

@@ -33,7 +33,11 @@ use crate::payment::Payments;
 use crate::provider::Providers;
 use crate::routes::{Queues, Watches};
 use crate::settings::{ControllerName, Settings};
+use crate::shards::{Ring, Shards, take_over};
 use crate::ticket::Tickets;
+
+/// So long a replica that stops waits for what runs before it leaves its work to the others.
+const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// What a replica does not make for itself.
 #[derive(Clone)]
@@ -73,7 +77,8 @@ impl Replica {
             told,
         ));
         let watches = Watches::new(context.clone(), queues, dice.clone(), &settings);
-        let health = Arc::new(Health::new(watches.count(), clock, stopping.clone()));
+        let pulses = context.pulses.clone();
+        let health = Arc::new(Health::new(watches.count(), clock, pulses, stopping.clone()));
         Self { context, settings, dice, watches, health, turns, stopping }
     }
 
@@ -97,11 +102,22 @@ impl Replica {
     pub async fn run(self) {
         let mut tasks = JoinSet::new();
         self.watches.start(&mut tasks, &self.health, &self.stopping);
+        self.context.shards.watch(&mut tasks, &self.dice, &self.context.pulses, &self.stopping);
         if wait_until_synced(&self.health, self.stopping.clone()).await {
             info!(controllers = ?self.settings.controllers, "caches are complete; reconciling");
             tasks.spawn(circuits::run(self.context.clone(), self.turns, self.stopping.clone()));
             attend(&mut tasks, &self.context, &self.stopping).await;
-            start_controllers(&mut tasks, &self.settings, &self.context, &self.dice, &self.stopping);
+            share(&mut tasks, &self.context, &self.dice, &self.stopping).await;
+            self.health.joined();
+            let mut runners = JoinSet::new();
+            start_controllers(&mut runners, &self.settings, &self.context, &self.dice, &self.stopping);
+            let mut stopping = self.stopping.clone();
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+            // What runs comes to its end before the others take over, as far as that is soon.
+            let ended = async { while runners.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(LAST_STEPS, ended).await;
+            self.context.shards.leave().await;
+            while runners.join_next().await.is_some() {}
         }
         while tasks.join_next().await.is_some() {}
     }
@@ -115,6 +131,8 @@ fn context(settings: &Settings, client: Client, parts: Parts, queues: Queues, to
     Context {
         attendance: Arc::new(Attendance::new(api.clone(), clock.clone(), dice, &replica, settings)),
         events: Events::new(api.clone(), &replica, clock.clone()),
+        pulses: Arc::default(),
+        shards: Arc::new(Shards::new(api.clone(), clock.clone(), &replica, settings)),
         api,
         metrics,
         orders: Arc::new(Cache::<Order>::default()),
@@ -168,6 +186,19 @@ async fn attend(tasks: &mut JoinSet<()>, context: &Context, stopping: &watch::Re
     tasks.spawn(attendance.run(orders, queue, stopping.clone()));
 }
 
+/// Says that this replica is there and which others are, before the first decision.
+async fn share(
+    tasks: &mut JoinSet<()>,
+    context: &Arc<Context>,
+    dice: &Arc<Dice>,
+    stopping: &watch::Receiver<bool>,
+) {
+    context.shards.join().await;
+    let (shared, dice) = (context.clone(), dice.clone());
+    let changed = move |before: &Ring, after: &Ring| take_over(&shared, &dice, before, after);
+    tasks.spawn(context.shards.clone().run(changed, stopping.clone()));
+}
+
 fn start_controllers(
     tasks: &mut JoinSet<()>,
     settings: &Settings,
@@ -217,5 +248,6 @@ fn start<R: Reconciler>(
     stop: watch::Receiver<bool>,
 ) {
     let metrics = context.metrics.clone();
-    tasks.spawn(runner::run(Arc::new(reconciler), queue, limits, metrics, dice, stop));
+    let pulse = context.pulses.begin(format!("the {} controller", reconciler.name()));
+    tasks.spawn(runner::run(Arc::new(reconciler), queue, limits, metrics, dice, pulse, stop));
 }

@@ -21,7 +21,7 @@ use crate::api::Namespaced;
 use crate::context::{Context, OfOrder};
 use crate::counts::{Counted, is_of_rider};
 use crate::engine::cache::Malformed;
-use crate::engine::watch::{Change, run};
+use crate::engine::watch::{Change, Feed, run};
 use crate::engine::{Cache, Dice, Key, Queue};
 use crate::events::reference;
 use crate::health::Health;
@@ -34,37 +34,21 @@ pub struct Queues {
     queues: Arc<HashMap<&'static str, Arc<Queue>>>,
 }
 
-fn word(name: ControllerName) -> &'static str {
-    match name {
-        ControllerName::Order => "order",
-        ControllerName::Payment => "payment",
-        ControllerName::Ticket => "ticket",
-        ControllerName::Delivery => "delivery",
-        ControllerName::Provider => "provider",
-        ControllerName::Coupon => "coupon",
-        ControllerName::Store => "store",
-        ControllerName::Rider => "rider",
-        ControllerName::Message => "message",
-        ControllerName::Customer => "customer",
-        ControllerName::MessageProvider => "message-provider",
-    }
-}
-
 impl Queues {
     /// Queues for the controllers that run here.
     pub fn new(settings: &Settings) -> Self {
-        let queues = settings.controllers.iter().map(|name| (word(*name), Arc::default())).collect();
+        let queues = settings.controllers.iter().map(|name| (name.word(), Arc::default())).collect();
         Self { queues: Arc::new(queues) }
     }
 
     /// The queue of a controller, if it runs here.
     pub fn of(&self, name: ControllerName) -> Option<Arc<Queue>> {
-        self.queues.get(word(name)).cloned()
+        self.queues.get(name.word()).cloned()
     }
 
     /// Has a controller look at `key` at `at`, or earlier if it is due earlier; nothing when it does not run here.
     pub fn push_at(&self, name: ControllerName, key: Key, at: Instant) {
-        if let Some(queue) = self.queues.get(word(name)) {
+        if let Some(queue) = self.queues.get(name.word()) {
             queue.push_at(key, at);
         }
     }
@@ -84,7 +68,7 @@ impl Queues {
 
     fn push(&self, names: &[ControllerName], key: &Key) {
         for name in names {
-            if let Some(queue) = self.queues.get(word(*name)) {
+            if let Some(queue) = self.queues.get(name.word()) {
                 queue.push(key.clone());
             }
         }
@@ -336,7 +320,10 @@ impl Watches {
             done.call_once(|| health.synced());
             relisted();
         };
-        tasks.spawn(run(api, scope.map(str::to_owned), cache.clone(), told, synced, dice, stop.clone()));
+        let pulse = self.context.pulses.begin(format!("the watch of {}", K::kind(&())));
+        let scope = scope.map(str::to_owned);
+        let feed = Feed { api, scope, cache: cache.clone() };
+        tasks.spawn(run(feed, told, synced, dice, pulse, stop.clone()));
     }
 }
 

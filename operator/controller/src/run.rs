@@ -41,9 +41,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let replica = Replica::new(client, settings.clone(), parts, stopping.clone());
     let health = replica.health().clone();
-    let port = health::serve(settings.listen, health.clone(), replica.metrics().clone(), stopping)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let port =
+        health::serve(settings.listen, health.clone(), replica.metrics().clone(), settings.debug, stopping)
+            .await
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let port = tokio::spawn(port);
     let heart = tokio::spawn(async move { health.beat().await });
     let replica = tokio::spawn(replica.run());

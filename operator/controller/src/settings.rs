@@ -33,6 +33,25 @@ pub enum ControllerName {
     MessageProvider,
 }
 
+impl ControllerName {
+    /// As in `--controllers`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Payment => "payment",
+            Self::Ticket => "ticket",
+            Self::Delivery => "delivery",
+            Self::Provider => "provider",
+            Self::Coupon => "coupon",
+            Self::Store => "store",
+            Self::Rider => "rider",
+            Self::Message => "message",
+            Self::Customer => "customer",
+            Self::MessageProvider => "message-provider",
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -70,10 +89,14 @@ pub struct Settings {
     #[arg(long, env = "FOODDELIVERY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// This replica's name, under which its circuits stand in the status of payment providers; without it HOSTNAME,
-    /// which in a pod is the pod's name.
+    /// This replica's name, under which its circuits stand in the status of payment providers and its Lease among those of
+    /// the others; without it HOSTNAME, which in a pod is the pod's name. Replicas of one name do the same work twice.
     #[arg(long, env = "FOODDELIVERY_REPLICA")]
     pub replica: Option<String>,
+
+    /// Serves POST /debug/wedge?what=loops|threads, too, which wedges this process: for trying out its liveness probe.
+    #[arg(long, env = "FOODDELIVERY_DEBUG")]
+    pub debug: bool,
 
     /// How log lines look.
     #[arg(long, env = "FOODDELIVERY_LOG_FORMAT", value_enum, default_value = "text")]
@@ -101,6 +124,11 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(600..)
     )]
     pub attendance_gap_ms: u32,
+
+    /// A replica that has not renewed its Lease for so long, in milliseconds, is gone, and the others take over its work;
+    /// it renews three times in this time. 0: no work is shared, and this replica does everything.
+    #[arg(long, env = "FOODDELIVERY_SHARD_LEASE_MS", default_value_t = 9_000, value_parser = none_or_a_second)]
+    pub shard_lease_ms: u32,
 
     /// A customer's message log is written at most once in this time, in milliseconds.
     #[arg(long, env = "FOODDELIVERY_MESSAGE_LOG_LAG_MS", default_value_t = 60_000)]
@@ -193,6 +221,13 @@ impl Settings {
     /// The mirrors' lag.
     pub fn mirror_lag(&self) -> Duration {
         Duration::from_millis(self.mirror_lag_ms)
+    }
+}
+
+fn none_or_a_second(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(ms) if ms == 0 || ms >= 1_000 => Ok(ms),
+        _ => Err("a whole number of milliseconds is needed: at least 1000, or 0 for no sharing".into()),
     }
 }
 

@@ -38,6 +38,11 @@ impl OperatorOptions {
     pub fn in_namespace(namespace: &str) -> Self {
         Self { namespaces: vec![namespace.to_owned()], ..Self::default() }
     }
+
+    /// For one that works on everything, whoever else is there: what keeps the two apart is compare-and-set alone.
+    pub fn for_everything() -> Self {
+        Self { args: vec!["--shard-lease-ms=0".to_owned()], ..Self::default() }
+    }
 }
 
 /// An operator's process. Dropping it kills it. All methods take `&self`.
@@ -144,6 +149,7 @@ impl Operator {
             .arg("run")
             .arg(format!("--listen={address}"))
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("FOODDELIVERY_REPLICA", &self.name)
             .log_file(&self.log);
         if !options.namespaces.is_empty() {
             spec = spec.arg(format!("--namespaces={}", options.namespaces.join(",")));
@@ -155,6 +161,11 @@ impl Operator {
             spec = spec.env(key, value);
         }
         spec.args(options.args)
+    }
+
+    /// Its name, also as a replica.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The options that it was last started with.

@@ -81,7 +81,8 @@ async fn each_replica_has_its_own_circuit_and_its_own_entry() -> Result<()> {
     kitchen.sandbox.set_outage("error").await?;
     kitchen.order("first", |_| {}).await?;
     wait_circuit(&kitchen, CircuitState::Open).await?;
-    let second = OperatorOptions { args: vec!["--replica=second".into()], ..OperatorOptions::default() };
+    let mut second = OperatorOptions::for_everything();
+    second.args.push("--replica=second".into());
     let second = kitchen.another_operator(second).await?;
     kitchen.order("second", |_| {}).await?;
     let both = |status: &fooddelivery_api::PaymentProviderStatus| {

@@ -198,7 +198,7 @@ async fn check_storm(kitchen: &Kitchen, (cooked, brought): (i64, i64)) -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_count_every_order_once() -> Result<()> {
     let kitchen = kitchen("count-two").await?;
-    let _other = kitchen.another_operator(OperatorOptions::default()).await?;
+    let _other = kitchen.another_operator(OperatorOptions::for_everything()).await?;
     let counted = storm(&kitchen, 24).await?;
     check_storm(&kitchen, counted).await
 }

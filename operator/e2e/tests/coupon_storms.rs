@@ -128,7 +128,7 @@ async fn killed_again_and_again_the_operator_keeps_the_counts_exact() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_one_of_them_killed_again_and_again_keep_the_counts_exact() -> Result<()> {
     let kitchen = kitchen("storm-two").await?;
-    let _other = kitchen.another_operator(OperatorOptions::default()).await?;
+    let _other = kitchen.another_operator(OperatorOptions::for_everything()).await?;
     kitchen.operator.killed_during(12, storm(&kitchen, 25)).await?;
     check_storm(&kitchen).await
 }

@@ -137,7 +137,7 @@ async fn twenty_race_for_three(name: &str, replicas: usize) -> Result<()> {
     let kitchen = kitchen(name).await?;
     let mut others = Vec::new();
     for _ in 1..replicas {
-        others.push(kitchen.another_operator(OperatorOptions::default()).await?);
+        others.push(kitchen.another_operator(OperatorOptions::for_everything()).await?);
     }
     kitchen.coupon("last", json!({ "discount": { "amount": 3_000 }, "maxRedemptions": 3 })).await?;
     let names: Vec<String> = (0..20).map(|n| format!("order-{n}")).collect();

@@ -126,7 +126,7 @@ async fn killed_on_the_way_to_the_customer() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_both_work_on_everything_charge_nothing_twice() -> Result<()> {
     let kitchen = kitchen("replicas").await?;
-    let second = kitchen.another_operator(OperatorOptions::default()).await?;
+    let second = kitchen.another_operator(OperatorOptions::for_everything()).await?;
     kitchen.sandbox.set_latency("50-300").await?;
     let names: Vec<String> = (0..24).map(|n| format!("order-{n}")).collect();
     for name in &names {
@@ -227,7 +227,7 @@ async fn a_replica_frozen_in_the_middle_of_payments_and_thawed_after_their_end_m
         tokio::time::sleep(Duration::from_millis(40 * (round + 1))).await;
         signal(&kitchen.operator, "STOP")?;
         frozen += 1;
-        let second = kitchen.another_operator(OperatorOptions::default()).await?;
+        let second = kitchen.another_operator(OperatorOptions::for_everything()).await?;
         for name in &names {
             kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
             kitchen.cancel(name, "changed my mind").await?;

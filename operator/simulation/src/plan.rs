@@ -195,6 +195,8 @@ pub struct Plan {
     pub removes: bool,
     /// Whether mirrors, and with them counts and marks, hardly lag.
     pub mirrors_at_once: bool,
+    /// Whether the replicas share the work; otherwise each does everything.
+    pub shares: bool,
 }
 
 impl Plan {
@@ -232,6 +234,7 @@ impl Plan {
             two_stores: chooser.chance(15),
             removes: chooser.chance(15),
             mirrors_at_once: chooser.chance(40),
+            shares: two && chooser.chance(25),
         }
     }
 }

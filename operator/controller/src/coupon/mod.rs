@@ -25,6 +25,7 @@ use crate::api::{ApiError, Namespaced};
 use crate::context::Context;
 use crate::engine::{Cache, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::uid_of;
+use crate::settings::ControllerName;
 use observe::Case;
 
 /// So many orders are read live for one write.
@@ -170,7 +171,11 @@ impl Coupons {
 
 impl Reconciler for Coupons {
     fn name(&self) -> &'static str {
-        "coupon"
+        ControllerName::Coupon.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has(ControllerName::Coupon, &self.context.coupons, key)
     }
 
     fn is_of_orders(&self) -> bool {

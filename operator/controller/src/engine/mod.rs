@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod dice;
 pub mod key;
+pub mod pulse;
 pub mod queue;
 pub mod runner;
 pub mod watch;
@@ -15,5 +16,6 @@ pub mod watch;
 pub use cache::{Cache, Cached};
 pub use dice::Dice;
 pub use key::Key;
+pub use pulse::{Pulse, Pulses};
 pub use queue::Queue;
 pub use runner::{Category, Limits, Outcome, ReconcileError, Reconciler};

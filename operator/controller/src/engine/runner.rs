@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, info_span, warn};
 
 use super::queue::Popped;
-use super::{Dice, Key, Queue};
+use super::{Dice, Key, Pulse, Queue};
 use crate::metrics::Metrics;
 
 /// What a reconcile came to.
@@ -59,6 +59,9 @@ pub trait Reconciler: Send + Sync + 'static {
         true
     }
 
+    /// Whether `key` is this replica's to work on. What is not is left to the others.
+    fn is_mine(&self, key: &Key) -> bool;
+
     /// Brings what belongs to `key` one step nearer to what it should be. `tries` counts the unresolved runs in a row
     /// before this one.
     fn reconcile(&self, key: Key, tries: u32)
@@ -102,12 +105,14 @@ pub async fn run<R: Reconciler>(
     limits: Limits,
     metrics: Arc<Metrics>,
     dice: Arc<Dice>,
+    pulse: Pulse,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut running = JoinSet::new();
     let mut troubles: HashMap<Key, Trouble> = HashMap::new();
     while !*stop.borrow() {
-        let wait_until = start_due(&reconciler, &queue, limits, &troubles, &mut running);
+        pulse.jam_point().await;
+        let wait_until = pulse.turn(|| start_due(&reconciler, &queue, limits, &mut troubles, &mut running));
         metrics.queue_length(reconciler.name(), queue.len());
         let full = running.len() >= limits.concurrency;
         tokio::select! {
@@ -123,6 +128,7 @@ pub async fn run<R: Reconciler>(
     while let Some(ended) = running.join_next().await {
         settle(ended.ok(), &reconciler, &queue, limits, &metrics, &dice, &mut troubles);
     }
+    pulse.stop();
 }
 
 type Ended = (Key, Result<Outcome, ReconcileError>, Duration);
@@ -132,11 +138,15 @@ fn start_due<R: Reconciler>(
     reconciler: &Arc<R>,
     queue: &Queue,
     limits: Limits,
-    troubles: &HashMap<Key, Trouble>,
+    troubles: &mut HashMap<Key, Trouble>,
     running: &mut JoinSet<Ended>,
 ) -> Option<Instant> {
     while running.len() < limits.concurrency {
         match queue.pop(Instant::now()) {
+            Popped::Key(key) if !reconciler.is_mine(&key) => {
+                troubles.remove(&key);
+                queue.done(&key, None, None);
+            }
             Popped::Key(key) => {
                 let tries = troubles.get(&key).map_or(0, |t| t.tries);
                 let kind = reconciler.name();

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::cache::Malformed;
-use super::{Cache, Cached, Dice, Key};
+use super::{Cache, Cached, Dice, Key, Pulse};
 use crate::planted::{self, Bug};
 
 /// What a watch brought.
@@ -24,6 +24,16 @@ pub enum Change<'a, K> {
     Object(&'a Key, Option<&'a K>),
     /// This object has a shape that this version does not know.
     Malformed(&'a Key, &'a Malformed),
+}
+
+/// Where a watch looks, and what it feeds.
+pub struct Feed<K: kube::ResourceExt> {
+    /// What it watches.
+    pub api: Api<DeserializeGuard<K>>,
+    /// The namespace that it covers; `None`: all.
+    pub scope: Option<String>,
+    /// What holds what it brings.
+    pub cache: Arc<Cache<K>>,
 }
 
 /// First pause after a watch broke; doubles up to [`LONGEST_PAUSE`], until the watch brings something again.
@@ -56,16 +66,16 @@ impl Backoff for Pauses {
 /// Watches until `stop` turns true. `synced` is called whenever a list is complete, the first one or a new one. One
 /// malformed object harms nothing but itself.
 pub async fn run<K>(
-    api: Api<DeserializeGuard<K>>,
-    scope: Option<String>,
-    cache: Arc<Cache<K>>,
+    feed: Feed<K>,
     listener: impl Fn(Change<'_, K>) + Send,
     synced: impl Fn() + Send,
     dice: Arc<Dice>,
+    pulse: Pulse,
     mut stop: watch::Receiver<bool>,
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
+    let Feed { api, scope, cache } = feed;
     let kind = K::kind(&()).to_string();
     let config = watcher::Config::default();
     let mut events = start(api, config).backoff(Pauses { dice, next: FIRST_PAUSE }).boxed();
@@ -73,16 +83,17 @@ pub async fn run<K>(
     loop {
         let event = tokio::select! {
             biased;
-            _ = stop.changed() => return,
+            _ = stop.changed() => return pulse.stop(),
             event = events.try_next() => event,
         };
+        pulse.jam_point().await;
         match event {
             Ok(Some(event)) => {
                 if !said.is_empty() {
                     info!(kind, "the watch is back");
                     said.clear();
                 }
-                take_in(event, scope.as_deref(), &cache, &listener, &synced);
+                pulse.turn(|| take_in(event, scope.as_deref(), &cache, &listener, &synced));
             }
             Ok(None) => return,
             Err(error) => {

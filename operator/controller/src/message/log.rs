@@ -12,6 +12,7 @@ use tracing::debug;
 use super::{logged, providers, steps};
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
+use crate::settings::ControllerName;
 
 /// So many messages are kept, as the schema has it.
 const KEPT: usize = 50;
@@ -67,7 +68,14 @@ fn merged(known: &[CustomerMessage], told: Vec<CustomerMessage>) -> Vec<Customer
 
 impl Reconciler for Customers {
     fn name(&self) -> &'static str {
-        "customer"
+        ControllerName::Customer.word()
+    }
+
+    /// Each replica logs what it told; what stands in the orders already, one of them.
+    fn is_mine(&self, key: &Key) -> bool {
+        let context = &self.context;
+        !context.told.not_logged(key).is_empty()
+            || context.has(ControllerName::Customer, &context.customers, key)
     }
 
     fn is_of_orders(&self) -> bool {

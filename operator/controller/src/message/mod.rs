@@ -241,7 +241,11 @@ fn sentence(trouble: &Trouble) -> String {
 
 impl Reconciler for Messages {
     fn name(&self) -> &'static str {
-        "message"
+        ControllerName::Message.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has_order(ControllerName::Message, key)
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {

@@ -7,6 +7,7 @@ use fooddelivery_api::MessageProviderStatus;
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
 use crate::provider::{next_look, ready, say};
+use crate::settings::ControllerName;
 
 /// The controller of message providers.
 pub struct MessageProviders {
@@ -22,7 +23,12 @@ impl MessageProviders {
 
 impl Reconciler for MessageProviders {
     fn name(&self) -> &'static str {
-        "message-provider"
+        ControllerName::MessageProvider.word()
+    }
+
+    /// Each replica has its own ways to the providers.
+    fn is_mine(&self, _: &Key) -> bool {
+        true
     }
 
     fn is_of_orders(&self) -> bool {

@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::planted::{self, Bug};
+use crate::settings::ControllerName;
 
 use contested::Contested;
 
@@ -70,7 +71,11 @@ impl Orders {
 
 impl Reconciler for Orders {
     fn name(&self) -> &'static str {
-        "order"
+        ControllerName::Order.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has_order(ControllerName::Order, key)
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {

@@ -26,6 +26,7 @@ use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::correlate;
 use crate::gateway::Gateway;
 use crate::planted::{self, Bug};
+use crate::settings::ControllerName;
 
 /// More steps than any payment needs in one go.
 const ROUNDS: usize = 24;
@@ -223,7 +224,11 @@ fn is_fresh(answers: &Answers, was: &PaymentState, state: &PaymentState) -> bool
 
 impl Reconciler for Payments {
     fn name(&self) -> &'static str {
-        "payment"
+        ControllerName::Payment.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has_order(ControllerName::Payment, key)
     }
 
     async fn reconcile(&self, key: Key, tries: u32) -> Result<Outcome, ReconcileError> {

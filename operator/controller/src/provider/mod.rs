@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
 use crate::gateway::Barred;
+use crate::settings::ControllerName;
 
 /// A provider that is not ready is looked at again this often: its Secret is not watched.
 const RECHECK: Duration = Duration::from_secs(15);
@@ -31,7 +32,12 @@ impl Providers {
 
 impl Reconciler for Providers {
     fn name(&self) -> &'static str {
-        "provider"
+        ControllerName::Provider.word()
+    }
+
+    /// Each replica has its own circuits and says how they stand.
+    fn is_mine(&self, _: &Key) -> bool {
+        true
     }
 
     fn is_of_orders(&self) -> bool {

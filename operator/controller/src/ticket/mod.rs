@@ -21,6 +21,7 @@ use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
 use crate::lag::Lag;
 use crate::order::{is_as_seen, is_paused, order_ref, store_of};
+use crate::settings::ControllerName;
 
 /// More steps than any ticket needs in one go.
 const ROUNDS: usize = 8;
@@ -120,7 +121,11 @@ fn deadlines(store: &Store) -> Option<TicketDeadlines> {
 
 impl Reconciler for Tickets {
     fn name(&self) -> &'static str {
-        "ticket"
+        ControllerName::Ticket.word()
+    }
+
+    fn is_mine(&self, key: &Key) -> bool {
+        self.context.has_order(ControllerName::Ticket, key)
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {

@@ -47,6 +47,9 @@ pub(super) struct Running {
 /// For so long settled orders are kept where they are removed at all.
 const KEPT_SECONDS: u32 = 120;
 
+/// Longer than where it matters: each renewal takes time to play, and who is gone here comes back under the same name.
+const SHARD_LEASE_MS: u32 = 900_000;
+
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
@@ -64,6 +67,7 @@ pub(super) fn settings() -> Result<&'static Settings, PlayError> {
         "--deadline-confirmation=1200",
         "--attendance-gap-ms=36000000",
         "--message-log-lag-ms=2000",
+        "--shard-lease-ms=0",
     ];
     let parsed = PARSED.get_or_init(|| {
         Flags::try_parse_from(flags).map(|flags| flags.settings).map_err(|error| error.to_string())
@@ -99,6 +103,7 @@ impl Player {
         let settings = Settings {
             replica: Some(name(number).replace(' ', "-")),
             mirror_lag_ms: if self.plan.mirrors_at_once { 20 } else { self.settings.mirror_lag_ms },
+            shard_lease_ms: if self.plan.shares { SHARD_LEASE_MS } else { self.settings.shard_lease_ms },
             ttl_after_settled: self.plan.removes.then_some(KEPT_SECONDS),
             ..self.settings.clone()
         };

@@ -2,6 +2,9 @@
 //!
 //! One mutating policy stamps the finalizer on orders and payments at birth. Validating policies keep finalizers,
 //! owner references, the creation and deletion of children, operator-only stages and all status to the operator.
+//! [`drain`] has those for draining.
+
+pub mod drain;
 
 use fooddelivery_saga::table;
 use serde_json::{Value, json};
@@ -29,7 +32,7 @@ pub struct PolicyFile {
     pub documents: Vec<Value>,
 }
 
-/// The policy that needs MutatingAdmissionPolicy (`admissionregistration.k8s.io/v1`, Kubernetes 1.36 and later), and
+/// Whatever concerns the saga: the policy that needs MutatingAdmissionPolicy (`admissionregistration.k8s.io/v1`, Kubernetes 1.36 and later), and
 /// those that any server since 1.30 has. `operators` are the users that the operator runs as.
 pub fn all(operators: &[String]) -> Vec<PolicyFile> {
     vec![
@@ -38,13 +41,15 @@ pub fn all(operators: &[String]) -> Vec<PolicyFile> {
     ]
 }
 
-/// The files as YAML: name and text.
+/// All files as YAML, [`all`] and those for draining: name and text.
 ///
 /// # Errors
 /// [`GenerateError::Unwritable`], a mistake in this crate.
 pub fn files(operators: &[String]) -> Result<Vec<(&'static str, String)>, GenerateError> {
+    let drain = PolicyFile { name: "drain.yaml", documents: drain::documents() };
     all(operators)
         .into_iter()
+        .chain([drain])
         .map(|file| {
             let texts: Result<Vec<String>, _> = file.documents.iter().map(to_yaml).collect();
             Ok((file.name, texts?.join("---\n")))

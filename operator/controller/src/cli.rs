@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use fooddelivery_api::{crds, policies};
 
+use crate::drain;
 use crate::recount::recount;
 use crate::settings::Settings;
 use crate::{run, telemetry};
@@ -27,6 +28,14 @@ enum Command {
         /// Of this namespace only.
         #[arg(long, short)]
         namespace: Option<String>,
+        /// Context of the kubeconfig to use.
+        #[arg(long)]
+        context: Option<String>,
+    },
+    /// Refuse new orders, and wait until those that there are have come to their end; before an uninstall.
+    Drain {
+        #[command(flatten)]
+        options: drain::Options,
         /// Context of the kubeconfig to use.
         #[arg(long)]
         context: Option<String>,
@@ -73,6 +82,11 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
                 return Ok(());
             }
             anyhow::bail!("counts are below what exists")
+        }
+        Command::Drain { options, context } => {
+            let client = run::connect(context.as_deref()).await?;
+            let say = |line: &str| drop(print(&format!("{line}\n")));
+            drain::drain(client, &options, say).await
         }
         Command::Crds => {
             let texts: Vec<String> = crds::files()?.into_iter().map(|(_, text)| text).collect();

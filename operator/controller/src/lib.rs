@@ -13,6 +13,7 @@ pub mod context;
 pub mod counts;
 pub mod coupon;
 pub mod delivery;
+pub mod drain;
 pub mod engine;
 pub mod events;
 pub mod gateway;

@@ -1,0 +1,163 @@
+//! `fooddelivery-operator drain`: no order slips through, and the kinds go only after it, with nothing left hanging.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use fooddelivery_api::policies::drain::{DRAIN_FIRST, NO_NEW_ORDERS};
+use fooddelivery_e2e::binaries::workspace;
+use fooddelivery_e2e::{Kitchen, LONG, Order, OrderPhase, Payment, Stage};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A drain under way, as the administrator.
+struct Drain {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Drain {
+    fn start(stage: &Stage, args: &[&str]) -> Result<Self> {
+        let kubeconfig = stage.access().cluster().kubeconfig().context("a kubeconfig")?;
+        let mut command = Command::new(&stage.programs().operator);
+        command.arg("drain").args(args).env("KUBECONFIG", kubeconfig).kill_on_drop(true);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+        Ok(Self { child, lines })
+    }
+
+    /// The first line from here on that has `part` in it.
+    async fn line(&mut self, part: &str) -> Result<String> {
+        let found = async {
+            while let Some(line) = self.lines.next_line().await? {
+                if line.contains(part) {
+                    return Ok(line);
+                }
+            }
+            let mut said = String::new();
+            self.child.stderr.take().context("read before")?.read_to_string(&mut said).await?;
+            bail!("it ended without {part}: {said}")
+        };
+        tokio::time::timeout(LONG, found).await.with_context(|| format!("waited for {part}"))?
+    }
+
+    /// Whether it ended well, and the rest of what it said.
+    async fn end(mut self) -> Result<(bool, String)> {
+        let mut said = String::new();
+        let ended = async {
+            while let Some(line) = self.lines.next_line().await? {
+                said += &line;
+                said += "\n";
+            }
+            if let Some(mut stderr) = self.child.stderr.take() {
+                stderr.read_to_string(&mut said).await?;
+            }
+            anyhow::Ok(self.child.wait().await?.success())
+        };
+        let ok = tokio::time::timeout(LONG, ended).await.context("the drain does not end")??;
+        Ok((ok, said))
+    }
+}
+
+async fn refused(stage: &Stage, args: &[&str]) -> Result<String> {
+    match stage.access().kubectl(args.iter().copied()).await {
+        Ok(done) => bail!("{args:?} was done: {done}"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
+async fn takes_no_orders(kitchen: &Kitchen) -> Result<()> {
+    let error = kitchen.order("late", |_| {}).await.expect_err("no new orders");
+    assert!(format!("{error:#}").contains(NO_NEW_ORDERS), "{error:#}");
+    Ok(())
+}
+
+async fn kinds_stay(stage: &Stage) -> Result<()> {
+    for what in ["crd/orders.fooddelivery.dev", "crd/stores.fooddelivery.dev", "ns/fooddelivery-system"] {
+        let said = refused(stage, &["delete", what, "--wait=false"]).await?;
+        assert!(said.contains(DRAIN_FIRST), "{what}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kinds_go_only_when_every_order_is_settled_and_then_nothing_is_left() -> Result<()> {
+    let stage = Stage::local().await?;
+    let kitchen = stage.kitchen("drain").await?;
+    for name in ["lunch", "dinner"] {
+        kitchen.order(name, |_| {}).await?;
+        kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
+    }
+    kinds_stay(&stage).await?;
+
+    let mut drain = Drain::start(&stage, &[])?;
+    let open = drain.line("open orders").await?;
+    assert!(open.starts_with("open orders: 2 AwaitingStore (drain-"), "{open}");
+    takes_no_orders(&kitchen).await?;
+    kinds_stay(&stage).await?;
+    kitchen.cancel("dinner", "changed my mind").await?;
+    drain.line("open orders: 1 AwaitingStore").await?;
+    let (ok, said) = Drain::start(&stage, &["--timeout=1"])?.end().await?;
+    assert!(!ok && said.contains("still not done after 1 s"), "{said}");
+    kitchen.cook("lunch").await?;
+    kitchen.complete("lunch").await?;
+    let (ok, said) = drain.end().await?;
+    assert!(ok && said.contains("every order is settled; 2 are there still"), "{said}");
+    takes_no_orders(&kitchen).await?;
+    kinds_stay(&stage).await?;
+
+    let (ok, said) = Drain::start(&stage, &["--undo"])?.end().await?;
+    assert!(ok && said.contains("new orders are taken again"), "{said}");
+    kitchen.order("breakfast", |_| {}).await?;
+    kitchen.wait_phase("breakfast", OrderPhase::AwaitingStore, LONG).await?;
+    kinds_stay(&stage).await?;
+    kitchen.cancel("breakfast", "changed my mind").await?;
+    kitchen.wait_phase("breakfast", OrderPhase::Cancelled, LONG).await?;
+    kitchen.audit().await?;
+    let (ok, said) = Drain::start(&stage, &["--delete-orders"])?.end().await?;
+    assert!(ok && said.contains("no order is left, and the kinds may be deleted"), "{said}");
+    assert!(kitchen.list::<Order>().await?.is_empty() && kitchen.list::<Payment>().await?.is_empty());
+    uninstall(&stage).await
+}
+
+/// As the README says.
+async fn uninstall(stage: &Stage) -> Result<()> {
+    let delete = |folder: &str| {
+        let folder = workspace().join(folder);
+        let args = ["delete", "--ignore-not-found", "--timeout=60s", "-k"].map(Into::into);
+        stage.access().kubectl(args.into_iter().chain([folder.into_os_string()]))
+    };
+    delete("crds").await?;
+    let kinds = stage.access().kubectl(["get", "crd", "-o", "name"]).await?;
+    assert!(!kinds.contains("fooddelivery.dev"), "{kinds}");
+    delete("manifests/default").await?;
+    let left = ["get", "ns,clusterroles,clusterrolebindings,validatingadmissionpolicies", "-o", "name"];
+    let left = stage.access().kubectl(left).await?;
+    assert!(!left.contains("/fooddelivery-"), "{left}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_of_a_namespace_concerns_no_other_and_can_take_its_orders_away() -> Result<()> {
+    let stage = Stage::shared().await?;
+    let (kitchen, other) = (stage.kitchen("drained").await?, stage.kitchen("not-drained").await?);
+    kitchen.order("lunch", |_| {}).await?;
+    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    let scope = format!("--namespace={}", kitchen.namespace);
+    let mut drain = Drain::start(&stage, &[&scope, "--delete-orders"])?;
+    drain.line("open orders: 1 AwaitingStore").await?;
+    takes_no_orders(&kitchen).await?;
+    other.order("lunch", |_| {}).await?;
+    let (ok, said) = Drain::start(&stage, &[])?.end().await?;
+    assert!(!ok && said.contains("is under way"), "{said}");
+    kitchen.cancel("lunch", "changed my mind").await?;
+    let (ok, said) = drain.end().await?;
+    assert!(ok && said.contains("no order is left"), "{said}");
+    assert!(kitchen.list::<Order>().await?.is_empty() && kitchen.list::<Payment>().await?.is_empty());
+    takes_no_orders(&kitchen).await?;
+    kinds_stay(&stage).await?;
+    Drain::start(&stage, &["--undo"])?.end().await?;
+    kitchen.order("dinner", |_| {}).await?;
+    kitchen.wait_phase("dinner", OrderPhase::AwaitingStore, LONG).await?;
+    kitchen.audit().await
+}

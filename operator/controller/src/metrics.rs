@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,6 +96,8 @@ impl Default for Metrics {
             clock_skew: Gauge::default(),
             registry: Registry::default(),
         };
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What this replica runs", version);
         registry.register("reconciles", "Reconciles by controller and result", made.reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",

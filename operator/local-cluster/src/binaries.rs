@@ -1,5 +1,5 @@
-//! Finds the programs of the control plane: in `KUBEBUILDER_ASSETS`, else in a cache, else builds
-//! them into that cache, once, however many processes ask at the same time.
+//! Finds the programs: of the control plane in `KUBEBUILDER_ASSETS`, else, as those of the node tier,
+//! in a cache, else builds them into that cache, once, however many processes ask at the same time.
 //!
 //! A cache entry is complete or absent: it is built next to its place and renamed into it.
 
@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::build::{BuildError, Part, build, cache_key};
+use crate::build::{BuildError, build};
 use crate::go::Go;
+use crate::part::{Part, cache_key};
 use crate::process::find_in_path;
 use crate::progress::Progress;
 
@@ -87,6 +88,12 @@ impl Binaries {
     }
 }
 
+/// The programs of the node tier, in one directory.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeBinaries {
+    pub(crate) dir: PathBuf,
+}
+
 /// Where programs are looked for and built.
 #[derive(Clone, Debug)]
 pub struct BinarySource {
@@ -126,7 +133,7 @@ impl BinarySource {
         if let Some(assets) = &self.assets {
             return Binaries::in_assets(assets);
         }
-        let dir = self.ensure(&self.control_plane_dir(), &Part::ALL, progress)?;
+        let dir = self.ensure(&self.control_plane_dir(), &Part::CONTROL_PLANE, progress)?;
         Ok(Binaries {
             etcd: dir.join(Part::Etcd.name()),
             kube_apiserver: dir.join(Part::KubeApiserver.name()),
@@ -146,12 +153,26 @@ impl BinarySource {
         if let Some(known) = known {
             return Ok(known);
         }
-        let dir = self.cache.join(format!("kubectl-{}", cache_key()));
+        let dir = self.cache.join(format!("kubectl-{}", cache_key(&[Part::Kubectl])));
         Ok(self.ensure(&dir, &[Part::Kubectl], progress)?.join(kubectl))
     }
 
+    /// The programs that nodes need next to a control plane's. Blocks for minutes when it has to build.
+    ///
+    /// # Errors
+    /// When one is missing and cannot be built.
+    pub fn node_programs(&self, progress: &Progress) -> Result<Vec<PathBuf>, BinariesError> {
+        let dir = self.node_tier(progress)?.dir;
+        Ok(Part::NODE_TIER.iter().map(|part| dir.join(part.name())).collect())
+    }
+
+    pub(crate) fn node_tier(&self, progress: &Progress) -> Result<NodeBinaries, BinariesError> {
+        let dir = self.cache.join(format!("node-tier-{}", cache_key(&Part::NODE_TIER)));
+        Ok(NodeBinaries { dir: self.ensure(&dir, &Part::NODE_TIER, progress)? })
+    }
+
     fn control_plane_dir(&self) -> PathBuf {
-        self.cache.join(format!("control-plane-{}", cache_key()))
+        self.cache.join(format!("control-plane-{}", cache_key(&Part::CONTROL_PLANE)))
     }
 
     /// Makes sure that `dir`, an entry of the cache, holds all `parts`.
@@ -305,7 +326,7 @@ esac
                 "k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
             ]
         );
-        assert_eq!(fixture.cache_entries(), [format!("control-plane-{}", cache_key())]);
+        assert_eq!(fixture.cache_entries(), [format!("control-plane-{}", cache_key(&Part::CONTROL_PLANE))]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Builds the control plane from the Go modules pinned in `go/`, with `go install`.
+//! Builds programs from the Go modules pinned in `go/`, with `go install`.
 //!
-//! The go.mod and go.sum files are part of this program, so it works from any directory, and Go
+//! The modules' files are part of this program, so it works from any directory, and Go
 //! verifies every download against them. Builds into a directory that the caller gives; where that
 //! is and that only one process builds at a time is the business of `binaries`.
 
@@ -10,25 +10,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use crate::go::{Go, GoError, goarch, goos};
+use crate::part::{KUBERNETES_VERSION, Part, modules};
 use crate::process::{ProcessError, ProcessSpec, log_tail, spawn_with_parent};
 use crate::progress::{Progress, minutes};
-
-/// The version of the `k8s.io/kubernetes` module in `go/kubernetes/go.mod`.
-pub(crate) const KUBERNETES_VERSION: &str = "1.36.3";
-/// Without these the server reports a version of its own making; see Kubernetes' `hack/lib/version.sh`.
-const KUBERNETES_LDFLAGS: &str = "-s -w \
-    -X k8s.io/component-base/version.gitVersion=v1.36.3 \
-    -X k8s.io/component-base/version.gitMajor=1 \
-    -X k8s.io/component-base/version.gitMinor=36";
-const ETCD_LDFLAGS: &str = "-s -w";
-
-const ETCD_GO_MOD: &str = include_str!("../go/etcd/go.mod");
-const ETCD_GO_SUM: &str = include_str!("../go/etcd/go.sum");
-const KUBERNETES_GO_MOD: &str = include_str!("../go/kubernetes/go.mod");
-const KUBERNETES_GO_SUM: &str = include_str!("../go/kubernetes/go.sum");
 
 const GIB: u64 = 1 << 30;
 /// Free disk space for a build from nothing: modules 1.0 GB, build cache 3.3 GB, programs 0.3 GB
@@ -43,7 +28,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// How many of Go's last lines an error quotes.
 const QUOTED_LINES: usize = 12;
 
-/// Why the control plane could not be built.
+/// Why programs could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// There is no usable Go.
@@ -94,83 +79,6 @@ pub enum BuildError {
     },
 }
 
-/// One program to build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Etcd,
-    KubeApiserver,
-    KubeControllerManager,
-    Kubectl,
-}
-
-impl Part {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::Kubectl];
-
-    /// The file name of the built program.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::KubeApiserver => "kube-apiserver",
-            Self::KubeControllerManager => "kube-controller-manager",
-            Self::Kubectl => "kubectl",
-        }
-    }
-
-    fn package(self) -> &'static str {
-        match self {
-            Self::Etcd => "go.etcd.io/etcd/server/v3",
-            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
-            Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
-            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
-        }
-    }
-
-    /// The directory under `go/` whose go.mod pins it.
-    fn module(self) -> &'static str {
-        if self == Self::Etcd { "etcd" } else { "kubernetes" }
-    }
-
-    fn ldflags(self) -> &'static str {
-        if self == Self::Etcd { ETCD_LDFLAGS } else { KUBERNETES_LDFLAGS }
-    }
-
-    /// From nothing on two cores, in this order: later parts reuse what earlier ones compiled.
-    fn seconds_on_two_cores(self) -> u32 {
-        match self {
-            Self::Etcd => 27,
-            Self::KubeApiserver => 200,
-            Self::KubeControllerManager => 51,
-            Self::Kubectl => 20,
-        }
-    }
-}
-
-/// A name for what would be built here: it changes with every pinned version, flag and platform.
-pub(crate) fn cache_key() -> String {
-    key_of(&[
-        ETCD_GO_MOD,
-        ETCD_GO_SUM,
-        KUBERNETES_GO_MOD,
-        KUBERNETES_GO_SUM,
-        KUBERNETES_VERSION,
-        ETCD_LDFLAGS,
-        KUBERNETES_LDFLAGS,
-        goos(),
-        goarch(),
-    ])
-}
-
-/// Sixteen hexadecimal digits of the SHA-256 over all parts, each with its length before it.
-fn key_of(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().take(8).fold(String::new(), |key, byte| format!("{key}{byte:02x}"))
-}
-
 /// Builds `parts` and returns the directory, under `work_dir`, that then holds them and nothing
 /// else. `work_dir` must be there and empty.
 pub(crate) fn build(
@@ -182,15 +90,14 @@ pub(crate) fn build(
     check_disk(go, work_dir)?;
     progress.say(&announcement(parts, cores()));
     let bin = work_dir.join("bin");
-    write_modules(work_dir)?;
+    write_modules(parts, work_dir)?;
     create_dir(&bin)?;
     create_dir(&work_dir.join("tmp"))?;
     download(go, parts, work_dir, progress)?;
     for (index, &part) in parts.iter().enumerate() {
         compile(go, parts, index, work_dir, progress)?;
-        if part == Part::Etcd {
-            // Go names a program after the last element of its package that is not a version.
-            let built = bin.join("server");
+        if let Some(built) = part.installed_as() {
+            let built = bin.join(built);
             fs::rename(&built, bin.join(part.name()))
                 .map_err(|source| BuildError::Io { path: built, source })?;
         }
@@ -243,7 +150,7 @@ fn compile(
 /// of the key of Go's own build cache.
 fn go_spec(go: &Go, work_dir: &Path, part: Part) -> ProcessSpec {
     ProcessSpec::new("go", &go.program)
-        .current_dir(work_dir.join(part.module()))
+        .current_dir(work_dir.join(part.module().name))
         .env("CGO_ENABLED", "0")
         .env("GOBIN", work_dir.join("bin"))
         // What an interrupted build leaves behind is removed with the work directory.
@@ -326,13 +233,11 @@ fn gib(bytes: u64) -> f64 {
     bytes as f64 / GIB as f64
 }
 
-fn write_modules(work_dir: &Path) -> Result<(), BuildError> {
-    for (module, go_mod, go_sum) in
-        [("etcd", ETCD_GO_MOD, ETCD_GO_SUM), ("kubernetes", KUBERNETES_GO_MOD, KUBERNETES_GO_SUM)]
-    {
-        let dir = work_dir.join(module);
+fn write_modules(parts: &[Part], work_dir: &Path) -> Result<(), BuildError> {
+    for module in modules(parts) {
+        let dir = work_dir.join(module.name);
         create_dir(&dir)?;
-        for (name, text) in [("go.mod", go_mod), ("go.sum", go_sum)] {
+        for (name, text) in module.files {
             let path = dir.join(name);
             fs::write(&path, text).map_err(|source| BuildError::Io { path, source })?;
         }
@@ -349,33 +254,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_key_changes_with_any_content_and_with_where_one_part_ends() {
-        let key = key_of(&["a", "b"]);
-        assert_eq!(key, key_of(&["a", "b"]));
-        assert_ne!(key, key_of(&["a", "c"]));
-        assert_ne!(key, key_of(&["ab", ""]));
-        assert_eq!(cache_key().len(), 16);
-    }
-
-    #[test]
-    fn the_versions_in_the_flags_are_the_pinned_ones() {
-        assert!(KUBERNETES_GO_MOD.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION} ")));
-        assert!(KUBERNETES_LDFLAGS.contains(&format!("gitVersion=v{KUBERNETES_VERSION} ")));
-        for part in Part::ALL {
-            let go_mod = if part == Part::Etcd { ETCD_GO_MOD } else { KUBERNETES_GO_MOD };
-            assert!(go_mod.contains(part.package()), "{part:?}");
-        }
-    }
-
-    #[test]
     fn the_announcement_says_how_long_and_why() {
         assert_eq!(
-            announcement(&Part::ALL, 2),
+            announcement(&Part::CONTROL_PLANE, 2),
             "building etcd, kube-apiserver, kube-controller-manager, kubectl (Kubernetes 1.36.3): about 6 min \
              here, because they are compiled from source; this happens once, later starts take seconds"
         );
-        assert!(compile_time(&Part::ALL, 1, 8) < compile_time(&Part::ALL, 1, 2));
-        assert!(compile_time(&Part::ALL, 1, 1) > compile_time(&Part::ALL, 1, 2));
+        assert!(compile_time(&Part::CONTROL_PLANE, 1, 8) < compile_time(&Part::CONTROL_PLANE, 1, 2));
+        assert!(compile_time(&Part::CONTROL_PLANE, 1, 1) > compile_time(&Part::CONTROL_PLANE, 1, 2));
     }
 
     #[test]

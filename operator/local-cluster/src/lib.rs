@@ -20,6 +20,7 @@ mod flags;
 mod go;
 mod kubeconfig;
 mod local;
+mod part;
 mod pki;
 mod ports;
 mod probe;

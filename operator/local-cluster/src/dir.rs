@@ -195,6 +195,7 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> DirError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addresses::Addresses;
 
     #[test]
     fn a_directory_with_foreign_files_is_refused_and_left_alone() {
@@ -238,7 +239,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let parent = tempfile::tempdir().unwrap();
         let dir = ClusterDir::create(Some(&parent.path().join("cluster")), false).unwrap();
-        dir.write_pki(&Pki::generate().unwrap()).unwrap();
+        dir.write_pki(&Pki::generate(Addresses::loopback()).unwrap()).unwrap();
         let mode = fs::metadata(dir.pki().join("apiserver.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

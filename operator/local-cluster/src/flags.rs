@@ -1,26 +1,36 @@
 //! With which flags each program of the control plane runs. Starts nothing.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::addresses::Addresses;
 use crate::binaries::Binaries;
 use crate::dir::ClusterDir;
-use crate::pki::{FRONT_PROXY_NAME, SERVICE_CIDR};
+use crate::pki::FRONT_PROXY_NAME;
 use crate::process::ProcessSpec;
 
 /// Where, in the cluster's directory, the controller manager's kubeconfig is.
 pub(crate) const CONTROLLER_MANAGER_KUBECONFIG: &str = "controller-manager.kubeconfig";
 
-/// The TCP ports on 127.0.0.1 of one attempt to start.
+/// The addresses, and the TCP ports of one attempt to start: etcd's on 127.0.0.1, the API server's on
+/// the cluster's address of this machine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ports {
+pub(crate) struct Endpoints {
+    pub(crate) addresses: Addresses,
     pub(crate) etcd: u16,
     pub(crate) apiserver: u16,
 }
 
+impl Endpoints {
+    pub(crate) fn apiserver(self) -> SocketAddr {
+        (self.addresses.host(), self.apiserver).into()
+    }
+}
+
 /// etcd over plain http on the loopback interface, where losing the data is fine.
-pub(crate) fn etcd(binaries: &Binaries, dir: &ClusterDir, ports: Ports) -> ProcessSpec {
-    let url = format!("http://127.0.0.1:{}", ports.etcd);
+pub(crate) fn etcd(binaries: &Binaries, dir: &ClusterDir, at: Endpoints) -> ProcessSpec {
+    let url = format!("http://127.0.0.1:{}", at.etcd);
     ProcessSpec::new("etcd", &binaries.etcd)
         .arg(flag("data-dir", &dir.etcd_data()))
         .arg(format!("--listen-client-urls={url}"))
@@ -36,16 +46,16 @@ pub(crate) fn etcd(binaries: &Binaries, dir: &ClusterDir, ports: Ports) -> Proce
 pub(crate) fn apiserver(
     binaries: &Binaries,
     dir: &ClusterDir,
-    ports: Ports,
+    at: Endpoints,
     extra: &[String],
 ) -> ProcessSpec {
     let pki = |name: &str| dir.pki().join(name);
+    let host = at.addresses.host();
     let mut spec = ProcessSpec::new("kube-apiserver", &binaries.kube_apiserver)
-        .arg(format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd))
-        .arg(format!("--secure-port={}", ports.apiserver))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-        // Endpoints may not be loopback addresses: the reconciler would only log errors.
-        .arg("--endpoint-reconciler-type=none")
+        .arg(format!("--etcd-servers=http://127.0.0.1:{}", at.etcd))
+        .arg(format!("--secure-port={}", at.apiserver))
+        .arg(format!("--bind-address={host}"))
+        .arg(format!("--advertise-address={host}"))
         .arg(flag("cert-dir", &dir.pki()))
         .arg(flag("tls-cert-file", &pki("apiserver.crt")))
         .arg(flag("tls-private-key-file", &pki("apiserver.key")))
@@ -54,7 +64,7 @@ pub(crate) fn apiserver(
         .arg(flag("service-account-signing-key-file", &pki("service-account.key")))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .args(["--authorization-mode=Node,RBAC", "--allow-privileged=true"])
-        .arg(format!("--service-cluster-ip-range={SERVICE_CIDR}"))
+        .arg(format!("--service-cluster-ip-range={}", at.addresses.service_cidr()))
         // The aggregation layer: its CA is not the client CA, or any client could name any user.
         .arg(flag("requestheader-client-ca-file", &pki("front-proxy-ca.crt")))
         .arg(format!("--requestheader-allowed-names={FRONT_PROXY_NAME}"))
@@ -72,6 +82,13 @@ pub(crate) fn apiserver(
         .env("GOGC", "400")
         .current_dir(dir.path())
         .log_file(dir.log("kube-apiserver"));
+    if host.is_loopback() {
+        // Endpoints may not be loopback addresses: the reconciler would only log errors.
+        spec = spec.arg("--endpoint-reconciler-type=none");
+    } else {
+        // This machine is no node: Service addresses of aggregated API servers may lead nowhere here.
+        spec = spec.arg("--enable-aggregator-routing=true");
+    }
     if !binaries.has_garbage_collection() {
         // Nobody makes the service accounts that this plugin asks for.
         spec = spec.arg("--disable-admission-plugins=ServiceAccount");
@@ -80,7 +97,13 @@ pub(crate) fn apiserver(
 }
 
 /// `None` where there is no controller manager.
-pub(crate) fn controller_manager(binaries: &Binaries, dir: &ClusterDir) -> Option<ProcessSpec> {
+///
+/// `extra` comes last, so it overrides.
+pub(crate) fn controller_manager(
+    binaries: &Binaries,
+    dir: &ClusterDir,
+    extra: &[String],
+) -> Option<ProcessSpec> {
     let program = binaries.kube_controller_manager.as_ref()?;
     let spec = ProcessSpec::new("kube-controller-manager", program)
         .arg(flag("kubeconfig", &dir.path().join(CONTROLLER_MANAGER_KUBECONFIG)))
@@ -95,11 +118,11 @@ pub(crate) fn controller_manager(binaries: &Binaries, dir: &ClusterDir) -> Optio
         .arg("--secure-port=0")
         .current_dir(dir.path())
         .log_file(dir.log("kube-controller-manager"));
-    Some(spec)
+    Some(spec.args(extra))
 }
 
 /// `--name=path`; a path need not be text.
-fn flag(name: &str, path: &Path) -> OsString {
+pub(crate) fn flag(name: &str, path: &Path) -> OsString {
     let mut flag = OsString::from(format!("--{name}="));
     flag.push(path);
     flag

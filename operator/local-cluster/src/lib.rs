@@ -1,10 +1,13 @@
 //! A real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager 1.36) on this
-//! machine, without root and without containers, for the demo and the tests.
+//! machine, without root and without containers, for the demo and the tests; and, as root, nodes that
+//! run pods.
 //!
 //! - [`Binaries`] finds the programs (`KUBEBUILDER_ASSETS`, else a cache) or builds them once from
 //!   pinned Go modules;
 //! - [`LocalCluster`] starts, restarts and stops them, every file under one directory;
 //! - [`Cluster`] is either that or a cluster which is there already, reached through a kubeconfig;
+//! - [`NodeTier`] adds nodes (containerd, kubelet, kube-proxy), a scheduler and metrics-server;
+//! - [`Image`] makes a container image of one program, without a container engine;
 //! - [`spawn_with_parent`] starts any other process so that it dies together with this one.
 //!
 //! Everything works from blocking code (`…_blocking`) and from async code under tokio.
@@ -12,6 +15,7 @@
 //! This crate knows nothing of the operator and its resources, and has no Kubernetes client: it
 //! hands out a kubeconfig and a kubectl.
 
+mod addresses;
 mod binaries;
 mod build;
 mod cluster;
@@ -22,6 +26,8 @@ mod go;
 mod image;
 mod kubeconfig;
 mod local;
+mod network;
+mod node;
 mod part;
 mod pki;
 mod ports;
@@ -37,6 +43,8 @@ pub use dir::DirError;
 pub use go::GoError;
 pub use image::{Image, ImageError};
 pub use local::{ClusterError, LocalCluster, Options, Shutdown};
+pub use network::NetworkError;
+pub use node::{NodeError, NodeOptions, NodeTier};
 pub use pki::PkiError;
 pub use probe::ProbeError;
 pub use process::{ManagedProcess, ProcessError, ProcessSpec, find_in_path, spawn_with_parent};

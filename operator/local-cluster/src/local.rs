@@ -5,16 +5,19 @@
 //! that nobody holds any more is killed then.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::addresses::Addresses;
 use crate::binaries::{Binaries, BinariesError};
 use crate::dir::{ClusterDir, DirError};
-use crate::flags::{self, CONTROLLER_MANAGER_KUBECONFIG, Ports};
+use crate::flags::{self, CONTROLLER_MANAGER_KUBECONFIG, Endpoints};
 use crate::kubeconfig::kubeconfig;
+use crate::network::{Network, NetworkError};
 use crate::pki::{Pki, PkiError};
 use crate::ports::free_port;
 use crate::probe::{Probe, ProbeError};
@@ -54,8 +57,11 @@ pub enum ClusterError {
     /// A program could not be started or ended.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// The network for nodes could not be made.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// No port was free.
-    #[error("no TCP port is free on 127.0.0.1: {0}")]
+    #[error("no TCP port is free on this machine: {0}")]
     NoPort(io::Error),
     /// A program ended by itself.
     #[error("{name} has ended ({status}); the last lines of its log:\n{log}")]
@@ -98,6 +104,12 @@ pub struct Options {
     pub keep_dir: bool,
     /// Further flags of kube-apiserver, `--name=value` each; they override those set here.
     pub apiserver_flags: Vec<String>,
+    /// Further flags of kube-controller-manager, `--name=value` each; they override those set here.
+    pub controller_manager_flags: Vec<String>,
+    /// Makes a network that nodes can be attached to by [`NodeTier::start`](crate::NodeTier::start), and
+    /// has the API server listen there instead of on 127.0.0.1. Takes root, see
+    /// [`NodeTier::unavailable`](crate::NodeTier::unavailable).
+    pub nodes: bool,
     /// Where progress is told.
     pub progress: Progress,
 }
@@ -115,7 +127,7 @@ pub enum Shutdown {
 /// kube-controller-manager. Dropping it kills them and removes its directory.
 #[derive(Debug)]
 pub struct LocalCluster {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl LocalCluster {
@@ -144,17 +156,20 @@ impl LocalCluster {
     pub fn start_with(binaries: Binaries, options: &Options) -> Result<Self, ClusterError> {
         let started = Instant::now();
         let dir = ClusterDir::create(options.dir.as_deref(), options.keep_dir)?;
-        let pki = Pki::generate()?;
+        let network = options.nodes.then(|| Network::create(&dir)).transpose()?;
+        let addresses = network.as_ref().map_or_else(Addresses::loopback, Network::addresses);
+        let pki = Pki::generate(addresses)?;
         dir.write_pki(&pki)?;
-        let (ports, mut processes, probe) = start_servers(&binaries, &dir, &pki, options)?;
-        let server_url = format!("https://127.0.0.1:{}", ports.apiserver);
+        let (endpoints, mut processes, probe) = start_servers(&binaries, &dir, &pki, addresses, options)?;
+        let server_url = format!("https://{}", endpoints.apiserver());
         let admin = kubeconfig(&server_url, &pki.ca_pem, "kubernetes-admin", &pki.admin);
         dir.write_private("kubeconfig", &admin)?;
         let user = "system:kube-controller-manager";
         let manager = kubeconfig(&server_url, &pki.ca_pem, user, &pki.controller_manager);
         dir.write_private(CONTROLLER_MANAGER_KUBECONFIG, &manager)?;
-        if let Some(spec) = flags::controller_manager(&binaries, &dir) {
-            let manager = processes.controller_manager.insert(spawn_with_parent(&spec)?);
+        let manager_spec = flags::controller_manager(&binaries, &dir, &options.controller_manager_flags);
+        if let Some(spec) = &manager_spec {
+            let manager = processes.controller_manager.insert(spawn_with_parent(spec)?);
             wait_ready(&probe, DEFAULT_SERVICE_ACCOUNT, &[manager])?;
         } else {
             options.progress.say(
@@ -163,11 +178,19 @@ impl LocalCluster {
             );
         }
         options.progress.say(&format!("ready after {:.1} s: {server_url}", started.elapsed().as_secs_f32()));
-        let apiserver_spec = flags::apiserver(&binaries, &dir, ports, &options.apiserver_flags);
-        let processes = Mutex::new(processes);
-        let ca_pem = pki.ca_pem;
+        let apiserver_spec = flags::apiserver(&binaries, &dir, endpoints, &options.apiserver_flags);
         Ok(Self {
-            inner: Arc::new(Inner { processes, apiserver_spec, probe, server_url, ca_pem, binaries, dir }),
+            inner: Arc::new(Inner {
+                processes: Mutex::new(processes),
+                apiserver_spec,
+                manager_spec,
+                probe,
+                server_url,
+                pki,
+                binaries,
+                network,
+                dir,
+            }),
         })
     }
 
@@ -257,7 +280,7 @@ impl LocalCluster {
 
     /// The certificate of the authority that signed the API server's.
     pub fn ca_pem(&self) -> &str {
-        &self.inner.ca_pem
+        &self.inner.pki.ca_pem
     }
 
     /// The directory of every file: `kubeconfig`, `pki/`, `etcd/` and the programs' `*.log`.
@@ -299,14 +322,17 @@ impl Drop for Processes {
 }
 
 /// The fields are dropped in this order: the directory goes when the processes have ended.
-struct Inner {
+pub(crate) struct Inner {
     processes: Mutex<Processes>,
     apiserver_spec: ProcessSpec,
+    manager_spec: Option<ProcessSpec>,
     probe: Probe,
-    server_url: String,
-    ca_pem: String,
-    binaries: Binaries,
-    dir: ClusterDir,
+    pub(crate) server_url: String,
+    pub(crate) pki: Pki,
+    pub(crate) binaries: Binaries,
+    /// Only of a cluster for nodes.
+    pub(crate) network: Option<Network>,
+    pub(crate) dir: ClusterDir,
 }
 
 impl std::fmt::Debug for Inner {
@@ -344,11 +370,11 @@ impl Inner {
         if processes.etcd.is_none() {
             return Err(ClusterError::NotRunning);
         }
-        let Some(spec) = flags::controller_manager(&self.binaries, &self.dir) else { return Ok(()) };
+        let Some(spec) = &self.manager_spec else { return Ok(()) };
         if let Some(running) = processes.controller_manager.take() {
             running.stop_blocking(STOP_GRACE)?;
         }
-        processes.controller_manager = Some(spawn_with_parent(&spec)?);
+        processes.controller_manager = Some(spawn_with_parent(spec)?);
         Ok(())
     }
 
@@ -368,23 +394,25 @@ fn start_servers(
     binaries: &Binaries,
     dir: &ClusterDir,
     pki: &Pki,
+    addresses: Addresses,
     options: &Options,
-) -> Result<(Ports, Processes, Probe), ClusterError> {
+) -> Result<(Endpoints, Processes, Probe), ClusterError> {
     let mut attempt = 1;
     loop {
-        let ports = Ports {
-            etcd: free_port().map_err(ClusterError::NoPort)?,
-            apiserver: free_port().map_err(ClusterError::NoPort)?,
+        let endpoints = Endpoints {
+            addresses,
+            etcd: free_port(Ipv4Addr::LOCALHOST).map_err(ClusterError::NoPort)?,
+            apiserver: free_port(addresses.host()).map_err(ClusterError::NoPort)?,
         };
-        let probe = Probe::new(pki, ports.apiserver)?;
+        let probe = Probe::new(pki, endpoints.apiserver())?;
         let mut processes = Processes::default();
-        processes.etcd = Some(spawn_with_parent(&flags::etcd(binaries, dir, ports))?);
-        let spec = flags::apiserver(binaries, dir, ports, &options.apiserver_flags);
+        processes.etcd = Some(spawn_with_parent(&flags::etcd(binaries, dir, endpoints))?);
+        let spec = flags::apiserver(binaries, dir, endpoints, &options.apiserver_flags);
         // At once: it waits for etcd itself.
         processes.apiserver = Some(spawn_with_parent(&spec)?);
         let both: Vec<&ManagedProcess> = processes.iter().collect();
         match wait_ready(&probe, "/readyz", &both) {
-            Ok(()) => return Ok((ports, processes, probe)),
+            Ok(()) => return Ok((endpoints, processes, probe)),
             Err(ClusterError::Ended { log, .. }) if log.contains(PORT_TAKEN) && attempt < PORT_ATTEMPTS => {
                 attempt += 1;
                 drop(processes);
@@ -418,7 +446,7 @@ fn wait_ready(probe: &Probe, path: &str, processes: &[&ManagedProcess]) -> Resul
     }
 }
 
-fn check_running(process: &ManagedProcess) -> Result<(), ClusterError> {
+pub(crate) fn check_running(process: &ManagedProcess) -> Result<(), ClusterError> {
     match process.try_wait()? {
         None => Ok(()),
         Some(status) => Err(ClusterError::Ended {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use local_cluster::{Binaries, BinarySource, LocalCluster, Options, Progress};
+use local_cluster::{Binaries, BinarySource, LocalCluster, NodeOptions, NodeTier, Options, Progress};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the running programs are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// A real Kubernetes control plane on this machine, without root and without containers.
+/// A real Kubernetes control plane on this machine, without root and without containers; with nodes as root.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,9 +36,19 @@ enum Action {
         /// A further flag of kube-apiserver, for example `--apiserver-flag=--v=4`; repeatable.
         #[arg(long = "apiserver-flag", value_name = "FLAG", allow_hyphen_values = true)]
         apiserver_flags: Vec<String>,
+        /// Starts so many nodes that run pods, too; takes root, containerd and network plugins.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8))]
+        nodes: u8,
+        /// An image (docker archive) for the nodes; repeatable.
+        #[arg(long = "image", value_name = "ARCHIVE", requires = "nodes")]
+        images: Vec<PathBuf>,
     },
     /// Makes sure that the programs are there, and prints where.
-    Build,
+    Build {
+        /// Those of the node tier, too.
+        #[arg(long)]
+        nodes: bool,
+    },
     /// Runs kubectl of the same version, against what KUBECONFIG says.
     Kubectl {
         /// Arguments for kubectl.
@@ -62,15 +72,21 @@ async fn main() -> ExitCode {
 async fn run(action: Action) -> anyhow::Result<()> {
     let progress = Progress::Stderr;
     match action {
-        Action::Up { dir, keep_dir, apiserver_flags } => {
-            up(Options { dir, keep_dir, apiserver_flags, progress }).await
+        Action::Up { dir, keep_dir, apiserver_flags, nodes, images } => {
+            let options =
+                Options { dir, keep_dir, apiserver_flags, nodes: nodes > 0, progress, ..Options::default() };
+            up(options, nodes, images).await
         }
-        Action::Build => {
+        Action::Build { nodes } => {
             let found = Binaries::find_or_build(&progress)?;
             let controller_manager = found.kube_controller_manager.as_ref();
             let all =
                 [&found.etcd, &found.kube_apiserver, &found.kubectl].into_iter().chain(controller_manager);
-            let lines: Vec<String> = all.map(|program| program.display().to_string()).collect();
+            let mut lines: Vec<String> = all.map(|program| program.display().to_string()).collect();
+            if nodes {
+                let programs = BinarySource::from_env()?.node_programs(&progress)?;
+                lines.extend(programs.iter().map(|program| program.display().to_string()));
+            }
             print(&(lines.join("\n") + "\n"))
         }
         Action::Kubectl { arguments } => {
@@ -82,13 +98,28 @@ async fn run(action: Action) -> anyhow::Result<()> {
     }
 }
 
-async fn up(options: Options) -> anyhow::Result<()> {
+async fn up(options: Options, nodes: u8, images: Vec<PathBuf>) -> anyhow::Result<()> {
+    if let Some(why) = options.nodes.then(NodeTier::unavailable).flatten() {
+        anyhow::bail!(why);
+    }
     // While this builds, a signal ends the process at once, and Go with it.
     let binaries = Binaries::find_or_build(&options.progress)?;
+    if options.nodes {
+        BinarySource::from_env()?.node_programs(&options.progress)?;
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let progress = options.progress.clone();
     let cluster = tokio::task::spawn_blocking(move || LocalCluster::start_with(binaries, &options)).await??;
+    let tier = if nodes > 0 {
+        let tier = NodeTier::start(&cluster, NodeOptions { nodes, progress: progress.clone() }).await?;
+        for image in images {
+            tier.import_image(image).await?;
+        }
+        Some(tier)
+    } else {
+        None
+    };
     print(&format!(
         "export KUBECONFIG='{}'\n# kubectl: {}\n",
         cluster.kubeconfig_path().display(),
@@ -99,12 +130,18 @@ async fn up(options: Options) -> anyhow::Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break Ok(()),
             _ = terminate.recv() => break Ok(()),
-            _ = watch.tick() => if let Err(error) = cluster.check_running() {
-                break Err(error);
+            _ = watch.tick() => {
+                let nodes = tier.as_ref().map_or(Ok(()), NodeTier::check_running);
+                if let Err(error) = nodes.and_then(|()| Ok(cluster.check_running()?)) {
+                    break Err(error);
+                }
             },
         }
     };
     progress.say("stopping");
+    if let Some(tier) = tier {
+        tier.stop().await?;
+    }
     cluster.stop().await?;
     Ok(ended?)
 }

@@ -1,15 +1,15 @@
 //! The certificates and keys of one cluster: two certificate authorities, the API server's serving
 //! certificate, the client certificates and the service-account key. Makes them; writes nothing.
 
+use std::net::Ipv4Addr;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
 
-/// The range of Service addresses; its first address is that of the `kubernetes` Service.
-pub(crate) const SERVICE_CIDR: &str = "10.96.0.0/16";
-/// The address of the `kubernetes` Service.
-const KUBERNETES_SERVICE_IP: &str = "10.96.0.1";
+use crate::addresses::Addresses;
+
 /// The common name that the aggregation layer presents; `--requestheader-allowed-names` names it.
 pub(crate) const FRONT_PROXY_NAME: &str = "front-proxy-client";
 
@@ -45,17 +45,18 @@ pub(crate) struct Pki {
     /// Signs service-account tokens.
     pub(crate) service_account_key_pem: String,
     pub(crate) service_account_public_pem: String,
+    ca: Authority,
 }
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 impl Pki {
-    pub(crate) fn generate() -> Result<Self, PkiError> {
+    pub(crate) fn generate(addresses: Addresses) -> Result<Self, PkiError> {
         let ca = authority("kubernetes-ca")?;
         let front_proxy_ca = authority("front-proxy-ca")?;
         let service_account = KeyPair::generate()?;
         Ok(Self {
-            apiserver: serving(&ca)?,
+            apiserver: apiserver(&ca, addresses)?,
             admin: client(&ca, "kubernetes-admin", Some("system:masters"))?,
             controller_manager: client(&ca, "system:kube-controller-manager", None)?,
             kubelet_client: client(&ca, "kube-apiserver-kubelet-client", Some("system:masters"))?,
@@ -65,7 +66,18 @@ impl Pki {
             front_proxy_ca_pem: front_proxy_ca.pem(),
             service_account_key_pem: service_account.serialize_pem(),
             service_account_public_pem: service_account.public_key_pem(),
+            ca,
         })
+    }
+
+    /// A client certificate for a further user.
+    pub(crate) fn client(&self, user: &str, group: Option<&str>) -> Result<Credential, PkiError> {
+        client(&self.ca, user, group)
+    }
+
+    /// A serving certificate for these names and addresses.
+    pub(crate) fn serving(&self, common_name: &str, names: &[&str]) -> Result<Credential, PkiError> {
+        serving(&self.ca, common_name, names)
     }
 }
 
@@ -80,18 +92,23 @@ fn authority(common_name: &str) -> Result<Authority, PkiError> {
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
-fn serving(ca: &Authority) -> Result<Credential, PkiError> {
-    let names = [
-        "127.0.0.1",
-        KUBERNETES_SERVICE_IP,
+fn apiserver(ca: &Authority, addresses: Addresses) -> Result<Credential, PkiError> {
+    let own =
+        [Ipv4Addr::LOCALHOST, addresses.host(), addresses.kubernetes_service()].map(|it| it.to_string());
+    let mut names = vec![
         "localhost",
         "kubernetes",
         "kubernetes.default",
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
     ];
-    let mut params = CertificateParams::new(names.map(str::to_owned))?;
-    params.distinguished_name = name("kube-apiserver", None);
+    names.extend(own.iter().map(String::as_str));
+    serving(ca, "kube-apiserver", &names)
+}
+
+fn serving(ca: &Authority, common_name: &str, names: &[&str]) -> Result<Credential, PkiError> {
+    let mut params = CertificateParams::new(names.iter().map(|&it| it.to_owned()).collect::<Vec<_>>())?;
+    params.distinguished_name = name(common_name, None);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     signed(params, ca)
 }

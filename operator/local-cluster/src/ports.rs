@@ -1,4 +1,4 @@
-//! Picks TCP ports on 127.0.0.1 that are free at the moment; whoever uses one must still be ready
+//! Picks TCP ports of this machine that are free at the moment; whoever uses one must still be ready
 //! to find it taken.
 
 use std::collections::hash_map::RandomState;
@@ -13,12 +13,12 @@ const PORTS: Range<u16> = 20_000..32_000;
 /// How many ports are tried before giving up.
 const ATTEMPTS: usize = 500;
 
-/// A port on 127.0.0.1 on which nothing listens.
-pub(crate) fn free_port() -> io::Result<u16> {
+/// A port of this address on which nothing listens.
+pub(crate) fn free_port(address: Ipv4Addr) -> io::Result<u16> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
         let port = random_port();
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        match TcpListener::bind((address, port)) {
             Ok(_) => return Ok(port),
             Err(error) => last = error,
         }
@@ -28,10 +28,15 @@ pub(crate) fn free_port() -> io::Result<u16> {
 
 /// Random, so that processes that start clusters at the same time rarely pick the same port.
 fn random_port() -> u16 {
-    let width = u64::from(PORTS.end - PORTS.start);
+    random_in(PORTS)
+}
+
+/// A number from the range, another one every time.
+pub(crate) fn random_in(range: Range<u16>) -> u16 {
+    let width = u64::from(range.end - range.start);
     // Every RandomState has its own keys, so hashing anything gives a fresh random number.
     let offset = RandomState::new().hash_one(0_u8) % width;
-    PORTS.start + u16::try_from(offset).unwrap_or_default()
+    range.start + u16::try_from(offset).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -41,7 +46,7 @@ mod tests {
     #[test]
     fn free_ports_can_be_bound_and_lie_below_the_outgoing_range() {
         for _ in 0..20 {
-            let port = free_port().unwrap();
+            let port = free_port(Ipv4Addr::LOCALHOST).unwrap();
             assert!(PORTS.contains(&port));
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         }

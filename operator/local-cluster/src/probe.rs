@@ -2,7 +2,7 @@
 //! cluster's own CA. Not a Kubernetes client: it reads a status and a short text.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ const ANSWER_BYTES: u64 = 64 * 1024;
 #[error("the readiness probe could not be set up: {0}")]
 pub struct ProbeError(#[from] rustls::Error);
 
-/// Asks one API server on 127.0.0.1.
+/// Asks one API server.
 pub(crate) struct Probe {
     config: Arc<ClientConfig>,
     address: SocketAddr,
 }
 
 impl Probe {
-    pub(crate) fn new(pki: &Pki, port: u16) -> Result<Self, ProbeError> {
+    pub(crate) fn new(pki: &Pki, address: SocketAddr) -> Result<Self, ProbeError> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(pki.ca_der.clone()))?;
         let cert = CertificateDer::from(pki.admin.cert_der.clone());
@@ -38,7 +38,7 @@ impl Probe {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_client_auth_cert(vec![cert], key)?;
-        Ok(Self { config: Arc::new(config), address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+        Ok(Self { config: Arc::new(config), address })
     }
 
     /// The status and the body of a GET of `path`.
@@ -49,7 +49,7 @@ impl Probe {
         let server = ServerName::IpAddress(self.address.ip().into());
         let connection = ClientConnection::new(Arc::clone(&self.config), server).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(connection, socket);
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
         let mut answer = Vec::new();
         stream.take(ANSWER_BYTES).read_to_end(&mut answer)?;
         parse_answer(&String::from_utf8_lossy(&answer))
@@ -66,6 +66,8 @@ fn parse_answer(answer: &str) -> Option<(u16, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addresses::Addresses;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn the_status_and_the_body_of_an_answer_are_read() {
@@ -76,9 +78,9 @@ mod tests {
 
     #[test]
     fn a_closed_port_is_an_error_at_once() {
-        let pki = Pki::generate().unwrap();
-        let port = crate::ports::free_port().unwrap();
-        let error = Probe::new(&pki, port).unwrap().get("/readyz").unwrap_err();
+        let pki = Pki::generate(Addresses::loopback()).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, crate::ports::free_port(Ipv4Addr::LOCALHOST).unwrap()).into();
+        let error = Probe::new(&pki, address).unwrap().get("/readyz").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -1,0 +1,386 @@
+//! Nodes: everything that runs pods. On this machine: kube-scheduler and metrics-server; in namespaces of
+//! their own, a node each: containerd, kubelet and kube-proxy.
+//!
+//! Nothing of this machine outside the cluster's directory is changed but for one network link and
+//! control groups, and both go with the tier.
+
+mod cgroup;
+mod config;
+mod machine;
+mod metrics;
+mod programs;
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use machine::{Machine, Place};
+use programs::SystemPrograms;
+
+use crate::addresses::MOST_NODES;
+use crate::binaries::{BinariesError, BinarySource, NodeBinaries};
+use crate::command::{CommandError, run_command};
+use crate::dir::DirError;
+use crate::flags::flag;
+use crate::image::{Image, ImageError};
+use crate::kubeconfig::kubeconfig;
+use crate::local::{ClusterError, Inner, LocalCluster, check_running};
+use crate::network::{Network, NetworkError};
+use crate::part::Part;
+use crate::pki::PkiError;
+use crate::ports::free_port;
+use crate::process::{ManagedProcess, ProcessError, ProcessSpec, spawn_with_parent};
+use crate::progress::{Progress, minutes};
+
+/// How long a node may take to be ready, and the metrics API to be there.
+const READY_DEADLINE: Duration = Duration::from_mins(1);
+/// How often readiness is asked for.
+const READY_POLL: Duration = Duration::from_millis(200);
+/// Nodes have their own of these, so what this machine has there is hidden from them.
+const HIDDEN: [&str; 4] = ["/run", "/var/run", "/var/lib", "/var/log"];
+const QUOTED_LINES: usize = 15;
+
+/// Why nodes could not be started, or used.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// They cannot run on this machine.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The cluster was started without [`Options::nodes`](crate::Options::nodes).
+    #[error("the cluster was not started for nodes")]
+    NotForNodes,
+    /// There is no controller manager, without which Services have no endpoints.
+    #[error("nodes need a kube-controller-manager, which KUBEBUILDER_ASSETS does not have")]
+    NoControllerManager,
+    /// More nodes, or fewer, than there is room for.
+    #[error("there can be 1 to {MOST_NODES} nodes, not {0}")]
+    Number(u8),
+    /// The nodes would not see the cluster's directory.
+    #[error("the directory of a cluster with nodes must not be under /run, /var/lib or /var/log: {}", .0.display())]
+    HiddenDir(PathBuf),
+    /// No node of this name runs.
+    #[error("there is no node {0}")]
+    NoSuchNode(String),
+    /// The programs are missing.
+    #[error(transparent)]
+    Binaries(#[from] BinariesError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// A program could not be started.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A program has ended.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// A node could not be attached to the network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A command failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// An image could not be made.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The control group could not be made.
+    #[error("the node's control group could not be made: {0}")]
+    ControlGroup(io::Error),
+    /// The process that a node's namespaces begin with could not be found.
+    #[error("the first process of the node's namespaces could not be found")]
+    NoFirstProcess,
+    /// No port was free.
+    #[error("no TCP port is free for metrics-server: {0}")]
+    NoPort(io::Error),
+    /// Something did not become ready in time.
+    #[error("{name} was not ready in time: {answer}; the last lines of its log:\n{log}")]
+    NotReady {
+        /// What.
+        name: String,
+        /// What was answered last.
+        answer: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The runtime shut down before the work on a blocking thread was done.
+    #[error("interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// How to start a [`NodeTier`].
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// How many nodes: `node-1`, `node-2` and so on. Each reports all of this machine's processors and
+    /// memory as its own.
+    pub nodes: u8,
+    /// Where progress is told.
+    pub progress: Progress,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { nodes: 1, progress: Progress::default() }
+    }
+}
+
+/// The nodes of a cluster. Dropping it is pulling their plugs.
+#[derive(Debug)]
+pub struct NodeTier {
+    inner: Arc<Tier>,
+}
+
+/// The fields are dropped in this order: the cluster, if nobody else has it, comes last.
+#[derive(Debug)]
+struct Tier {
+    machines: Mutex<Vec<Machine>>,
+    programs: Vec<ManagedProcess>,
+    cluster: Arc<Inner>,
+}
+
+impl NodeTier {
+    /// Why nodes cannot run on this machine, in one sentence; `None` where they can. Tries the rights
+    /// that they need, which takes a tenth of a second.
+    pub fn unavailable() -> Option<String> {
+        SystemPrograms::find_working().err()
+    }
+
+    /// Starts nodes, a scheduler and metrics-server for a cluster that was started with
+    /// [`Options::nodes`](crate::Options::nodes); the nodes are ready and the metrics API is there when
+    /// this returns. Builds the programs first where that is needed, which takes minutes.
+    ///
+    /// # Errors
+    /// When something is missing here or does not become ready; nothing is left behind then.
+    pub async fn start(cluster: &LocalCluster, options: NodeOptions) -> Result<Self, NodeError> {
+        let cluster = Arc::clone(&cluster.inner);
+        tokio::task::spawn_blocking(move || Self::start_for(cluster, &options)).await?
+    }
+
+    /// [`Self::start`] for blocking code.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_blocking(cluster: &LocalCluster, options: &NodeOptions) -> Result<Self, NodeError> {
+        Self::start_for(Arc::clone(&cluster.inner), options)
+    }
+
+    /// Makes the images of a docker archive (one that [`Image::write`] or `docker save` wrote) known to
+    /// every node. Pods that use them say `imagePullPolicy: Never` or `IfNotPresent`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or containerd refuses it.
+    pub async fn import_image(&self, archive: impl Into<PathBuf>) -> Result<(), NodeError> {
+        let (inner, archive) = (Arc::clone(&self.inner), archive.into());
+        tokio::task::spawn_blocking(move || inner.import_image(&archive)).await?
+    }
+
+    /// [`Self::import_image`] for blocking code.
+    ///
+    /// # Errors
+    /// As [`Self::import_image`].
+    pub fn import_image_blocking(&self, archive: &Path) -> Result<(), NodeError> {
+        self.inner.import_image(archive)
+    }
+
+    /// The names and addresses of the nodes that run.
+    pub fn nodes(&self) -> Vec<(String, Ipv4Addr)> {
+        self.inner.machines().iter().map(|it| (it.name().to_owned(), it.address())).collect()
+    }
+
+    /// The address of this machine for pods: where a server of a test has to listen for them.
+    pub fn host_address(&self) -> Ipv4Addr {
+        // There is one, or the nodes could not have been started.
+        self.inner.cluster.network.as_ref().map_or(Ipv4Addr::LOCALHOST, |it| it.addresses().host())
+    }
+
+    /// Ends a node, with all that runs on it, as by pulling its plug. Its Node object stays.
+    ///
+    /// # Errors
+    /// When no node of this name runs.
+    pub async fn kill_node(&self, name: impl Into<String>) -> Result<(), NodeError> {
+        let (inner, name) = (Arc::clone(&self.inner), name.into());
+        tokio::task::spawn_blocking(move || inner.kill_node(&name)).await?
+    }
+
+    /// A command in the namespaces of a node, for example `ctr`, `iptables` or `ps`.
+    ///
+    /// # Errors
+    /// When no node of this name runs.
+    pub fn command_on(&self, node: &str, program: &str) -> Result<Command, NodeError> {
+        let machines = self.inner.machines();
+        let machine = machines.iter().find(|it| it.name() == node);
+        Ok(machine.ok_or_else(|| NodeError::NoSuchNode(node.to_owned()))?.command(program))
+    }
+
+    /// Whether all programs still run.
+    ///
+    /// # Errors
+    /// [`ClusterError::Ended`] with the log of one that does not.
+    pub fn check_running(&self) -> Result<(), NodeError> {
+        self.inner.programs.iter().try_for_each(check_running)?;
+        self.inner.machines().iter().try_for_each(Machine::check_running)
+    }
+
+    /// Ends all nodes, as by pulling their plugs, and awaits it without blocking the runtime.
+    ///
+    /// # Errors
+    /// When the runtime shuts down meanwhile.
+    pub async fn stop(self) -> Result<(), NodeError> {
+        Ok(tokio::task::spawn_blocking(move || drop(self)).await?)
+    }
+
+    fn start_for(cluster: Arc<Inner>, options: &NodeOptions) -> Result<Self, NodeError> {
+        let system = SystemPrograms::find_working().map_err(NodeError::Unavailable)?;
+        let network = cluster.network.as_ref().ok_or(NodeError::NotForNodes)?;
+        check(&cluster, options)?;
+        let binaries = BinarySource::from_env()?.node_tier(&options.progress)?;
+        let started = Instant::now();
+        cgroup::sweep();
+        let scheduler = start_scheduler(&cluster, &binaries)?;
+        let metrics_server = start_metrics_server(&cluster, network, &binaries)?;
+        let mut machines = Vec::new();
+        let pause = pause_image(&cluster, &binaries)?;
+        for number in 1..=options.nodes {
+            let address = network.addresses().node(number);
+            let place = Place::new(number, address, cluster.dir.path());
+            let mut machine = Machine::start(place, options.nodes, &cluster, network, &system, &binaries)?;
+            machine.import_image(&pause)?;
+            machine.join(network)?;
+            machines.push(machine);
+        }
+        let programs = vec![scheduler, metrics_server];
+        let tier = Tier { machines: Mutex::new(machines), programs, cluster };
+        tier.wait_until_ready()?;
+        let (nodes, seconds) = (options.nodes, started.elapsed().as_secs_f32());
+        options.progress.say(&format!("{nodes} nodes ready after {seconds:.1} s"));
+        Ok(Self { inner: Arc::new(tier) })
+    }
+}
+
+impl Tier {
+    fn machines(&self) -> MutexGuard<'_, Vec<Machine>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn import_image(&self, archive: &Path) -> Result<(), NodeError> {
+        self.machines().iter().try_for_each(|machine| machine.import_image(archive))
+    }
+
+    fn kill_node(&self, name: &str) -> Result<(), NodeError> {
+        let mut machines = self.machines();
+        let at = machines.iter().position(|machine| machine.name() == name);
+        let machine = machines.remove(at.ok_or_else(|| NodeError::NoSuchNode(name.to_owned()))?);
+        drop(machines);
+        drop(machine);
+        Ok(())
+    }
+
+    fn wait_until_ready(&self) -> Result<(), NodeError> {
+        let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+        for machine in self.machines().iter() {
+            let name = format!("node/{}", machine.name());
+            let running = || machine.check_running();
+            self.wait_for(&name, ready, running, || machine.kubelet_log())?;
+        }
+        let available = r#"jsonpath={.status.conditions[?(@.type=="Available")].status}"#;
+        let running = || Ok(self.programs.iter().try_for_each(check_running)?);
+        let log = || self.programs.last().map(|it| it.log_tail(QUOTED_LINES)).unwrap_or_default();
+        self.wait_for("apiservice/v1beta1.metrics.k8s.io", available, running, log)
+    }
+
+    /// Waits until a condition of an object is true.
+    fn wait_for(
+        &self,
+        object: &str,
+        condition: &str,
+        running: impl Fn() -> Result<(), NodeError>,
+        log: impl FnOnce() -> String,
+    ) -> Result<(), NodeError> {
+        let started = Instant::now();
+        loop {
+            running()?;
+            let mut get = kubectl(&self.cluster);
+            get.args(["get", object, "--output", condition]);
+            let answer = match run_command(get) {
+                Ok(answer) if answer == "True" => return Ok(()),
+                Ok(answer) => format!("its condition is {answer:?} after {}", minutes(started.elapsed())),
+                Err(error) => error.said,
+            };
+            if started.elapsed() >= READY_DEADLINE {
+                return Err(NodeError::NotReady { name: object.to_owned(), answer, log: log() });
+            }
+            thread::sleep(READY_POLL);
+        }
+    }
+}
+
+fn check(cluster: &Inner, options: &NodeOptions) -> Result<(), NodeError> {
+    if !cluster.binaries.has_garbage_collection() {
+        return Err(NodeError::NoControllerManager);
+    }
+    if !(1..=MOST_NODES).contains(&options.nodes) {
+        return Err(NodeError::Number(options.nodes));
+    }
+    let dir = cluster.dir.path();
+    if HIDDEN.iter().any(|hidden| dir.starts_with(hidden)) {
+        return Err(NodeError::HiddenDir(dir.to_owned()));
+    }
+    Ok(())
+}
+
+fn kubectl(cluster: &Inner) -> Command {
+    let mut command = Command::new(&cluster.binaries.kubectl);
+    command.arg("--kubeconfig").arg(cluster.dir.kubeconfig());
+    command
+}
+
+fn write_kubeconfig(cluster: &Inner, name: &str, user: &str) -> Result<PathBuf, NodeError> {
+    let file = format!("{name}.kubeconfig");
+    let credential = cluster.pki.client(user, None)?;
+    let text = kubeconfig(&cluster.server_url, &cluster.pki.ca_pem, user, &credential);
+    cluster.dir.write_private(&file, &text)?;
+    Ok(cluster.dir.path().join(file))
+}
+
+fn start_scheduler(cluster: &Inner, binaries: &NodeBinaries) -> Result<ManagedProcess, NodeError> {
+    let kubeconfig = write_kubeconfig(cluster, "scheduler", "system:kube-scheduler")?;
+    let spec = ProcessSpec::new("kube-scheduler", binaries.dir.join(Part::KubeScheduler.name()))
+        .arg(flag("kubeconfig", &kubeconfig))
+        // Alone, and asked by nobody.
+        .args(["--leader-elect=false", "--secure-port=0"])
+        .current_dir(cluster.dir.path())
+        .log_file(cluster.dir.log("kube-scheduler"));
+    Ok(spawn_with_parent(&spec)?)
+}
+
+fn start_metrics_server(
+    cluster: &Inner,
+    network: &Network,
+    binaries: &NodeBinaries,
+) -> Result<ManagedProcess, NodeError> {
+    let host = network.addresses().host();
+    let port = free_port(host).map_err(NodeError::NoPort)?;
+    write_kubeconfig(cluster, "metrics-server", metrics::USER)?;
+    let serving = cluster.pki.serving("metrics-server", &[metrics::SERVICE_NAME])?;
+    cluster.dir.write_private("pki/metrics-server.crt", &serving.cert_pem)?;
+    cluster.dir.write_private("pki/metrics-server.key", &serving.key_pem)?;
+    let manifest = "metrics-server.yaml";
+    cluster.dir.write_private(manifest, &metrics::manifest(&cluster.pki.ca_pem, host, port))?;
+    let mut apply = kubectl(cluster);
+    apply.args(["apply", "--filename"]).arg(cluster.dir.path().join(manifest));
+    run_command(apply)?;
+    let program = binaries.dir.join(Part::MetricsServer.name());
+    Ok(spawn_with_parent(&metrics::spec(&cluster.dir, &program, host, port))?)
+}
+
+/// Writes the image whose only program holds the namespaces of a pod.
+fn pause_image(cluster: &Inner, binaries: &NodeBinaries) -> Result<PathBuf, NodeError> {
+    let archive = cluster.dir.path().join("pause.tar");
+    Image::new(config::PAUSE_IMAGE, binaries.dir.join(Part::Pause.name())).write(&archive)?;
+    Ok(archive)
+}

@@ -16,7 +16,7 @@ pub(crate) const MOST_NODES: u8 = 8;
 /// | 10.x.0.1 | this machine, and the API server on it |
 /// | 10.x.0.10+n | node n, from 1 |
 /// | 10.x.64+n.0/24 | its pods |
-/// | 10.x.128.0/17 | Services; 10.x.128.1 is `kubernetes` |
+/// | 10.x.128.0/17 | Services; 10.x.128.1 is `kubernetes`, 10.x.128.10 `kube-dns` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
     second_byte: Option<u8>,
@@ -47,6 +47,11 @@ impl Addresses {
     /// The address of the `kubernetes` Service, the first of the range.
     pub(crate) fn kubernetes_service(self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.services().0) + 1)
+    }
+
+    /// The address of the Service that answers for the names of Services.
+    pub(crate) fn dns_service(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.services().0) + 10)
     }
 
     /// The address of node `number`, from 1 to [`MOST_NODES`].
@@ -85,6 +90,7 @@ mod tests {
         assert_eq!(addresses.pods(), "10.200.64.0/18");
         assert_eq!(addresses.service_cidr(), "10.200.128.0/17");
         assert_eq!(addresses.kubernetes_service().to_string(), "10.200.128.1");
+        assert_eq!(addresses.dns_service().to_string(), "10.200.128.10");
     }
 
     #[test]

@@ -157,6 +157,12 @@ impl BinarySource {
         Ok(self.ensure(&dir, &[Part::Kubectl], progress)?.join(kubectl))
     }
 
+    /// Whether [`Self::find_or_build`] is going to have a controller manager.
+    pub(crate) fn has_controller_manager(&self) -> bool {
+        let program = Part::KubeControllerManager.name();
+        self.assets.as_ref().is_none_or(|assets| find_in_path(assets.join(program)).is_some())
+    }
+
     /// The programs that nodes need next to a control plane's. Blocks for minutes when it has to build.
     ///
     /// # Errors

@@ -146,7 +146,7 @@ impl Image {
                 "User": format!("{USER}:{USER}"),
                 "Entrypoint": [program],
                 "WorkingDir": "/",
-                "Env": [format!("SSL_CERT_FILE=/{CA_IN_IMAGE}")],
+                "Env": if self.authorities { vec![format!("SSL_CERT_FILE=/{CA_IN_IMAGE}")] } else { Vec::new() },
                 "Labels": labels,
             },
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", hex_digest(layer))]},

@@ -6,7 +6,7 @@
 //!   pinned Go modules;
 //! - [`LocalCluster`] starts, restarts and stops them, every file under one directory;
 //! - [`Cluster`] is either that or a cluster which is there already, reached through a kubeconfig;
-//! - [`NodeTier`] adds nodes (containerd, kubelet, kube-proxy), a scheduler and metrics-server;
+//! - [`NodeTier`] adds nodes (containerd, kubelet, kube-proxy), a scheduler, metrics-server and CoreDNS;
 //! - [`Image`] makes a container image of one program, without a container engine;
 //! - [`spawn_with_parent`] starts any other process so that it dies together with this one.
 //!

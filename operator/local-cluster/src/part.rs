@@ -46,6 +46,15 @@ static PAUSE: Module = Module {
     ],
 };
 
+static DNS: Module = Module {
+    name: "dns",
+    files: &[
+        ("go.mod", include_str!("../go/dns/go.mod")),
+        ("go.sum", include_str!("../go/dns/go.sum")),
+        ("main.go", include_str!("../go/dns/main.go")),
+    ],
+};
+
 /// One program to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -57,14 +66,15 @@ pub(crate) enum Part {
     Kubelet,
     KubeProxy,
     MetricsServer,
+    Dns,
     Pause,
 }
 
 impl Part {
     pub(crate) const CONTROL_PLANE: [Self; 4] =
         [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::Kubectl];
-    pub(crate) const NODE_TIER: [Self; 5] =
-        [Self::KubeScheduler, Self::Kubelet, Self::KubeProxy, Self::MetricsServer, Self::Pause];
+    pub(crate) const NODE_TIER: [Self; 6] =
+        [Self::KubeScheduler, Self::Kubelet, Self::KubeProxy, Self::MetricsServer, Self::Dns, Self::Pause];
 
     /// The file name of the built program.
     pub(crate) fn name(self) -> &'static str {
@@ -77,6 +87,7 @@ impl Part {
             Self::Kubelet => "kubelet",
             Self::KubeProxy => "kube-proxy",
             Self::MetricsServer => "metrics-server",
+            Self::Dns => "dns",
             Self::Pause => "pause",
         }
     }
@@ -91,6 +102,7 @@ impl Part {
             Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
             Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
             Self::MetricsServer => "sigs.k8s.io/metrics-server/cmd/metrics-server",
+            Self::Dns => "fooddelivery.dev/local-cluster/dns",
             Self::Pause => "fooddelivery.dev/local-cluster/pause",
         }
     }
@@ -105,6 +117,7 @@ impl Part {
         match self {
             Self::Etcd => &ETCD,
             Self::MetricsServer => &METRICS_SERVER,
+            Self::Dns => &DNS,
             Self::Pause => &PAUSE,
             _ => &KUBERNETES,
         }
@@ -125,6 +138,7 @@ impl Part {
             Self::Kubelet => 29,
             Self::KubeProxy => 11,
             Self::MetricsServer => 115,
+            Self::Dns => 65,
             Self::Pause => 2,
         }
     }

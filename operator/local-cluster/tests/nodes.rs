@@ -2,6 +2,7 @@
 //! Skipped, saying why, where nodes cannot run.
 #![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -53,6 +54,25 @@ metadata: {name: proxy, namespace: shop}
 spec: {selector: {app: proxy}, ports: [{port: 80, targetPort: 8080}]}
 ";
 
+/// A pod that asks the Service by its name, once.
+const ASKER: &str = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: asker, namespace: shop}
+spec:
+  restartPolicy: OnFailure
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: asker
+    image: test/kubectl:1
+    imagePullPolicy: Never
+    args: [get, --raw=/version, --server=http://proxy.shop]
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+";
+
 /// Whether the test is to be skipped; says why.
 fn skipped() -> bool {
     let why = NodeTier::unavailable();
@@ -100,6 +120,36 @@ fn traces(x: u8) -> Vec<String> {
     groups.into_iter().chain(names("/sys/class/net")).filter(ours).collect()
 }
 
+fn apply(cluster: &LocalCluster, manifest: &str) {
+    let file = cluster.dir().join("manifest.yaml");
+    fs::write(&file, manifest).unwrap();
+    kubectl(cluster, &["apply", "-f", file.to_str().unwrap()]).unwrap();
+}
+
+fn assert_that_pods_reach(service: &str, tier: &NodeTier, nodes: &BTreeSet<String>) {
+    // From each pod's network, often enough that the Service sends it to itself as well.
+    let ask = format!(
+        "for pod in $(ip netns list | cut -d' ' -f1); do for i in 1 2 3 4 5 6 7 8; do
+         ip netns exec $pod curl --silent --fail --max-time 5 http://{service}/version || exit 1; done; done"
+    );
+    for node in nodes {
+        let output = tier.command_on(node, "sh").unwrap().args(["-c", &ask]).output().unwrap();
+        let answers = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && answers.matches("v1.36.").count() == 8, "{node}: {answers}");
+    }
+}
+
+fn assert_that_a_pod_finds_the_service_by_its_name(cluster: &LocalCluster) {
+    apply(cluster, ASKER);
+    let ended = "--for=jsonpath={.status.phase}=Succeeded";
+    let waited = kubectl(cluster, &["-n", "shop", "wait", ended, "pod/asker", "--timeout=60s"]);
+    waited.unwrap_or_else(|said| {
+        let log = kubectl(cluster, &["-n", "shop", "logs", "asker"]);
+        panic!("{said}\n{}", log.unwrap_or_else(|said| said))
+    });
+    assert!(kubectl(cluster, &["-n", "shop", "logs", "asker"]).unwrap().contains("v1.36."));
+}
+
 #[test]
 fn pods_run_on_two_nodes_behind_a_service_and_are_measured() {
     if skipped() {
@@ -113,9 +163,7 @@ fn pods_run_on_two_nodes_behind_a_service_and_are_measured() {
     Image::new("test/kubectl:1", cluster.kubectl_path()).write(&archive).unwrap();
     tier.import_image_blocking(&archive).unwrap();
 
-    let manifest = cluster.dir().join("pods.yaml");
-    fs::write(&manifest, PODS).unwrap();
-    kubectl(&cluster, &["apply", "-f", manifest.to_str().unwrap()]).unwrap();
+    apply(&cluster, PODS);
     let rolled_out =
         kubectl(&cluster, &["-n", "shop", "rollout", "status", "deployment/proxy", "--timeout=60s"]);
     rolled_out.unwrap_or_else(|said| {
@@ -124,11 +172,22 @@ fn pods_run_on_two_nodes_behind_a_service_and_are_measured() {
     });
 
     let list = |what: &str| {
-        kubectl(&cluster, &["-n", "shop", "get", "pods", "-o", &format!("jsonpath={{.items[*].{what}}}")])
-            .unwrap()
+        kubectl(
+            &cluster,
+            &[
+                "-n",
+                "shop",
+                "get",
+                "pods",
+                "-l",
+                "app=proxy",
+                "-o",
+                &format!("jsonpath={{.items[*].{what}}}"),
+            ],
+        )
+        .unwrap()
     };
-    let nodes: std::collections::BTreeSet<String> =
-        list("spec.nodeName").split_whitespace().map(str::to_owned).collect();
+    let nodes: BTreeSet<String> = list("spec.nodeName").split_whitespace().map(str::to_owned).collect();
     assert_eq!(nodes.len(), 2, "one pod on each node");
     // From this machine to each pod, and from a pod to the API server's Service.
     for address in list("status.podIP").split_whitespace() {
@@ -138,19 +197,11 @@ fn pods_run_on_two_nodes_behind_a_service_and_are_measured() {
     let service = ["-n", "shop", "get", "service", "proxy", "-o", "jsonpath={.spec.clusterIP}"];
     let service = kubectl(&cluster, &service).unwrap();
     wait_until("the Service answers", Duration::from_secs(10), || get(&service, "/version").is_some());
-    // From each pod's network, often enough that the Service sends it to itself as well.
-    let ask = format!(
-        "for pod in $(ip netns list | cut -d' ' -f1); do for i in 1 2 3 4 5 6 7 8; do
-         ip netns exec $pod curl --silent --fail --max-time 5 http://{service}/version || exit 1; done; done"
-    );
-    for node in &nodes {
-        let output = tier.command_on(node, "sh").unwrap().args(["-c", &ask]).output().unwrap();
-        let answers = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && answers.matches("v1.36.").count() == 8, "{node}: {answers}");
-    }
+    assert_that_pods_reach(&service, &tier, &nodes);
+    assert_that_a_pod_finds_the_service_by_its_name(&cluster);
 
     wait_until("pods are measured", Duration::from_mins(1), || {
-        kubectl(&cluster, &["-n", "shop", "top", "pods", "--no-headers"])
+        kubectl(&cluster, &["-n", "shop", "top", "pods", "-l", "app=proxy", "--no-headers"])
             .is_ok_and(|measured| measured.lines().count() == 2)
     });
     assert!(kubectl(&cluster, &["top", "nodes"]).unwrap().contains("node-2"));

@@ -1,5 +1,6 @@
 //! With which configuration and flags each program of a node runs. Starts nothing.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::machine::Place;
@@ -69,7 +70,7 @@ pub(super) fn cni(pods: &str) -> String {
 }
 
 /// The kubelet's configuration.
-pub(super) fn kubelet(place: &Place, ca: &Path, control_group: &str) -> String {
+pub(super) fn kubelet(place: &Place, ca: &Path, control_group: &str, dns: Ipv4Addr) -> String {
     // Enough is left of a test machine's disk and memory when it is nearly full; pods that were
     // evicted for it would only puzzle.
     format!(
@@ -91,6 +92,8 @@ failCgroupV1: false
 enforceNodeAllocatable: []
 failSwapOn: false
 oomScoreAdj: 0
+clusterDomain: cluster.local
+clusterDNS: [{dns}]
 resolvConf: ""
 evictionHard:
   memory.available: 50Mi

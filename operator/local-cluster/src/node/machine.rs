@@ -280,7 +280,8 @@ fn write_files(
     write_kubeconfig("kubelet.kubeconfig", &user, &pki.client(&user, Some("system:nodes"))?)?;
     let user = "system:kube-proxy";
     write_kubeconfig("kube-proxy.kubeconfig", user, &pki.client(user, None)?)?;
-    write("kubelet.yaml", &config::kubelet(place, &dir.pki().join("ca.crt"), &control_group.path()))?;
+    let (ca, dns) = (dir.pki().join("ca.crt"), network.addresses().dns_service());
+    write("kubelet.yaml", &config::kubelet(place, &ca, &control_group.path(), dns))?;
     write("cni/10-pods.conflist", &config::cni(&network.addresses().node_pods(place.number)))?;
     write("containerd.toml", &config::containerd(&system.cni_plugins, &place.file("cni")))?;
     Ok(())

@@ -1,11 +1,12 @@
-//! Nodes: everything that runs pods. On this machine: kube-scheduler and metrics-server; in namespaces of
-//! their own, a node each: containerd, kubelet and kube-proxy.
+//! Nodes: everything that runs pods. On this machine: kube-scheduler, metrics-server and a DNS server; in
+//! namespaces of their own, a node each: containerd, kubelet and kube-proxy.
 //!
 //! Nothing of this machine outside the cluster's directory is changed but for one network link and
 //! control groups, and both go with the tier.
 
 mod cgroup;
 mod config;
+mod dns;
 mod machine;
 mod metrics;
 mod programs;
@@ -96,7 +97,7 @@ pub enum NodeError {
     #[error("the first process of the node's namespaces could not be found")]
     NoFirstProcess,
     /// No port was free.
-    #[error("no TCP port is free for metrics-server: {0}")]
+    #[error("no TCP port is free for the servers of nodes: {0}")]
     NoPort(io::Error),
     /// Something did not become ready in time.
     #[error("{name} was not ready in time: {answer}; the last lines of its log:\n{log}")]
@@ -147,10 +148,16 @@ impl NodeTier {
     /// Why nodes cannot run on this machine, in one sentence; `None` where they can. Tries the rights
     /// that they need, which takes a tenth of a second.
     pub fn unavailable() -> Option<String> {
-        SystemPrograms::find_working().err()
+        match BinarySource::from_env() {
+            Err(error) => Some(error.to_string()),
+            Ok(source) if !source.has_controller_manager() => {
+                Some(NodeError::NoControllerManager.to_string())
+            }
+            Ok(_) => SystemPrograms::find_working().err(),
+        }
     }
 
-    /// Starts nodes, a scheduler and metrics-server for a cluster that was started with
+    /// Starts nodes, a scheduler, CoreDNS and metrics-server for a cluster that was started with
     /// [`Options::nodes`](crate::Options::nodes); the nodes are ready and the metrics API is there when
     /// this returns. Builds the programs first where that is needed, which takes minutes.
     ///
@@ -243,6 +250,7 @@ impl NodeTier {
         cgroup::sweep();
         let scheduler = start_scheduler(&cluster, &binaries)?;
         let metrics_server = start_metrics_server(&cluster, network, &binaries)?;
+        let dns = start_dns(&cluster, network, &binaries)?;
         let mut machines = Vec::new();
         let pause = pause_image(&cluster, &binaries)?;
         for number in 1..=options.nodes {
@@ -253,7 +261,7 @@ impl NodeTier {
             machine.join(network)?;
             machines.push(machine);
         }
-        let programs = vec![scheduler, metrics_server];
+        let programs = vec![scheduler, dns, metrics_server];
         let tier = Tier { machines: Mutex::new(machines), programs, cluster };
         tier.wait_until_ready()?;
         let (nodes, seconds) = (options.nodes, started.elapsed().as_secs_f32());
@@ -369,13 +377,38 @@ fn start_metrics_server(
     let serving = cluster.pki.serving("metrics-server", &[metrics::SERVICE_NAME])?;
     cluster.dir.write_private("pki/metrics-server.crt", &serving.cert_pem)?;
     cluster.dir.write_private("pki/metrics-server.key", &serving.key_pem)?;
-    let manifest = "metrics-server.yaml";
-    cluster.dir.write_private(manifest, &metrics::manifest(&cluster.pki.ca_pem, host, port))?;
-    let mut apply = kubectl(cluster);
-    apply.args(["apply", "--filename"]).arg(cluster.dir.path().join(manifest));
-    run_command(apply)?;
+    apply(cluster, "metrics-server", &metrics::manifest(&cluster.pki.ca_pem, host, port))?;
     let program = binaries.dir.join(Part::MetricsServer.name());
     Ok(spawn_with_parent(&metrics::spec(&cluster.dir, &program, host, port))?)
+}
+
+fn start_dns(
+    cluster: &Inner,
+    network: &Network,
+    binaries: &NodeBinaries,
+) -> Result<ManagedProcess, NodeError> {
+    let addresses = network.addresses();
+    let port = free_port(addresses.host()).map_err(NodeError::NoPort)?;
+    let kubeconfig = write_kubeconfig(cluster, "dns", dns::USER)?;
+    apply(cluster, "dns", &dns::manifest(addresses, port))?;
+    let config = "dns.conf";
+    cluster.dir.write_private(config, &dns::config(&kubeconfig, addresses.host(), port))?;
+    let spec = ProcessSpec::new("dns", binaries.dir.join(Part::Dns.name()))
+        .arg("-conf")
+        .arg(cluster.dir.path().join(config))
+        .current_dir(cluster.dir.path())
+        .log_file(cluster.dir.log("dns"));
+    Ok(spawn_with_parent(&spec)?)
+}
+
+/// Writes a manifest into the cluster's directory, and applies it.
+fn apply(cluster: &Inner, name: &str, manifest: &str) -> Result<(), NodeError> {
+    let file = format!("{name}.yaml");
+    cluster.dir.write_private(&file, manifest)?;
+    let mut apply = kubectl(cluster);
+    apply.args(["apply", "--filename"]).arg(cluster.dir.path().join(file));
+    run_command(apply)?;
+    Ok(())
 }
 
 /// Writes the image whose only program holds the namespaces of a pod.

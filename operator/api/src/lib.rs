@@ -45,3 +45,5 @@ pub const PAUSED_ANNOTATION: &str = "fooddelivery.dev/paused";
 pub const OPERATOR_NAMESPACE: &str = "fooddelivery-system";
 /// The operator's service account in the shipped manifests.
 pub const OPERATOR_SERVICE_ACCOUNT: &str = "fooddelivery-operator";
+/// The ClusterRole that lets the operator read Secrets with payment tokens, where it is bound.
+pub const TOKEN_SECRETS_ROLE: &str = "fooddelivery-operator-token-secrets";

@@ -202,7 +202,14 @@ pub(crate) async fn credential(
 ) -> Result<Result<Credential, Barred>, ApiError> {
     let key = Key::new(secrets_namespace, &reference.name);
     let missing = |message| Barred { reason: "ProviderSecretMissing", message };
-    let Some(secret) = api.read::<Secret>(&key).await? else {
+    let secret = match api.read::<Secret>(&key).await {
+        Err(ApiError::Forbidden(_)) => {
+            let message = format!("the operator may not read Secret {key} of {of}");
+            return Ok(Err(Barred { reason: "ProviderSecretForbidden", message }));
+        }
+        read => read?,
+    };
+    let Some(secret) = secret else {
         return Ok(Err(missing(format!("Secret {key} of {of} is missing"))));
     };
     Ok(text_of(&secret, &reference.key)

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use fooddelivery_api::{OPERATOR_NAMESPACE, Order, Payment, PaymentProvider, PaymentProviderStatus};
+use fooddelivery_api::{
+    OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, Order, Payment, PaymentProvider, PaymentProviderStatus,
+    TOKEN_SECRETS_ROLE,
+};
 use fooddelivery_saga::words::OrderPhase;
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::ledger::Entry;
@@ -299,6 +302,16 @@ impl Kitchen {
         let provider = provider(&name, &self.namespace, &self.sandbox.url(), &fields);
         self.stage.access().kubectl_with_input(["apply", "-f", "-"], &provider.to_string()).await?;
         Ok(name)
+    }
+
+    /// Lets the operator read Secrets of this namespace, for orders that keep their token in one.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub async fn allow_token_secrets(&self) -> Result<()> {
+        let role = format!("--clusterrole={TOKEN_SECRETS_ROLE}");
+        let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:{OPERATOR_SERVICE_ACCOUNT}");
+        self.kubectl(&["create", "rolebinding", TOKEN_SECRETS_ROLE, &role, &account]).await.map(drop)
     }
 
     /// The Events about the object called `name`: reason and note of each.

@@ -299,6 +299,14 @@ async fn the_token_comes_from_a_secret_and_shows_up_nowhere() -> Result<()> {
             o.payment.token_secret_ref = Some(SecretKeyRef { name: "card".into(), key: "token".into() });
         })
         .await?;
+    let held_up = |o: &Order| reason(o) == "TokenSecretForbidden";
+    let order = kitchen.wait_until::<Order>("lunch", "the permission asked for", LONG, held_up).await?;
+    let said = order.state().message.clone();
+    assert!(
+        said.contains("fooddelivery-operator-token-secrets") && said.contains(&kitchen.namespace),
+        "{said}"
+    );
+    kitchen.allow_token_secrets().await?;
     let held_up = |o: &Order| reason(o) == "TokenSecretMissing";
     kitchen.wait_until::<Order>("lunch", "the missing Secret named", LONG, held_up).await?;
     let token = "error_after_very-secret-token";

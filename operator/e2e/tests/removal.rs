@@ -139,6 +139,7 @@ async fn the_providers_secret_deleted_and_put_back_delays_charges_and_refunds() 
 async fn the_customers_token_secret_is_needed_to_charge_and_not_to_give_back() -> Result<()> {
     for dialect in ["Toss", "Stripe"] {
         let kitchen = kitchen(&format!("token-gone-{}", dialect.to_lowercase()), dialect).await?;
+        kitchen.allow_token_secrets().await?;
         kitchen
             .kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-of-jiwoo"])
             .await?;
@@ -261,6 +262,8 @@ async fn a_namespace_with_a_hundred_orders_in_every_phase_ends_and_the_ledger_is
     let stage = Stage::local().await?;
     let kitchen = stage.kitchen_with("hundred", KitchenOptions::default()).await?;
     let stripe = kitchen.another_provider("stripe", json!({ "dialect": "Stripe" })).await?;
+    // The permission to read it goes with the namespace, as it does.
+    kitchen.allow_token_secrets().await?;
     kitchen.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
     let kinds = ["queued", "cooking", "waiting", "delivered", "declined", "unpriced"];
     let mut names = Vec::new();

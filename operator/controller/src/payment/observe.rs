@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use fooddelivery_api::{Order, Payment, Ticket, TokenText};
+use fooddelivery_api::{Order, Payment, TOKEN_SECRETS_ROLE, Ticket, TokenText};
 use fooddelivery_providers::Token;
 use fooddelivery_providers::guard::Circuit;
-use fooddelivery_saga::payment::{Access, Answers, OrderStanding, PaymentView, Way};
+use fooddelivery_saga::payment::{Access, Answers, NoToken, OrderStanding, PaymentView, Way};
 use fooddelivery_saga::time::{Millis, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -80,7 +80,7 @@ pub(super) async fn access(
     };
     let (token, no_token) = match token(context, key, payment).await? {
         Ok(token) => (Some(token), None),
-        Err(message) => (None, Some(message)),
+        Err(why) => (None, Some(why)),
     };
     Ok((Access::Ready(Way { no_token, ..way(context, &gateway) }), Some((gateway, token))))
 }
@@ -111,18 +111,31 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-async fn token(context: &Context, key: &Key, payment: &Payment) -> Result<Result<Token, String>, ApiError> {
+async fn token(context: &Context, key: &Key, payment: &Payment) -> Result<Result<Token, NoToken>, ApiError> {
+    let missing = |why: String| Ok(Err(NoToken::Missing(why)));
     if let Some(TokenText(text)) = &payment.spec.token {
         return Ok(Ok(Token::new(text.clone())));
     }
     let Some(reference) = &payment.spec.token_secret_ref else {
-        return Ok(Err("the payment has neither token nor tokenSecretRef".into()));
+        return missing("the payment has neither token nor tokenSecretRef".into());
     };
-    let secret_key = Key::new(&key.namespace, &reference.name);
-    let Some(secret) = context.api.read::<Secret>(&secret_key).await? else {
-        return Ok(Err(format!("Secret {} with the payment token is missing", reference.name)));
+    let name = &reference.name;
+    let secret = match context.api.read::<Secret>(&Key::new(&key.namespace, name)).await {
+        // Also where the namespace is on its way out, and the permission went before the payment.
+        Err(ApiError::Forbidden(_)) => {
+            return Ok(Err(NoToken::Forbidden(format!(
+                "the operator may not read Secret {name} with the payment token: bind ClusterRole \
+                 {TOKEN_SECRETS_ROLE} in namespace {}",
+                key.namespace
+            ))));
+        }
+        read => read?,
     };
-    Ok(text_of(&secret, &reference.key)
-        .map(Token::new)
-        .ok_or_else(|| format!("Secret {} has no key {:?} with a text in it", reference.name, reference.key)))
+    let Some(secret) = secret else {
+        return missing(format!("Secret {name} with the payment token is missing"));
+    };
+    match text_of(&secret, &reference.key) {
+        Some(text) => Ok(Ok(Token::new(text))),
+        None => missing(format!("Secret {name} has no key {:?} with a text in it", reference.key)),
+    }
 }

@@ -4,7 +4,7 @@
 //! money back, is decided in `charge` and `void`.
 
 use super::outcome::{OUTCOME_UNKNOWN, throttled};
-use super::{Answers, Command, Pace, PaymentState, PaymentView, Way};
+use super::{Answers, Command, NoToken, Pace, PaymentState, PaymentView, Way};
 use crate::provider::{
     ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, Refusal, Trouble,
     VoidOutcome,
@@ -45,9 +45,6 @@ impl From<&Trouble> for Asked {
     }
 }
 
-/// The Secret with the token, or the token in it, is missing.
-pub(super) const TOKEN_MISSING: &str = "TokenSecretMissing";
-
 const LOST_SIGHT: Asked = Asked::Unknowable(
     "OutcomeUnknowable",
     "the provider, its credential or the lifetime of the idempotency key changed while a charge was under way, and \
@@ -83,7 +80,7 @@ pub(super) fn direct(view: &PaymentView, way: &Way, now: Timestamp) -> Asked {
                 let message = "its checkout has expired without having been charged".to_owned();
                 Asked::Never(Refusal { code: "EXPIRED".into(), message })
             }
-            Some(why) => Asked::Unresolved(TOKEN_MISSING, why.clone(), Pace::Soon),
+            Some(why) => without(why),
         },
         Some(ChargeOutcome::Captured(payment)) => Asked::Captured(payment.clone()),
         Some(ChargeOutcome::Refused(refusal)) => Asked::Never(refusal.clone()),
@@ -163,8 +160,13 @@ fn not_prepared(view: &PaymentView, way: &Way, now: Timestamp) -> Asked {
 fn with_token(way: &Way, command: Command) -> Asked {
     match &way.no_token {
         None => Asked::Act(command),
-        Some(why) => Asked::Unresolved(TOKEN_MISSING, why.clone(), Pace::Soon),
+        Some(why) => without(why),
     }
+}
+
+fn without(token: &NoToken) -> Asked {
+    let (reason, why) = token.said();
+    Asked::Unresolved(reason, why.to_owned(), Pace::Soon)
 }
 
 /// Whether no charge that is still on its way can be made any more.

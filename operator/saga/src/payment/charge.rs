@@ -1,6 +1,6 @@
 //! The order wants its money taken.
 
-use super::ask::{self, Asked, TOKEN_MISSING};
+use super::ask::{self, Asked};
 use super::outcome::{defer, held_by_circuit, review, said, taken, unresolved};
 use super::{Command, Decision, OrderStanding, Pace, PaymentState, PaymentView, way};
 use crate::time::Timestamp;
@@ -33,8 +33,9 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
     if let Some(until) = way.open_until {
         return held_by_circuit(view, until, now);
     }
-    if let (0, Some(why)) = (state.attempt, &way.no_token) {
-        return unresolved(view, TOKEN_MISSING, why, Pace::Soon);
+    if let (0, Some(token)) = (state.attempt, &way.no_token) {
+        let (reason, why) = token.said();
+        return unresolved(view, reason, why, Pace::Soon);
     }
     // With an intent recorded before, its scope stays: asking may find that the keys mean nothing here any more.
     if state.attempt == 0 || state.phase == PaymentPhase::Deferred {

@@ -125,6 +125,25 @@ pub enum Access {
     },
 }
 
+/// Why the customer's token cannot be had. Each with a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoToken {
+    /// The Secret with it, or the token in it, is missing.
+    Missing(String),
+    /// The operator may not read the Secret.
+    Forbidden(String),
+}
+
+impl NoToken {
+    /// The reason in one word, and the sentence.
+    fn said(&self) -> (&'static str, &str) {
+        match self {
+            Self::Missing(why) => ("TokenSecretMissing", why),
+            Self::Forbidden(why) => ("TokenSecretForbidden", why),
+        }
+    }
+}
+
 /// The way to a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
@@ -139,7 +158,7 @@ pub struct Way {
     /// For how long a checkout's token can be charged at most, from when the order had it; `None`: for ever.
     pub token_lifetime: Option<Millis>,
     /// Why the token cannot be had; `None` when it is there. It is needed to charge, and for nothing else.
-    pub no_token: Option<String>,
+    pub no_token: Option<NoToken>,
     /// Until when at least the circuit to it is open; `None` while it is closed.
     pub open_until: Option<Timestamp>,
 }

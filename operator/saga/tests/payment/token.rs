@@ -1,14 +1,18 @@
 //! Without the customer's token.
 
-use fooddelivery_saga::payment::{Access, Command, PaymentView, Way};
+use fooddelivery_saga::payment::{Access, Command, NoToken, PaymentView, Way};
 use fooddelivery_saga::provider::LookUpOutcome;
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P};
 
 use crate::support::*;
 
-fn without_token(mut view: PaymentView, prepares: bool) -> PaymentView {
-    let no_token = Some("Secret t is missing".into());
+fn without_token(view: PaymentView, prepares: bool) -> PaymentView {
+    barred_from_it(view, NoToken::Missing("Secret t is missing".into()), prepares)
+}
+
+fn barred_from_it(mut view: PaymentView, why: NoToken, prepares: bool) -> PaymentView {
+    let no_token = Some(why);
     view.answers.access = Some(Access::Ready(Way { no_token, prepares, ..way() }));
     view
 }
@@ -21,6 +25,19 @@ fn without_the_token_nothing_is_charged_and_the_reason_is_shown() {
     for prepares in [false, true] {
         let view = without_token(prepared(paying(P::Pending, Want::Captured)), prepares);
         assert_eq!(written(&view).reason, "TokenSecretMissing", "prepares: {prepares}");
+    }
+}
+
+#[test]
+fn a_token_that_may_not_be_read_is_told_from_one_that_is_missing() {
+    for prepares in [false, true] {
+        let fresh = paying(P::Pending, Want::Captured);
+        for view in [fresh.clone(), prepared(fresh)] {
+            let why = NoToken::Forbidden("the operator may not read Secret t".into());
+            let state = written(&barred_from_it(view, why, prepares));
+            assert_eq!(state.reason, "TokenSecretForbidden", "prepares: {prepares}");
+            assert_eq!(state.message, "the operator may not read Secret t");
+        }
     }
 }
 

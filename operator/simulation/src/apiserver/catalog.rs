@@ -25,7 +25,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Compiles the CRDs and policies. `operators` are the users that the operator runs as.
+    /// Compiles the CRDs and policies, but for those that spare administrators, as which people act here. `operators`
+    /// are the users that the operator runs as.
     ///
     /// # Errors
     /// When they use something that is not simulated.
@@ -36,7 +37,7 @@ impl Catalog {
             kinds.push(Kind::custom(&crd, &engine).map_err(CatalogError)?);
         }
         let documents: Vec<serde_json::Value> =
-            policies::all(operators).into_iter().flat_map(|file| file.documents).collect();
+            policies::for_everybody(operators).into_iter().flat_map(|file| file.documents).collect();
         let policies = Policies::compile(&documents, &engine).map_err(CatalogError)?;
         let key = |(n, kind): (usize, &Kind)| ((kind.group.clone(), kind.plural.clone()), n);
         let index = kinds.iter().enumerate().map(key).collect();

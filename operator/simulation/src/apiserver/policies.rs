@@ -260,7 +260,7 @@ mod tests {
     use fooddelivery_api::policies;
 
     fn documents() -> Vec<Value> {
-        policies::all(&["op".into()]).into_iter().flat_map(|file| file.documents).collect()
+        policies::for_everybody(&["op".into()]).into_iter().flat_map(|file| file.documents).collect()
     }
 
     #[test]

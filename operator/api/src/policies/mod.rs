@@ -1,9 +1,10 @@
 //! Who may do what beyond the reach of CRD rules, which see neither the user nor the metadata: admission policies.
 //!
 //! One mutating policy stamps the finalizer on orders and payments at birth. Validating policies keep finalizers,
-//! owner references, the creation and deletion of children, operator-only stages and all status to the operator.
-//! [`drain`] has those for draining.
+//! owner references, the creation and deletion of children, operator-only stages and all status to the operator. What
+//! customers, stores and riders may do to what is theirs is in [`actors`]; [`drain`] has those for draining.
 
+pub mod actors;
 pub mod drain;
 
 use fooddelivery_saga::table;
@@ -32,9 +33,17 @@ pub struct PolicyFile {
     pub documents: Vec<Value>,
 }
 
-/// Whatever concerns the saga: the policy that needs MutatingAdmissionPolicy (`admissionregistration.k8s.io/v1`, Kubernetes 1.36 and later), and
-/// those that any server since 1.30 has. `operators` are the users that the operator runs as.
+/// Whatever concerns the saga: [`for_everybody`], and those for the actors; not those for draining. `operators` are the
+/// users that the operator runs as.
 pub fn all(operators: &[String]) -> Vec<PolicyFile> {
+    let mut files = for_everybody(operators);
+    files.push(PolicyFile { name: "actors.yaml", documents: actors::documents(operators) });
+    files
+}
+
+/// What holds for whoever acts, administrators included. The one that needs MutatingAdmissionPolicy
+/// (`admissionregistration.k8s.io/v1`, Kubernetes 1.36 and later), and those that any server since 1.30 has.
+pub fn for_everybody(operators: &[String]) -> Vec<PolicyFile> {
     vec![
         PolicyFile { name: "mutating.yaml", documents: stamp() },
         PolicyFile { name: "validating.yaml", documents: validating(operators) },
@@ -182,10 +191,6 @@ fn check(expression: &str, message: &str) -> Value {
 }
 
 fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[Value]) -> Vec<Value> {
-    let list = |users: &mut dyn Iterator<Item = &str>| {
-        let quoted: Vec<String> = users.map(|user| format!("'{user}'")).collect();
-        format!("request.userInfo.username in [{}]", quoted.join(", "))
-    };
     vec![
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -195,20 +200,39 @@ fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[
                 "failurePolicy": "Fail",
                 "matchConstraints": constraints,
                 "variables": [
-                    {
-                        "name": "isOperator",
-                        "expression": list(&mut operators.iter().map(String::as_str)),
-                    },
-                    { "name": "isCluster", "expression": list(&mut CLUSTER_USERS.into_iter()) },
+                    { "name": "isOperator", "expression": is_operator(operators) },
+                    { "name": "isCluster", "expression": is_cluster() },
                 ],
                 "validations": validations,
             },
         }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": { "name": name },
-            "spec": { "policyName": name, "validationActions": ["Deny"] },
-        }),
+        binding(name, None),
     ]
+}
+
+/// What puts a policy in force, with the parameters that it is evaluated for.
+fn binding(name: &str, parameters: Option<Value>) -> Value {
+    let mut spec = json!({ "policyName": name, "validationActions": ["Deny"] });
+    if let Some(parameters) = parameters {
+        spec["paramRef"] = parameters;
+    }
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": name },
+        "spec": spec,
+    })
+}
+
+fn is_operator(operators: &[String]) -> String {
+    is_one_of(&mut operators.iter().map(String::as_str))
+}
+
+fn is_cluster() -> String {
+    is_one_of(&mut CLUSTER_USERS.into_iter())
+}
+
+fn is_one_of(users: &mut dyn Iterator<Item = &str>) -> String {
+    let quoted: Vec<String> = users.map(|user| format!("'{user}'")).collect();
+    format!("request.userInfo.username in [{}]", quoted.join(", "))
 }

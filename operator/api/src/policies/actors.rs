@@ -1,0 +1,188 @@
+//! Customers, stores and riders, and what is theirs. Which users act for them stands in `spec.subjects`; RBAC says which
+//! kinds an actor may touch at all, and these policies which objects of those kinds.
+//!
+//! Where one object names another (an order its customer, a ticket its store, a delivery its rider) the policy has the
+//! named kind as its parameter, and is evaluated for each object of that kind in the namespace; all must agree. So a
+//! rule speaks of one of them: *if the order is of this customer, the user acts for them*. What no rule can say is that
+//! the named object exists.
+//!
+//! Everything is left to the operator, to the cluster's controllers, and to whoever may `actforothers` on orders.
+
+use serde_json::{Value, json};
+
+use super::{binding, check, is_cluster, is_operator, resources};
+use crate::{GROUP, PAUSED_ANNOTATION, VERSION};
+
+/// The verb, on orders, of those who may do what belongs to others.
+pub const ACT_FOR_OTHERS: &str = "actforothers";
+
+/// The policies and their bindings. `operators` are the users that the operator runs as.
+pub fn documents(operators: &[String]) -> Vec<Value> {
+    let policies = [orders(), pauses(), tickets(), deliveries(), claims(), themselves()];
+    policies.iter().flat_map(|policy| policy.documents(operators)).collect()
+}
+
+/// A policy for actors.
+struct Policy {
+    name: &'static str,
+    constraints: Value,
+    /// The kind of which every object in the namespace has to agree.
+    parameter: Option<&'static str>,
+    variables: Vec<Value>,
+    validations: Vec<Value>,
+}
+
+impl Policy {
+    fn documents(&self, operators: &[String]) -> [Value; 2] {
+        // Somebody else's right is asked for last: it costs a look through the roles.
+        let exempt = format!(
+            "!({} || {} || authorizer.group('{GROUP}').resource('orders').namespace(request.namespace)\
+             .check('{ACT_FOR_OTHERS}').allowed())",
+            is_operator(operators),
+            is_cluster()
+        );
+        let mut spec = json!({
+            "failurePolicy": "Fail",
+            "matchConstraints": self.constraints,
+            "matchConditions": [{ "name": "is-an-actor", "expression": exempt }],
+            "variables": self.variables,
+            "validations": self.validations,
+        });
+        if let Some(kind) = self.parameter {
+            spec["paramKind"] = json!({ "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind });
+        }
+        let policy = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": self.name },
+            "spec": spec,
+        });
+        // To deny where there is no parameter would be to deny the operator, too: exemptions are asked for with each
+        // parameter. In a namespace without customers, orders are to go on.
+        let all = json!({ "selector": {}, "parameterNotFoundAction": "Allow" });
+        [policy, binding(self.name, self.parameter.map(|_| all))]
+    }
+}
+
+/// A check whose sentence depends on the values; `message` is what is read where it cannot be made.
+fn told(expression: &str, sentence: &str, message: &str) -> Value {
+    let mut check = check(expression, message);
+    check["messageExpression"] = json!(sentence);
+    check
+}
+
+fn variable(name: &str, expression: &str) -> Value {
+    json!({ "name": name, "expression": expression })
+}
+
+/// Whether the user acts for the object that is the parameter.
+fn acts() -> Value {
+    variable("acts", "has(params.spec.subjects) && request.userInfo.username in params.spec.subjects")
+}
+
+fn orders() -> Policy {
+    let customer = "(request.operation == 'DELETE' ? oldObject : object).spec.customerRef.name";
+    Policy {
+        name: "fooddelivery-actors-orders",
+        constraints: resources(&["CREATE", "UPDATE", "DELETE"], &["orders"]),
+        parameter: Some("Customer"),
+        variables: vec![acts(), variable("customer", customer)],
+        // Both ways: of the customer that the order names, and of no other. So who acts for somebody cannot order in
+        // the name of one that does not exist.
+        validations: vec![told(
+            "variables.acts == (params.metadata.name == variables.customer)",
+            "request.userInfo.username + ' does not act for customer ' + variables.customer + \
+             ', or not for them alone'",
+            "only those who act for its customer (spec.subjects) may place or change an order",
+        )],
+    }
+}
+
+fn pauses() -> Policy {
+    let paused = |object: &str| {
+        format!(
+            "has({object}.metadata.annotations) && '{PAUSED_ANNOTATION}' in {object}.metadata.annotations ? \
+             {object}.metadata.annotations['{PAUSED_ANNOTATION}'] : ''"
+        )
+    };
+    let before = format!("request.operation == 'CREATE' ? '' : ({})", paused("oldObject"));
+    Policy {
+        name: "fooddelivery-actors-pauses",
+        constraints: resources(&["CREATE", "UPDATE"], &["orders"]),
+        parameter: None,
+        variables: vec![variable("paused", &paused("object")), variable("wasPaused", &before)],
+        validations: vec![check(
+            "variables.paused == variables.wasPaused",
+            "an order is stopped, and let go on, by support alone",
+        )],
+    }
+}
+
+fn tickets() -> Policy {
+    Policy {
+        name: "fooddelivery-actors-tickets",
+        constraints: resources(&["UPDATE"], &["tickets"]),
+        parameter: Some("Store"),
+        variables: vec![acts()],
+        // One way: a user may act for several stores.
+        validations: vec![told(
+            "params.metadata.name != object.spec.storeRef.name || variables.acts",
+            "request.userInfo.username + ' does not act for store ' + object.spec.storeRef.name",
+            "only those who act for its store (spec.subjects) may move a ticket",
+        )],
+    }
+}
+
+fn deliveries() -> Policy {
+    let rider = |object: &str| format!("(has({object}.spec.riderRef) ? [{object}.spec.riderRef.name] : [])");
+    Policy {
+        name: "fooddelivery-actors-deliveries",
+        constraints: resources(&["UPDATE"], &["deliveries"]),
+        parameter: Some("Rider"),
+        // Who has it afterwards and who had it before: a rider can neither take one for somebody else nor give back
+        // somebody else's.
+        variables: vec![acts(), variable("riders", &format!("{} + {}", rider("object"), rider("oldObject")))],
+        validations: vec![told(
+            "variables.riders.all(rider, variables.acts == (params.metadata.name == rider))",
+            "request.userInfo.username + ' does not act for rider ' + \
+             variables.riders[size(variables.riders) - 1] + ', or not for them alone'",
+            "only those who act for its rider (spec.subjects) may take, give back or move a delivery",
+        )],
+    }
+}
+
+fn claims() -> Policy {
+    Policy {
+        name: "fooddelivery-actors-claims",
+        constraints: resources(&["UPDATE"], &["deliveries"]),
+        parameter: None,
+        variables: vec![],
+        validations: vec![check(
+            "has(object.spec.riderRef) || has(oldObject.spec.riderRef)",
+            "a delivery that no rider has can only be taken, by setting spec.riderRef",
+        )],
+    }
+}
+
+fn themselves() -> Policy {
+    let subjects = |object: &str| format!("(has({object}.spec.subjects) ? {object}.spec.subjects : [])");
+    let (now, before) = (subjects("object"), subjects("oldObject"));
+    Policy {
+        name: "fooddelivery-actors-themselves",
+        constraints: resources(&["UPDATE"], &["stores", "riders", "customers"]),
+        parameter: None,
+        variables: vec![variable("now", &now), variable("before", &before)],
+        validations: vec![
+            told(
+                "request.userInfo.username in variables.before",
+                "request.userInfo.username + ' does not act for ' + request.kind.kind.lowerAscii() + ' ' + \
+                 object.metadata.name",
+                "only those who act for a store, rider or customer (spec.subjects) may change it",
+            ),
+            check(
+                "variables.now == variables.before",
+                "who acts for whom (spec.subjects) is for administrators to say",
+            ),
+        ],
+    }
+}

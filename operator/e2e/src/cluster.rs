@@ -46,7 +46,15 @@ impl ClusterAccess {
     /// # Errors
     /// When it cannot be built or started.
     pub async fn local(progress: Progress) -> Result<Self> {
-        let cluster = LocalCluster::start(Options { progress, ..Options::default() }).await?;
+        Self::local_with(Options { progress, ..Options::default() }).await
+    }
+
+    /// [`Self::local`] with options, such as further flags of the API server.
+    ///
+    /// # Errors
+    /// As [`Self::local`].
+    pub async fn local_with(options: Options) -> Result<Self> {
+        let cluster = LocalCluster::start(options).await?;
         let dir = cluster.dir().to_owned();
         Ok(Self { cluster: Cluster::Local(cluster), dir, _own_dir: None })
     }

@@ -26,30 +26,42 @@ pub fn documents(operators: &[String]) -> Vec<Value> {
 struct Policy {
     name: &'static str,
     constraints: Value,
-    /// The kind of which every object in the namespace has to agree.
-    parameter: Option<&'static str>,
+    parameter: Option<Parameter>,
     variables: Vec<Value>,
     validations: Vec<Value>,
 }
 
+/// What a policy is evaluated for, each by itself.
+struct Parameter {
+    /// The kind of which every object in the namespace has to agree.
+    kind: &'static str,
+    /// When one of them does not. It stands in a match condition, so that nothing else is evaluated for the many that
+    /// have nothing to say: a validation, with its sentence, costs twice as much.
+    objects: String,
+}
+
+/// Whether the user acts for the object that is the parameter.
+const ACTS: &str = "(has(params.spec.subjects) && request.userInfo.username in params.spec.subjects)";
+
 impl Policy {
     fn documents(&self, operators: &[String]) -> [Value; 2] {
-        // Somebody else's right is asked for last: it costs a look through the roles.
-        let exempt = format!(
-            "!({} || {} || authorizer.group('{GROUP}').resource('orders').namespace(request.namespace)\
-             .check('{ACT_FOR_OTHERS}').allowed())",
-            is_operator(operators),
-            is_cluster()
+        let (operator, cluster) = (is_operator(operators), is_cluster());
+        let others = format!(
+            "authorizer.group('{GROUP}').resource('orders').namespace(request.namespace)\
+             .check('{ACT_FOR_OTHERS}').allowed()"
         );
+        // One expression, as of several each would be evaluated; what costs most (a look through the roles) comes last.
+        let objects = self.parameter.as_ref().map(|p| format!("({}) && ", p.objects)).unwrap_or_default();
+        let condition = format!("!({operator} || {cluster}) && {objects}!{others}");
         let mut spec = json!({
             "failurePolicy": "Fail",
             "matchConstraints": self.constraints,
-            "matchConditions": [{ "name": "is-an-actor", "expression": exempt }],
+            "matchConditions": [{ "name": "is-in-question", "expression": condition }],
             "variables": self.variables,
             "validations": self.validations,
         });
-        if let Some(kind) = self.parameter {
-            spec["paramKind"] = json!({ "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind });
+        if let Some(parameter) = &self.parameter {
+            spec["paramKind"] = json!({ "apiVersion": format!("{GROUP}/{VERSION}"), "kind": parameter.kind });
         }
         let policy = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -60,9 +72,12 @@ impl Policy {
         // To deny where there is no parameter would be to deny the operator, too: exemptions are asked for with each
         // parameter. In a namespace without customers, orders are to go on.
         let all = json!({ "selector": {}, "parameterNotFoundAction": "Allow" });
-        [policy, binding(self.name, self.parameter.map(|_| all))]
+        [policy, binding(self.name, self.parameter.as_ref().map(|_| all))]
     }
 }
+
+/// What a match condition has decided already.
+const NEVER: &str = "false";
 
 /// A check whose sentence depends on the values; `message` is what is read where it cannot be made.
 fn told(expression: &str, sentence: &str, message: &str) -> Value {
@@ -75,22 +90,20 @@ fn variable(name: &str, expression: &str) -> Value {
     json!({ "name": name, "expression": expression })
 }
 
-/// Whether the user acts for the object that is the parameter.
-fn acts() -> Value {
-    variable("acts", "has(params.spec.subjects) && request.userInfo.username in params.spec.subjects")
-}
-
 fn orders() -> Policy {
     let customer = "(request.operation == 'DELETE' ? oldObject : object).spec.customerRef.name";
     Policy {
         name: "fooddelivery-actors-orders",
         constraints: resources(&["CREATE", "UPDATE", "DELETE"], &["orders"]),
-        parameter: Some("Customer"),
-        variables: vec![acts(), variable("customer", customer)],
         // Both ways: of the customer that the order names, and of no other. So who acts for somebody cannot order in
         // the name of one that does not exist.
+        parameter: Some(Parameter {
+            kind: "Customer",
+            objects: format!("{ACTS} != (params.metadata.name == {customer})"),
+        }),
+        variables: vec![variable("customer", customer)],
         validations: vec![told(
-            "variables.acts == (params.metadata.name == variables.customer)",
+            NEVER,
             "request.userInfo.username + ' does not act for customer ' + variables.customer + \
              ', or not for them alone'",
             "only those who act for its customer (spec.subjects) may place or change an order",
@@ -122,11 +135,14 @@ fn tickets() -> Policy {
     Policy {
         name: "fooddelivery-actors-tickets",
         constraints: resources(&["UPDATE"], &["tickets"]),
-        parameter: Some("Store"),
-        variables: vec![acts()],
         // One way: a user may act for several stores.
+        parameter: Some(Parameter {
+            kind: "Store",
+            objects: format!("params.metadata.name == object.spec.storeRef.name && !{ACTS}"),
+        }),
+        variables: vec![],
         validations: vec![told(
-            "params.metadata.name != object.spec.storeRef.name || variables.acts",
+            NEVER,
             "request.userInfo.username + ' does not act for store ' + object.spec.storeRef.name",
             "only those who act for its store (spec.subjects) may move a ticket",
         )],
@@ -135,15 +151,19 @@ fn tickets() -> Policy {
 
 fn deliveries() -> Policy {
     let rider = |object: &str| format!("(has({object}.spec.riderRef) ? [{object}.spec.riderRef.name] : [])");
+    // Who has it afterwards and who had it before: a rider can neither take one for somebody else nor give back
+    // somebody else's.
+    let riders = format!("({} + {})", rider("object"), rider("oldObject"));
     Policy {
         name: "fooddelivery-actors-deliveries",
         constraints: resources(&["UPDATE"], &["deliveries"]),
-        parameter: Some("Rider"),
-        // Who has it afterwards and who had it before: a rider can neither take one for somebody else nor give back
-        // somebody else's.
-        variables: vec![acts(), variable("riders", &format!("{} + {}", rider("object"), rider("oldObject")))],
+        parameter: Some(Parameter {
+            kind: "Rider",
+            objects: format!("{riders}.exists(rider, {ACTS} != (params.metadata.name == rider))"),
+        }),
+        variables: vec![variable("riders", &riders)],
         validations: vec![told(
-            "variables.riders.all(rider, variables.acts == (params.metadata.name == rider))",
+            NEVER,
             "request.userInfo.username + ' does not act for rider ' + \
              variables.riders[size(variables.riders) - 1] + ', or not for them alone'",
             "only those who act for its rider (spec.subjects) may take, give back or move a delivery",

@@ -207,10 +207,17 @@ fn pods_run_on_two_nodes_behind_a_service_and_are_measured() {
     assert!(kubectl(&cluster, &["top", "nodes"]).unwrap().contains("node-2"));
     let pod = list("metadata.name").split(' ').next().unwrap().to_owned();
     assert!(kubectl(&cluster, &["-n", "shop", "logs", &pod]).unwrap().contains("Starting to serve"));
+    tier.kill_node_blocking("node-2").unwrap();
+    assert!(tier.command_on("node-2", "true").is_err());
     tier.check_running().unwrap();
+    assert_eq!(tier.nodes().len(), 1);
 
     let x = tier.host_address().octets()[1];
-    assert!(traces(x).len() >= 2);
+    let left = traces(x);
+    assert!(
+        left.iter().any(|it| it.ends_with("node-1")) && !left.iter().any(|it| it.ends_with("node-2")),
+        "{left:?}"
+    );
     drop(tier);
     drop(cluster);
     assert_eq!(traces(x), [""; 0]);

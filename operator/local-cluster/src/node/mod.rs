@@ -214,6 +214,14 @@ impl NodeTier {
         tokio::task::spawn_blocking(move || inner.kill_node(&name)).await?
     }
 
+    /// [`Self::kill_node`] for blocking code.
+    ///
+    /// # Errors
+    /// As [`Self::kill_node`].
+    pub fn kill_node_blocking(&self, name: &str) -> Result<(), NodeError> {
+        self.inner.kill_node(name)
+    }
+
     /// A command in the namespaces of a node, for example `ctr`, `iptables` or `ps`.
     ///
     /// # Errors

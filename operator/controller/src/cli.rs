@@ -8,6 +8,9 @@ use crate::recount::recount;
 use crate::settings::Settings;
 use crate::{run, telemetry};
 
+/// The commit that this was built from; whoever builds an image sets it.
+const REVISION: Option<&str> = option_env!("FOODDELIVERY_REVISION");
+
 /// Runs a food-delivery marketplace's orders as custom resources.
 #[derive(Debug, Parser)]
 #[command(name = "fooddelivery-operator", version)]
@@ -51,7 +54,7 @@ enum Command {
         #[arg(long)]
         validating_only: bool,
     },
-    /// Print the version.
+    /// Print the version, and the commit that it was built from where that is known.
     Version,
 }
 
@@ -102,7 +105,15 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
                 .collect();
             print(&texts.join("---\n"))
         }
-        Command::Version => print(&format!("fooddelivery-operator {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Version => print(&version_line(REVISION)),
+    }
+}
+
+fn version_line(revision: Option<&str>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match revision.filter(|it| !it.is_empty()) {
+        Some(revision) => format!("fooddelivery-operator {version} (revision {revision})\n"),
+        None => format!("fooddelivery-operator {version}\n"),
     }
 }
 
@@ -110,4 +121,19 @@ fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_names_the_revision_where_it_is_known() {
+        let version = env!("CARGO_PKG_VERSION");
+        let known = format!("fooddelivery-operator {version} (revision d3bd84e)\n");
+        assert_eq!(version_line(Some("d3bd84e")), known);
+        for unknown in [None, Some("")] {
+            assert_eq!(version_line(unknown), format!("fooddelivery-operator {version}\n"));
+        }
+    }
 }

@@ -41,9 +41,18 @@ impl Programs {
         }
         let programs = match env::var_os(BIN_DIR).filter(|dir| !dir.is_empty()) {
             Some(dir) => Self::in_dir(Path::new(&dir))?,
-            None => build()?,
+            None => build(&PROGRAMS_OF_WORKSPACE, &profile()?, None)?,
         };
         Ok(found.insert(programs).clone())
+    }
+
+    /// Builds them as they are shipped: on their own, with `profile` of cargo, and knowing the commit that they come
+    /// from. Blocks for as long as cargo takes.
+    ///
+    /// # Errors
+    /// When one does not compile.
+    pub fn for_shipping(profile: &str, revision: &str) -> Result<Self> {
+        build(&PROGRAMS_ALONE, profile, Some(revision))
     }
 
     fn in_dir(dir: &Path) -> Result<Self> {
@@ -67,14 +76,20 @@ struct Target {
     name: String,
 }
 
-fn build() -> Result<Programs> {
+/// Without the model, whose model checker asks for other features of shared crates: with it, half of the dependencies
+/// would be compiled twice for the demo.
+const PROGRAMS_OF_WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "fooddelivery-model"];
+/// Other crates ask for features of shared ones that nobody ships.
+const PROGRAMS_ALONE: [&str; 4] =
+    ["--package", "fooddelivery-controller", "--package", "fooddelivery-sandbox"];
+
+fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Programs> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        // Without the model, whose model checker asks for other features of shared crates: with it, half of the
-        // dependencies would be compiled twice for the demo.
-        .args(["build", "--workspace", "--exclude", "fooddelivery-model"])
+        .arg("build")
+        .args(packages)
         .args(["--bins", "--message-format=json-render-diagnostics"])
-        .args(["--profile", &profile()?])
+        .args(["--profile", profile])
         .current_dir(workspace())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
@@ -82,10 +97,14 @@ fn build() -> Result<Programs> {
     for name in env::vars_os().map(|(name, _)| name).filter(is_of_this_package) {
         cargo.env_remove(name);
     }
+    if let Some(revision) = revision {
+        cargo.arg("--locked").env("FOODDELIVERY_REVISION", revision);
+    }
     let output = cargo.output().context("cargo cannot be run")?;
     if !output.status.success() {
         bail!(
-            "the operator and the sandbox do not compile (cargo build --workspace --bins, {})",
+            "the operator and the sandbox do not compile (cargo build {}, {})",
+            packages.join(" "),
             output.status
         );
     }

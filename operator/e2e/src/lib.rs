@@ -30,6 +30,7 @@ pub mod crash;
 mod daemon;
 mod http;
 pub mod identity;
+pub mod images;
 pub mod install;
 pub mod kitchen;
 pub mod market;

@@ -226,28 +226,27 @@ impl Shards {
         let mut own = self.own.lock().await;
         let fresh = roll::lease(&self.member, self.clock.now(), duration);
         let written = match own.take() {
-            Some(known) => {
-                let annotations = &fresh.metadata.annotations;
-                let change = json!({ "metadata": { "annotations": annotations }, "spec": fresh.spec });
-                self.api.patch(&known, change).await
-            }
+            Some(known) => self.renewed(&known, &fresh).await,
             None => self.api.create(&self.namespace, &fresh).await,
         };
-        // One of the same name, from before a restart or of a namesake: it is renewed as it stands.
-        let key = Key::new(&self.namespace, &roll::lease_name(&self.member.name));
         *own = match written {
+            // One of the same name, from before a restart or of a namesake: it is renewed as it stands.
             Err(ApiError::AlreadyExists | ApiError::Conflict | ApiError::NotFound) => {
+                let key = Key::new(&self.namespace, &roll::lease_name(&self.member.name));
                 match self.api.read::<Lease>(&key).await? {
-                    Some(stands) => {
-                        let change = json!({ "metadata": { "annotations": fresh.metadata.annotations }, "spec": fresh.spec });
-                        Some(self.api.patch(&stands, change).await?)
-                    }
+                    Some(stands) => Some(self.renewed(&stands, &fresh).await?),
                     None => Some(self.api.create(&self.namespace, &fresh).await?),
                 }
             }
             written => Some(written?),
         };
         Ok(())
+    }
+
+    async fn renewed(&self, lease: &Lease, fresh: &Lease) -> Result<Lease, ApiError> {
+        let annotations = &fresh.metadata.annotations;
+        let change = json!({ "metadata": { "annotations": annotations }, "spec": fresh.spec });
+        self.api.patch(lease, change).await
     }
 
     /// Leases of replicas that are long gone are removed, by whoever sees them.

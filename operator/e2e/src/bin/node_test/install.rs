@@ -1,0 +1,66 @@
+//! From nothing to the first order's end, with the commands of the README.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fooddelivery_e2e::binaries::workspace;
+use fooddelivery_e2e::images::VERSION;
+use fooddelivery_e2e::{OrderPhase, POLL};
+
+use crate::ground::{FOOD, Ground, PATIENCE, Shape};
+use crate::{Figures, say};
+
+/// As the manifests have it.
+pub(crate) const AS_SHIPPED: Shape<'static> = Shape { tag: VERSION, cpu: ("250m", "1"), replicas: (1, 3) };
+
+pub(crate) async fn install(ground: &Ground) -> Result<Figures> {
+    say("kubectl apply -k on an empty cluster");
+    let begun = Instant::now();
+    ground.deploy(AS_SHIPPED).await?;
+    let running = begun.elapsed();
+    let marketplace = workspace().join("manifests/overlays/sandbox/marketplace").display().to_string();
+    ground.kubectl(&["apply", "-k", &marketplace]).await?;
+    let order = workspace().join("manifests/samples/order.yaml").display().to_string();
+    ground.kubectl(&["apply", "-f", &order]).await?;
+    complete(ground, "lunch").await?;
+    let completed = begun.elapsed();
+    Ok(vec![format!(
+        "installed: pods ready {:.1} s after the first kubectl apply, the first order Completed after {:.1} s",
+        running.as_secs_f32(),
+        completed.as_secs_f32()
+    )])
+}
+
+/// Plays store, rider and customer of an order.
+pub(crate) async fn complete(ground: &Ground, name: &str) -> Result<()> {
+    wait_phase(ground, name, OrderPhase::AwaitingStore).await?;
+    for stage in ["Accepted", "Cooking", "Cooked"] {
+        patch(ground, "tkt", name, &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#)).await?;
+    }
+    wait_phase(ground, name, OrderPhase::AwaitingRider).await?;
+    patch(ground, "dlv", name, r#"{"spec":{"riderRef":{"name":"minjun"}}}"#).await?;
+    for stage in ["PickedUp", "Delivered"] {
+        patch(ground, "dlv", name, &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#)).await?;
+    }
+    wait_phase(ground, name, OrderPhase::Delivered).await?;
+    patch(ground, "ord", name, r#"{"spec":{"receiptConfirmed":true}}"#).await?;
+    wait_phase(ground, name, OrderPhase::Completed).await
+}
+
+async fn patch(ground: &Ground, kind: &str, name: &str, patch: &str) -> Result<()> {
+    ground.kubectl(&["-n", FOOD, "patch", kind, name, "--type=merge", "-p", patch]).await.map(drop)
+}
+
+pub(crate) async fn wait_phase(ground: &Ground, name: &str, phase: OrderPhase) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let order = ground.orders().get_opt(name).await?.with_context(|| format!("no order {name}"))?;
+        let state = order.state();
+        if state.phase == phase {
+            return Ok(());
+        }
+        let message = &state.message;
+        ensure!(begun.elapsed() < PATIENCE, "{name} is {}, and not {phase}: {message}", state.phase);
+        tokio::time::sleep(POLL.max(Duration::from_millis(50))).await;
+    }
+}

@@ -33,12 +33,11 @@ pub(crate) fn dir() -> PathBuf {
 pub(crate) fn make(with_previous: bool) -> Result<Archives> {
     let dir = dir();
     fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    // First, because its program stands for a while where this version's belongs.
-    let previous = if with_previous { previous(&dir)? } else { None };
     say("building the operator and the sandbox as they are shipped; some minutes the first time");
     let revision = revision();
     let programs = Programs::for_shipping("release", &revision)?;
     let current = Images::write(&programs, VERSION, &revision, &dir)?;
+    let previous = if with_previous { previous(&dir)? } else { None };
     Ok(Archives { current, previous })
 }
 
@@ -59,7 +58,7 @@ fn previous(dir: &Path) -> Result<Option<PathBuf>> {
         }
         fs::create_dir_all(&source)?;
         unpack(&source)?;
-        let built = build(&source)?;
+        let built = build(&source, dir)?;
         fs::copy(&built, &program).with_context(|| built.display().to_string())?;
         fs::remove_dir_all(&source)?;
     }
@@ -82,9 +81,9 @@ fn unpack(into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Among the build results of this version, so that nothing is compiled twice but what is its own.
-fn build(source: &Path) -> Result<PathBuf> {
-    let target = workspace().join("target");
+/// With build results of its own: cargo tells two checkouts of a workspace apart by the age of their files only.
+fn build(source: &Path, dir: &Path) -> Result<PathBuf> {
+    let target = dir.join("previous-target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--locked", "--quiet", "--release", "--package", "fooddelivery-controller"]);
     cargo.arg("--target-dir").arg(&target).current_dir(source);

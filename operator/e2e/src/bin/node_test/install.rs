@@ -13,15 +13,18 @@ use crate::{Figures, say};
 /// As the manifests have it.
 pub(crate) const AS_SHIPPED: Shape<'static> = Shape { tag: VERSION, cpu: ("250m", "1"), replicas: (1, 3) };
 
+/// What the API server says then.
+const NOT_YET: &str = "There can be a delay between when CustomResourceDefinitions are created";
+
 pub(crate) async fn install(ground: &Ground) -> Result<Figures> {
     say("kubectl apply -k on an empty cluster");
     let begun = Instant::now();
     ground.deploy(AS_SHIPPED).await?;
     let running = begun.elapsed();
     let marketplace = workspace().join("manifests/overlays/sandbox/marketplace").display().to_string();
-    ground.kubectl(&["apply", "-k", &marketplace]).await?;
+    once_known(ground, &["apply", "-k", &marketplace]).await?;
     let order = workspace().join("manifests/samples/order.yaml").display().to_string();
-    ground.kubectl(&["apply", "-f", &order]).await?;
+    once_known(ground, &["apply", "-f", &order]).await?;
     complete(ground, "lunch").await?;
     let completed = begun.elapsed();
     Ok(vec![format!(
@@ -29,6 +32,21 @@ pub(crate) async fn install(ground: &Ground) -> Result<Figures> {
         running.as_secs_f32(),
         completed.as_secs_f32()
     )])
+}
+
+/// Applies, and again while the API server says that it does not know a kind yet: for some seconds after the CRDs came,
+/// its admission policies do not.
+async fn once_known(ground: &Ground, args: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match ground.kubectl(args).await {
+            Err(error) if begun.elapsed() < PATIENCE && format!("{error:#}").contains(NOT_YET) => {
+                say("the API server does not know a kind yet: applied again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            result => return result.map(drop),
+        }
+    }
 }
 
 /// Plays store, rider and customer of an order.

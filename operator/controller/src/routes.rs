@@ -82,6 +82,33 @@ use ControllerName::{
     Rider as ToRider, Store as ToStore,
 };
 
+/// An object's uid, and which spec it has.
+type Edition = (Option<String>, Option<i64>);
+
+/// What was last heard of objects, but for their status.
+struct News<K> {
+    cache: Arc<Cache<K>>,
+    heard: Mutex<HashMap<Key, Edition>>,
+}
+
+impl<K: kube::ResourceExt> News<K> {
+    fn of(cache: &Arc<Cache<K>>) -> Self {
+        Self { cache: cache.clone(), heard: Mutex::default() }
+    }
+
+    /// Whether an object came, went, was made anew or has another spec. Also when it has long been there, and the list that
+    /// came first was an old one.
+    fn has(&self, key: &Key) -> bool {
+        let now = self.cache.object(key).map(|object| (object.uid(), object.meta().generation));
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(now) = now else {
+            heard.remove(key);
+            return true;
+        };
+        heard.insert(key.clone(), now.clone()) != Some(now)
+    }
+}
+
 /// The watches that feed the caches and the queues.
 pub struct Watches {
     context: Arc<Context>,
@@ -151,9 +178,12 @@ impl Watches {
                 },
             );
             let (queues, shared) = (self.queues.clone(), context.clone());
+            let news = News::of(&context.stores);
             self.spawn_in::<Store>(tasks, scope, &context.stores, health, stop, move |key, store| {
                 queues.push(&[ToStore], key);
-                for waiting in orders_of_store(&shared, key) {
+                // Its counts are nothing that an order waits for.
+                let waiting = if news.has(key) { orders_of_store(&shared, key) } else { Vec::new() };
+                for waiting in waiting {
                     queues.push(&[ToOrder, ToTicket], &waiting);
                     queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
                 }
@@ -177,16 +207,11 @@ impl Watches {
         let api = Api::all(context.api.client());
         self.spawn::<PaymentProvider>(tasks, api, None, &context.providers, health, stop, route, || {});
         let (queues, shared) = (self.queues.clone(), context.clone());
-        let heard_of: Mutex<HashMap<Key, Option<i64>>> = Mutex::default();
-        let route = move |key: &Key, provider: Option<&MessageProvider>| {
+        let news = News::of(&context.message_providers);
+        let route = move |key: &Key, _: Option<&MessageProvider>| {
             queues.push(&[ToMessageProvider], key);
-            // What it says of itself changes nothing for those who are to be told; that it is there does, also when it has
-            // long been there and the list that came first was an old one.
-            let generation = provider.and_then(|p| p.metadata.generation);
-            let mut heard_of = heard_of.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_news =
-                heard_of.insert(key.clone(), generation) != Some(generation) || generation.is_none();
-            if is_news {
+            // What it says of itself changes nothing for those who are to be told.
+            if news.has(key) {
                 queues.push_all(&[ToMessage, ToOrder], shared.orders.keys_where(|_| true));
             }
         };
@@ -223,8 +248,13 @@ impl Watches {
     ) {
         let context = &self.context;
         let (queues, shared) = (self.queues.clone(), context.clone());
+        let news = News::of(&context.customers);
         self.spawn_in::<Customer>(tasks, scope, &context.customers, health, stop, move |key, _| {
             queues.push(&[ToCustomer], key);
+            // Their log is nothing that anybody waits for.
+            if !news.has(key) {
+                return;
+            }
             let is_theirs = |order: &Order| order.spec.customer_ref.name == *key.name;
             for (key, order) in shared.orders.objects_in(&key.namespace, is_theirs) {
                 queues.push(&[ToMessage], &key);

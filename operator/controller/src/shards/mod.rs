@@ -49,7 +49,8 @@ pub struct Shards {
     duration: Option<Millis>,
     leases: Arc<Cache<Lease>>,
     listed: AtomicBool,
-    joined: AtomicBool,
+    /// Whether nobody else is there, which need not be looked up for each object.
+    alone: AtomicBool,
     ring: RwLock<Arc<Ring>>,
     roll: Mutex<Roll>,
     own: tokio::sync::Mutex<Option<Lease>>,
@@ -75,7 +76,7 @@ impl Shards {
             duration: (duration.0 > 0).then_some(duration),
             leases: Arc::default(),
             listed: AtomicBool::new(false),
-            joined: AtomicBool::new(false),
+            alone: AtomicBool::new(true),
             ring,
             roll: Mutex::default(),
             own: tokio::sync::Mutex::default(),
@@ -90,9 +91,9 @@ impl Shards {
         ring.owner(controller, namespace, uid).is_none_or(|owner| owner == self.member.name)
     }
 
-    /// Whether the others are known, so far as they can be.
-    pub fn has_joined(&self) -> bool {
-        self.joined.load(Ordering::SeqCst)
+    /// Whether all is this replica's.
+    pub fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::SeqCst)
     }
 
     fn ring(&self) -> Arc<Ring> {
@@ -145,18 +146,18 @@ impl Shards {
 
     /// Gives a sign of life, and finds out who else is there, before the first decision.
     pub(crate) async fn join(&self) {
-        if self.duration.is_some() {
-            if let Err(error) = self.renew().await {
-                warn!(%error, namespace = %self.namespace, "no Lease can be had: this replica works on everything until it can");
-            }
-            let patience = Instant::now() + INTRODUCTION;
-            while !self.listed.load(Ordering::SeqCst) && Instant::now() < patience {
-                let _ = tokio::time::timeout_at(patience, self.wake.notified()).await;
-            }
-            self.call();
-            info!(replicas = ?self.ring().names(), "the work is shared");
+        if self.duration.is_none() {
+            return;
         }
-        self.joined.store(true, Ordering::SeqCst);
+        if let Err(error) = self.renew().await {
+            warn!(%error, namespace = %self.namespace, "no Lease can be had: this replica works on everything until it can");
+        }
+        let patience = Instant::now() + INTRODUCTION;
+        while !self.listed.load(Ordering::SeqCst) && Instant::now() < patience {
+            let _ = tokio::time::timeout_at(patience, self.wake.notified()).await;
+        }
+        self.call();
+        info!(replicas = ?self.ring().names(), "the work is shared");
     }
 
     /// Renews, and looks who is there, until `stop` turns true. `changed` is told the ring before and after.
@@ -205,6 +206,7 @@ impl Shards {
         let (mut there, _) = self.roll().call(&leases, self.clock.now(), self.now_ms());
         there.retain(|member| member.name != self.member.name);
         there.push(self.member.clone());
+        self.alone.store(there.len() == 1, Ordering::SeqCst);
         let after = Arc::new(Ring::new(there));
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *ring, after.clone());

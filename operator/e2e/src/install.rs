@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fooddelivery_api::{FINALIZER, GROUP, VERSION, crds};
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -18,6 +18,9 @@ use crate::{LONG, POLL};
 
 /// How often an API server takes up new policies, with room. Those applied in one go may come in two portions.
 const POLICY_REFRESH: Duration = Duration::from_millis(1_200);
+/// Until then they are effective. A server that has policies with parameters already looks for new kinds every 30 s, and
+/// refuses what the new policies are about until it has.
+const EFFECTIVE_WITHIN: Duration = Duration::from_mins(1);
 /// The kind that servers before Kubernetes 1.36 do not serve as v1.
 const MUTATING_POLICY: &str = "MutatingAdmissionPolicy";
 /// Part of what the policy for children says.
@@ -34,10 +37,14 @@ pub struct Installed {
 /// that garbage collection knows the new kinds. `say` is told what is worth knowing.
 ///
 /// # Errors
-/// When something is refused, or not in force within 30 s.
+/// When something is refused, or not in force within a minute.
 pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
     let client = access.client().await?;
     let stamps_finalizers = serves_mutating_policies(&client).await?;
+    // The kinds first: a server that takes up a policy before it has found the kind of its parameters looks again only
+    // half a minute later.
+    access.kubectl(["apply".as_ref(), "-k".as_ref(), workspace().join("crds").as_os_str()]).await?;
+    wait_served(access).await?;
     let base = workspace().join("manifests/base");
     if stamps_finalizers {
         // The largest CRD is a tenth of what the last-applied annotation can hold.
@@ -48,7 +55,6 @@ pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Insta
         access.kubectl_with_input(["apply", "-f", "-"], &without_mutating_policies(&rendered)).await?;
     }
     let applied = Instant::now();
-    wait_established(access).await?;
     let restarted = async {
         match access.local_cluster() {
             Some(cluster) => Ok(cluster.restart_controller_manager().await?),
@@ -71,18 +77,25 @@ fn without_mutating_policies(manifests: &str) -> String {
     kept.join("\n---\n")
 }
 
-async fn wait_established(access: &ClusterAccess) -> Result<()> {
-    let mut args: Vec<String> =
-        ["wait", "--for=condition=Established", "--timeout=30s"].map(str::to_owned).to_vec();
+/// Waits until discovery names all kinds: some time after they are established.
+async fn wait_served(access: &ClusterAccess) -> Result<()> {
     let all = crds::all().context("the CRDs")?;
-    args.extend(all.iter().map(|crd| format!("crd/{}", crd.name_any())));
-    access.kubectl(args).await.context("the new kinds are not served")?;
-    Ok(())
+    let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
+    let begun = Instant::now();
+    loop {
+        let group = format!("--api-group={GROUP}");
+        let served = access.kubectl(["api-resources", &group, "--output=name"]).await?;
+        if names.iter().all(|name| served.lines().any(|line| line == name)) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < LONG, "of the new kinds are served only: {served}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn wait_effective(client: &Client, stamps_finalizers: bool, applied: Instant) -> Result<()> {
     let mut seen = String::new();
-    while applied.elapsed() < LONG {
+    while applied.elapsed() < EFFECTIVE_WITHIN {
         // A kind that is established may still be answered with 404 or 503 for a moment.
         seen = match (is_stamped(client).await, is_payment_refused(client).await) {
             (Ok(stamped), Ok(true)) if stamped || !stamps_finalizers => {
@@ -96,7 +109,7 @@ async fn wait_effective(client: &Client, stamps_finalizers: bool, applied: Insta
         };
         tokio::time::sleep(POLL).await;
     }
-    bail!("the admission policies are not effective after {} s: {seen}", LONG.as_secs())
+    bail!("the admission policies are not effective after {} s: {seen}", EFFECTIVE_WITHIN.as_secs())
 }
 
 async fn is_stamped(client: &Client) -> Result<bool> {

@@ -57,6 +57,7 @@ pub use kitchen::{Kitchen, KitchenOptions};
 pub use operator::{Operator, OperatorOptions};
 pub use sandbox::{Call, Sandbox, SandboxOptions};
 pub use stage::Stage;
+pub use verbs::NOT_CONFIGURED;
 
 /// A deadline for what takes well under a second on a quiet machine, and must not fail on a busy one.
 pub const LONG: Duration = Duration::from_secs(30);

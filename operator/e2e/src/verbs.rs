@@ -1,9 +1,10 @@
 //! What people do in a kitchen: order, cook, deliver, cancel, confirm, delete. Each is one request of an
 //! administrator, as kubectl would send it.
 //!
-//! A ticket or a delivery that is not there yet is waited for; a refusal is returned, with what the API server said.
+//! A ticket or a delivery that is not there yet is waited for, and so is an API server that has not found all kinds yet;
+//! any other refusal is returned, with what the API server said.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fooddelivery_api::common::{Item, TokenText};
@@ -16,6 +17,11 @@ use serde_json::{Value, json};
 use crate::kitchen::{Kind, Kitchen};
 use crate::{LONG, POLL};
 
+/// What an API server says of a policy that it cannot evaluate yet.
+pub const NOT_CONFIGURED: &str = "denied request: failed to configure";
+/// In so long it can, with room.
+const CONFIGURES_WITHIN: Duration = Duration::from_mins(1);
+
 impl Kitchen {
     /// Creates an order of two bibimbap with egg and a kimchi-jjigae (28,500 KRW) by `jiwoo` at `hanok`, changed by
     /// `change`.
@@ -25,8 +31,8 @@ impl Kitchen {
     pub async fn order(&self, name: &str, change: impl FnOnce(&mut OrderSpec)) -> Result<Order> {
         let mut spec = self.order_spec(name);
         change(&mut spec);
-        let order = Order::new(name, spec);
-        let created = self.api::<Order>().create(&PostParams::default(), &order).await;
+        let (orders, params, order) = (self.api::<Order>(), PostParams::default(), Order::new(name, spec));
+        let created = once_configured(|| orders.create(&params, &order)).await;
         created.with_context(|| format!("order {name}"))
     }
 
@@ -57,16 +63,19 @@ impl Kitchen {
     /// # Errors
     /// When the API server refuses, with its sentence.
     pub async fn patch<K: Kind>(&self, name: &str, patch: Value) -> Result<K> {
-        let patched = self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        patched.with_context(|| format!("{} {name}", K::kind(&())))
+        self.merge(name, &patch).await.with_context(|| format!("{} {name}", K::kind(&())))
+    }
+
+    async fn merge<K: Kind>(&self, name: &str, patch: &Value) -> kube::Result<K> {
+        let (api, params, patch) = (self.api::<K>(), PatchParams::default(), Patch::Merge(patch));
+        once_configured(|| api.patch(name, &params, &patch)).await
     }
 
     /// [`Self::patch`] for an object that the operator is about to create: waits until it is there.
     async fn patch_when_there<K: Kind>(&self, name: &str, patch: Value) -> Result<K> {
         let started = Instant::now();
         loop {
-            let patched = self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-            match patched {
+            match self.merge(name, &patch).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 other => return other.with_context(|| format!("{} {name}: {patch}", K::kind(&()))),
             }
@@ -174,7 +183,24 @@ impl Kitchen {
     /// When the API server refuses.
     pub async fn delete(&self, name: &str, propagation: PropagationPolicy) -> Result<()> {
         let params = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
-        let deleted = self.api::<Order>().delete(name, &params).await;
+        let orders = self.api::<Order>();
+        let deleted = once_configured(|| orders.delete(name, &params)).await;
         deleted.map(drop).with_context(|| format!("order {name}"))
+    }
+}
+
+/// Asks again while the API server says that it does not know the kind of a policy's parameters: it looks for kinds
+/// when it has started, when those of CRDs may still be missing, and then every 30 s.
+async fn once_configured<T, R: Future<Output = kube::Result<T>>>(request: impl Fn() -> R) -> kube::Result<T> {
+    let started = Instant::now();
+    loop {
+        match request().await {
+            Err(kube::Error::Api(status))
+                if status.message.contains(NOT_CONFIGURED) && started.elapsed() < CONFIGURES_WITHIN =>
+            {
+                tokio::time::sleep(POLL).await;
+            }
+            result => return result,
+        }
     }
 }

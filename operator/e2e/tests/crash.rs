@@ -2,13 +2,14 @@
 //! and nothing is charged twice.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fooddelivery_e2e::{
-    DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG, Operator, OperatorOptions, Order, OrderPhase,
-    Payment, PaymentPhase, Stage, TicketStage,
+    DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG, NOT_CONFIGURED, Operator, OperatorOptions,
+    Order, OrderPhase, Payment, PaymentPhase, Stage, Ticket, TicketStage,
 };
+use kube::api::{Patch, PatchParams};
 use local_cluster::Shutdown;
 use serde_json::{Value, json};
 
@@ -250,4 +251,73 @@ async fn a_replica_frozen_in_the_middle_of_payments_and_thawed_after_their_end_m
     }
     assert_eq!((captures, refunds), (frozen * 8, frozen * 8), "each once");
     Ok(())
+}
+
+/// A policy on the tickets of a namespace whose parameters are of a kind that nobody knows. An API server that has just
+/// started is as ignorant of ours, for up to half a minute.
+fn unconfigured(namespace: &str) -> String {
+    let name = format!("unconfigured-{namespace}");
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": name },
+        "spec": {
+            "paramKind": { "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Spice" },
+            "matchConstraints": {
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } },
+                "resourceRules": [{
+                    "apiGroups": ["fooddelivery.dev"], "apiVersions": ["v1alpha1"],
+                    "operations": ["UPDATE"], "resources": ["tickets"],
+                }],
+            },
+            "validations": [{ "expression": "true" }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": name },
+        "spec": {
+            "policyName": name, "validationActions": ["Deny"],
+            "paramRef": { "selector": {}, "parameterNotFoundAction": "Allow" },
+        },
+    });
+    format!("{policy}\n---\n{binding}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_api_server_refuses_that_does_not_know_a_policys_parameters_is_tried_again_later()
+-> Result<()> {
+    let kitchen = kitchen("unconfigured").await?;
+    kitchen.order("lunch", |_| {}).await?;
+    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    let manifest = unconfigured(&kitchen.namespace);
+    let access = kitchen.stage.access();
+    access.kubectl_with_input(["apply", "-f", "-"], &manifest).await?;
+    let tickets = kitchen.api::<Ticket>();
+    let trial = PatchParams { dry_run: true, ..PatchParams::default() };
+    let accept = Patch::Merge(json!({ "spec": { "stage": "Accepted" } }));
+    let started = Instant::now();
+    while !matches!(
+        tickets.patch("lunch", &trial, &accept).await,
+        Err(kube::Error::Api(status)) if status.message.contains(NOT_CONFIGURED)
+    ) {
+        ensure!(started.elapsed() < LONG, "the policy is not in force");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    kitchen.cancel("lunch", "changed my mind").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let metrics = kitchen.operator.metrics().await?;
+    let refused = r#"fooddelivery_api_requests_total{kind="Ticket",verb="patch",result="refused"} "#;
+    let tries = metrics.lines().find_map(|line| line.strip_prefix(refused)).context("refused")?;
+    let tries: u32 = tries.parse()?;
+    ensure!((1..=8).contains(&tries), "it asked {tries} times, and is to wait longer each time");
+    let order = kitchen.get::<Order>("lunch").await?.state();
+    assert_eq!((order.phase, order.cancellation), (OrderPhase::AwaitingStore, None), "the ticket decides");
+    let log = kitchen.operator.log_tail(usize::MAX);
+    let lines = log.lines().filter(|line| line.contains("failed to configure policy")).count();
+    ensure!(lines == 1, "it is said once, and not {lines} times:\n{log}");
+
+    access.kubectl_with_input(["delete", "-f", "-"], &manifest).await?;
+    kitchen.wait_phase("lunch", OrderPhase::Cancelled, LONG).await?;
+    kitchen.audit().await
 }

@@ -119,7 +119,7 @@ async fn an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadlin
     // It harms the cluster, so it has one of its own.
     let stage = Stage::local().await?;
     // It starts again within seconds: shorter than that must count as away.
-    let args = words(&["--attendance-gap-ms=800", "--deadline-acceptance=20"]);
+    let args = words(&["--attendance-gap-ms=800", "--deadline-acceptance=90"]);
     let operator = OperatorOptions { args, ..OperatorOptions::default() };
     let kitchen = stage.kitchen_with("away", KitchenOptions { operator, ..Default::default() }).await?;
     kitchen.order("lunch", |_| {}).await?;

@@ -173,8 +173,13 @@ async fn patch<K: Namespaced>(
             Ok(())
         }
         // An actor was quicker, or the copy was old: what is there now decides.
-        Err(ApiError::Conflict | ApiError::Invalid(_) | ApiError::NotFound) => {
-            context.refresh(cache, key).await.map(|_| ())
+        Err(ApiError::Conflict | ApiError::NotFound) => context.refresh(cache, key).await.map(drop),
+        Err(ApiError::Invalid(why)) => {
+            let now = context.refresh(cache, key).await?;
+            // Nobody was quicker, so to decide again would give the same: it is tried later. An API server that has
+            // just started refuses everything that a policy is about whose parameters' kind it has not found yet.
+            let is_as_seen = now.is_some_and(|now| now.resource_version() == object.resource_version());
+            if is_as_seen { Err(ApiError::Invalid(why)) } else { Ok(()) }
         }
         Err(error) => Err(error),
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Player;
 use super::replicas::name;
-use crate::apiserver::{Pulled, Response};
+use crate::apiserver::{Pulled, Request, Response, Verb};
 use crate::oracle::ends::MESSAGES_IN_ORDER;
 use crate::provider::Weather;
 use crate::world::{Pending, Stream, What};
@@ -123,12 +123,7 @@ impl Player {
         }
     }
 
-    fn request(
-        &mut self,
-        replica: usize,
-        request: &crate::apiserver::Request,
-        fate: Fate,
-    ) -> Option<Response> {
+    fn request(&mut self, replica: usize, request: &Request, fate: Fate) -> Option<Response> {
         let mut world = self.shared.lock();
         match fate {
             Fate::Lost => {
@@ -138,6 +133,7 @@ impl Player {
                 None
             }
             Fate::Refused(code) => {
+                let code = if code == 500 && awaits_parameters(request) { 422 } else { code };
                 world.say(name(replica), || format!("{:?} {} → {code}", request.verb, request.plural));
                 Some(refusal(code))
             }
@@ -219,9 +215,20 @@ impl Player {
     }
 }
 
+/// Whether a policy is about the request that has objects of ours as parameters. A server that has just started and
+/// has not found their kind yet refuses all that such policies are about.
+fn awaits_parameters(request: &Request) -> bool {
+    request.verb == Verb::Patch
+        && request.subresource.is_none()
+        && matches!(request.plural.as_str(), "orders" | "tickets" | "deliveries")
+}
+
 fn refusal(code: u16) -> Response {
-    let reason = if code == 429 { "TooManyRequests" } else { "InternalError" };
-    let message = "the simulation does not want to";
+    let (reason, message) = match code {
+        422 => ("Invalid", "failed to configure policy: failed to find resource referenced by paramKind"),
+        429 => ("TooManyRequests", "the simulation does not want to"),
+        _ => ("InternalError", "the simulation does not want to"),
+    };
     let body = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason,
         "message": message,

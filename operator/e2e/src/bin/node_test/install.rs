@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::images::VERSION;
-use fooddelivery_e2e::{OrderPhase, POLL};
+use fooddelivery_e2e::{NOT_CONFIGURED, OrderPhase, POLL};
 
 use crate::ground::{FOOD, Ground, PATIENCE, Shape};
 use crate::{Figures, say};
@@ -13,8 +13,9 @@ use crate::{Figures, say};
 /// As the manifests have it.
 pub(crate) const AS_SHIPPED: Shape<'static> = Shape { tag: VERSION, cpu: ("250m", "1"), replicas: (1, 3) };
 
-/// What the API server says then.
-const NOT_YET: &str = "There can be a delay between when CustomResourceDefinitions are created";
+/// What the API server says then: of a kind that a policy is about, and of one that it takes parameters of.
+const NOT_YET: [&str; 2] =
+    ["There can be a delay between when CustomResourceDefinitions are created", NOT_CONFIGURED];
 
 pub(crate) async fn install(ground: &Ground) -> Result<Figures> {
     say("kubectl apply -k on an empty cluster");
@@ -34,19 +35,23 @@ pub(crate) async fn install(ground: &Ground) -> Result<Figures> {
     )])
 }
 
-/// Applies, and again while the API server says that it does not know a kind yet: for some seconds after the CRDs came,
-/// its admission policies do not.
+/// Asks, and again while the API server says that it does not know a kind yet: for some seconds after the CRDs came, its
+/// admission policies do not.
 async fn once_known(ground: &Ground, args: &[&str]) -> Result<()> {
     let begun = Instant::now();
     loop {
         match ground.kubectl(args).await {
-            Err(error) if begun.elapsed() < PATIENCE && format!("{error:#}").contains(NOT_YET) => {
-                say("the API server does not know a kind yet: applied again");
+            Err(error) if begun.elapsed() < PATIENCE && is_not_yet(&format!("{error:#}")) => {
+                say("the API server does not know a kind yet: tried again in a second");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             result => return result.map(drop),
         }
     }
+}
+
+fn is_not_yet(said: &str) -> bool {
+    NOT_YET.iter().any(|sentence| said.contains(sentence))
 }
 
 /// Plays store, rider and customer of an order.
@@ -66,7 +71,7 @@ pub(crate) async fn complete(ground: &Ground, name: &str) -> Result<()> {
 }
 
 async fn patch(ground: &Ground, kind: &str, name: &str, patch: &str) -> Result<()> {
-    ground.kubectl(&["-n", FOOD, "patch", kind, name, "--type=merge", "-p", patch]).await.map(drop)
+    once_known(ground, &["-n", FOOD, "patch", kind, name, "--type=merge", "-p", patch]).await
 }
 
 pub(crate) async fn wait_phase(ground: &Ground, name: &str, phase: OrderPhase) -> Result<()> {
@@ -79,6 +84,6 @@ pub(crate) async fn wait_phase(ground: &Ground, name: &str, phase: OrderPhase) -
         }
         let message = &state.message;
         ensure!(begun.elapsed() < PATIENCE, "{name} is {}, and not {phase}: {message}", state.phase);
-        tokio::time::sleep(POLL.max(Duration::from_millis(50))).await;
+        tokio::time::sleep(POLL).await;
     }
 }

@@ -17,6 +17,7 @@ use fooddelivery_api::policies::drain::{
     DRAIN_CONFIG_MAP, DRAIN_FIRST, DRAINED, DRAINING, NAMESPACES, NO_NEW_ORDERS, STATE,
 };
 use fooddelivery_api::{GROUP, OPERATOR_NAMESPACE, VERSION};
+use fooddelivery_saga::words::PaymentPhase;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -33,8 +34,6 @@ const GRACE: Duration = Duration::from_secs(3);
 const PAGE: u32 = 500;
 /// How many open orders are named.
 const NAMED: usize = 5;
-/// Phases of a payment in which no money is on its way.
-const AT_REST: [&str; 4] = ["Captured", "Declined", "Refunded", "Voided"];
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -293,9 +292,11 @@ fn open_order(order: &DynamicObject) -> Option<(String, String)> {
     (!is_over).then(|| (named(order), phase(order)))
 }
 
+/// A payment whose money is on its way, or waits for a person.
 fn moving_payment(payment: &DynamicObject) -> Option<(String, String)> {
-    let phase = phase(payment);
-    (!AT_REST.contains(&phase.as_str())).then(|| (named(payment), phase))
+    let word = phase(payment);
+    let phase = PaymentPhase::from_word(&word);
+    (phase != PaymentPhase::Captured && !phase.is_over()).then(|| (named(payment), word))
 }
 
 /// `open orders: 2 AwaitingStore, 1 Cooking (food/lunch, food/dinner, …)`.

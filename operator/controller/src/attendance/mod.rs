@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::api::{ApiError, ApiServer};
 use crate::clock::Clock;
-use crate::engine::{Cache, Dice, Key, Queue};
+use crate::engine::{Cache, Complaint, Dice, Heard, Key, Queue};
 use crate::settings::{ControllerName, Settings};
 
 use shift::{Shift, Terms};
@@ -241,7 +241,7 @@ impl Attendance {
         queue: Option<Arc<Queue>>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut said = String::new();
+        let mut complaint = Complaint::default();
         self.changed();
         loop {
             tokio::select! {
@@ -249,13 +249,13 @@ impl Attendance {
                 _ = stop.changed() => return,
                 () = tokio::time::sleep(self.pause()) => {}
             }
-            match self.tick().await {
-                Ok(()) if !said.is_empty() => {
-                    info!("the signs of life are given again");
-                    said.clear();
+            let result = self.tick().await;
+            match complaint.hear(result.err().map(|error| error.to_string())) {
+                Heard::New(error) => {
+                    warn!(%error, namespace = %self.namespace, "no sign of life can be given in a Lease: deadlines do not run");
                 }
-                Ok(()) => {}
-                Err(error) => self.say(&error, &mut said),
+                Heard::Over => info!("the signs of life are given again"),
+                Heard::Known => {}
             }
             if self.is_outdated() {
                 continue;
@@ -264,15 +264,6 @@ impl Attendance {
             if let Some(queue) = &queue {
                 self.have_looked_at(&changed, &orders, queue);
             }
-        }
-    }
-
-    /// A failure is said once, not at every tick.
-    fn say(&self, error: &ApiError, said: &mut String) {
-        let text = error.to_string();
-        if *said != text {
-            warn!(error = %text, namespace = %self.namespace, "no sign of life can be given in a Lease: deadlines do not run");
-            *said = text;
         }
     }
 

@@ -88,6 +88,10 @@ fn version(metadata: &ObjectMeta) -> Option<u64> {
     metadata.resource_version.as_ref()?.parse().ok()
 }
 
+fn keys<K>(objects: Vec<(Key, Arc<K>)>) -> Vec<Key> {
+    objects.into_iter().map(|(key, _)| key).collect()
+}
+
 impl<K: ResourceExt> Cache<K> {
     fn read(&self) -> RwLockReadGuard<'_, Inner<K>> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
@@ -120,33 +124,34 @@ impl<K: ResourceExt> Cache<K> {
         self.len() == 0
     }
 
-    /// The keys of the objects that `keep` picks, in order.
+    /// The objects that `keep` picks, by key, in order.
+    pub fn objects_where(&self, keep: impl Fn(&K) -> bool) -> Vec<(Key, Arc<K>)> {
+        self.picked(|_, object| keep(object))
+    }
+
+    /// The keys of these.
     pub fn keys_where(&self, keep: impl Fn(&K) -> bool) -> Vec<Key> {
-        let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
-            Cached::Object(object) if keep(object) => Some(key.clone()),
-            _ => None,
-        };
-        let mut keys: Vec<Key> = self.read().entries.iter().filter_map(picked).collect();
-        keys.sort();
-        keys
+        keys(self.objects_where(keep))
     }
 
     /// The objects in a namespace (none for cluster-scoped kinds) that `keep` picks, by key, in order.
     pub fn objects_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<(Key, Arc<K>)> {
+        self.picked(|key, object| *key.namespace == *namespace && keep(object))
+    }
+
+    /// The keys of these.
+    pub fn keys_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<Key> {
+        keys(self.objects_in(namespace, keep))
+    }
+
+    fn picked(&self, keep: impl Fn(&Key, &K) -> bool) -> Vec<(Key, Arc<K>)> {
         let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
-            Cached::Object(object) if *key.namespace == *namespace && keep(object) => {
-                Some((key.clone(), object.clone()))
-            }
+            Cached::Object(object) if keep(key, object) => Some((key.clone(), object.clone())),
             _ => None,
         };
         let mut objects: Vec<(Key, Arc<K>)> = self.read().entries.iter().filter_map(picked).collect();
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));
         objects
-    }
-
-    /// The keys of these.
-    pub fn keys_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<Key> {
-        self.objects_in(namespace, keep).into_iter().map(|(key, _)| key).collect()
     }
 
     /// What is held, and in which version: for those who compare it with what there is.

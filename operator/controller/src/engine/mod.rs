@@ -6,6 +6,7 @@
 //! is what the caches are fed from.
 
 pub mod cache;
+pub mod complaint;
 pub mod dice;
 pub mod key;
 pub mod pulse;
@@ -14,6 +15,7 @@ pub mod runner;
 pub mod watch;
 
 pub use cache::{Cache, Cached};
+pub use complaint::{Complaint, Heard};
 pub use dice::Dice;
 pub use key::Key;
 pub use pulse::{Pulse, Pulses};

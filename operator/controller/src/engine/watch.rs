@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::cache::Malformed;
-use super::{Cache, Cached, Dice, Key, Pulse};
+use super::{Cache, Cached, Complaint, Dice, Heard, Key, Pulse};
 use crate::planted::{self, Bug};
 
 /// What a watch brought.
@@ -79,7 +79,7 @@ pub async fn run<K>(
     let kind = K::kind(&()).to_string();
     let config = watcher::Config::default();
     let mut events = start(api, config).backoff(Pauses { dice, next: FIRST_PAUSE }).boxed();
-    let mut said = String::new();
+    let mut complaint = Complaint::default();
     loop {
         let event = tokio::select! {
             biased;
@@ -89,18 +89,15 @@ pub async fn run<K>(
         pulse.jam_point().await;
         match event {
             Ok(Some(event)) => {
-                if !said.is_empty() {
+                if complaint.hear(None) == Heard::Over {
                     info!(kind, "the watch is back");
-                    said.clear();
                 }
                 pulse.turn(|| take_in(event, scope.as_deref(), &cache, &listener, &synced));
             }
             Ok(None) => return,
             Err(error) => {
-                let text = error.to_string();
-                if said != text {
-                    warn!(kind, error = %text, "the watch broke; it is started again");
-                    said = text;
+                if let Heard::New(error) = complaint.hear(Some(error.to_string())) {
+                    warn!(kind, %error, "the watch broke; it is started again");
                 }
             }
         }

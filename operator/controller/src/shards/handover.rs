@@ -42,11 +42,7 @@ impl Context {
     /// Whether this replica has the order of a key, for a controller. What is gone altogether is everybody's: each has
     /// something to forget.
     pub(crate) fn has_order(&self, controller: ControllerName, key: &Key) -> bool {
-        if self.shards.is_alone() {
-            return true;
-        }
-        let uid = self.uid_of_order(key);
-        uid.is_none_or(|uid| self.shards.is_mine(controller.word(), &key.namespace, &uid))
+        self.has_uid(controller, key, || self.uid_of_order(key))
     }
 
     /// The same for an object with a controller of its own.
@@ -56,11 +52,12 @@ impl Context {
         cache: &Cache<K>,
         key: &Key,
     ) -> bool {
-        if self.shards.is_alone() {
-            return true;
-        }
-        let uid = cache.object(key).and_then(|object| object.uid());
-        uid.is_none_or(|uid| self.shards.is_mine(controller.word(), &key.namespace, &uid))
+        self.has_uid(controller, key, || cache.object(key)?.uid())
+    }
+
+    fn has_uid(&self, controller: ControllerName, key: &Key, uid: impl FnOnce() -> Option<String>) -> bool {
+        let is_mine = |uid: String| self.shards.is_mine(controller.word(), &key.namespace, &uid);
+        self.shards.is_alone() || uid().is_none_or(is_mine)
     }
 }
 
@@ -104,6 +101,6 @@ fn keys_of_orders(context: &Context) -> BTreeSet<Key> {
 }
 
 fn uids<K: ResourceExt>(cache: &Cache<K>) -> Vec<(Key, String)> {
-    let keys = cache.keys_where(|_| true);
-    keys.into_iter().filter_map(|key| Some((key.clone(), cache.object(&key)?.uid()?))).collect()
+    let objects = cache.objects_where(|_| true);
+    objects.into_iter().filter_map(|(key, object)| Some((key, object.uid()?))).collect()
 }

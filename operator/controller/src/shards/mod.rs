@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 use crate::api::{ApiError, ApiServer};
 use crate::clock::Clock;
 use crate::engine::watch::{Change, Feed, run};
-use crate::engine::{Cache, Dice, Key, Pulses};
+use crate::engine::{Cache, Complaint, Dice, Heard, Key, Pulses};
 use crate::settings::Settings;
 
 pub(crate) use handover::take_over;
@@ -168,7 +168,7 @@ impl Shards {
     ) {
         let Some(duration) = self.duration else { return };
         let pause = Duration::from_millis(duration.0.unsigned_abs() / 3);
-        let mut said = String::new();
+        let mut complaint = Complaint::default();
         let mut renew_at = Instant::now() + pause;
         loop {
             // Often enough that a Lease is found to have lapsed soon after it has.
@@ -181,14 +181,12 @@ impl Shards {
             }
             if Instant::now() >= renew_at {
                 renew_at = Instant::now() + pause;
-                let text = self.renew().await.err().map(|error| error.to_string()).unwrap_or_default();
-                match (&*text, &*said) {
-                    ("", "") => {}
-                    ("", _) => info!("the replica's Lease is renewed again"),
-                    (new, old) if new != old => warn!(error = %new, "the replica's Lease cannot be renewed"),
-                    _ => {}
+                let result = self.renew().await;
+                match complaint.hear(result.err().map(|error| error.to_string())) {
+                    Heard::New(error) => warn!(%error, "the replica's Lease cannot be renewed"),
+                    Heard::Over => info!("the replica's Lease is renewed again"),
+                    Heard::Known => {}
                 }
-                said = text;
             }
             let (before, after) = self.call();
             if before != after {
@@ -200,10 +198,9 @@ impl Shards {
 
     /// Who is there now; returns the ring before and after.
     fn call(&self) -> (Arc<Ring>, Arc<Ring>) {
-        let found =
-            self.leases.objects_in(&self.namespace, |lease| lease.name_any().starts_with(roll::PREFIX));
-        let leases: Vec<Lease> = found.into_iter().map(|(_, lease)| Lease::clone(&lease)).collect();
-        let (mut there, _) = self.roll().call(&leases, self.clock.now(), self.now_ms());
+        let leases = self.leases_where(|_| true);
+        let leases = leases.iter().map(|lease| &**lease);
+        let mut there = self.roll().call(leases, self.clock.now(), self.now_ms());
         there.retain(|member| member.name != self.member.name);
         there.push(self.member.clone());
         self.alone.store(there.len() == 1, Ordering::SeqCst);
@@ -211,6 +208,12 @@ impl Shards {
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *ring, after.clone());
         (before, after)
+    }
+
+    /// The replicas' Leases that `keep` picks; there are others beside them.
+    fn leases_where(&self, keep: impl Fn(&Lease) -> bool) -> Vec<Arc<Lease>> {
+        let picked = |lease: &Lease| lease.name_any().starts_with(roll::PREFIX) && keep(lease);
+        self.leases.objects_in(&self.namespace, picked).into_iter().map(|(_, lease)| lease).collect()
     }
 
     async fn renew(&self) -> Result<(), ApiError> {
@@ -256,10 +259,9 @@ impl Shards {
         let now = self.clock.now();
         let is_old = |lease: &Lease| {
             let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
-            let age = renewed.map_or(i64::MAX, |at| now.0.saturating_sub(at.0.as_millisecond()));
-            lease.name_any().starts_with(roll::PREFIX) && age > KEPT_AFTER.0
+            renewed.is_none_or(|at| now.0.saturating_sub(at.0.as_millisecond()) > KEPT_AFTER.0)
         };
-        for (_, lease) in self.leases.objects_in(&self.namespace, is_old) {
+        for lease in self.leases_where(is_old) {
             if let Err(error) = self.api.delete_as_seen(&*lease).await {
                 debug!(%error, "an old Lease stays for now");
             }

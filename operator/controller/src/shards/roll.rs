@@ -99,17 +99,17 @@ impl Roll {
         self.answered_since_ms = None;
     }
 
-    /// Who is there, by these Leases, and the Leases of those who are gone. `wall` is compared with what other machines
-    /// wrote, `now_ms` is this process's own time.
+    /// Who is there, by these Leases. `wall` is compared with what other machines wrote, `now_ms` is this process's own
+    /// time.
     pub(super) fn call<'a>(
         &mut self,
-        leases: &'a [Lease],
+        leases: impl IntoIterator<Item = &'a Lease>,
         wall: Timestamp,
         now_ms: i64,
-    ) -> (Vec<Member>, Vec<&'a Lease>) {
+    ) -> Vec<Member> {
         let answered_since = *self.answered_since_ms.get_or_insert(now_ms);
         let mut sightings = HashMap::new();
-        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        let mut there = Vec::new();
         for lease in leases {
             let Some(member) = member(lease) else { continue };
             let (name, renewed, lasts) = (lease.name_any(), renewed_at(lease), duration(lease));
@@ -123,13 +123,11 @@ impl Roll {
             };
             if at_ms.is_some_and(|at| now_ms - at.max(answered_since) <= lasts.0) {
                 there.push(member);
-            } else {
-                gone.push(lease);
             }
             sightings.insert(name, Sighting { renewed, at_ms });
         }
         self.sightings = sightings;
-        (there, gone)
+        there
     }
 }
 
@@ -149,7 +147,7 @@ mod tests {
     }
 
     fn names(roll: &mut Roll, leases: &[Lease], at_s: i64) -> Vec<String> {
-        let (there, _) = roll.call(leases, Timestamp(WALL + at_s * 1_000), at_s * 1_000);
+        let there = roll.call(leases, Timestamp(WALL + at_s * 1_000), at_s * 1_000);
         there.into_iter().map(|member| member.name).collect()
     }
 

@@ -24,6 +24,11 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     find_in_path(name).or_else(|| SYSTEM_DIRS.iter().find_map(|dir| find_in_path(Path::new(dir).join(name))))
 }
 
+/// The same, and the bare name where it is not found: whoever runs it says so.
+pub(crate) fn program_path(name: &str) -> PathBuf {
+    find_program(name).unwrap_or_else(|| PathBuf::from(name))
+}
+
 /// PATH with the directories of programs for root, for programs that run further ones.
 pub(crate) fn system_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -34,7 +39,7 @@ pub(crate) fn system_path() -> OsString {
 
 /// Runs a command, and gives its standard output.
 pub(crate) fn run(program: &str, args: &[impl AsRef<OsStr>]) -> Result<String, CommandError> {
-    let mut command = Command::new(find_program(program).unwrap_or_else(|| PathBuf::from(program)));
+    let mut command = Command::new(program_path(program));
     command.args(args);
     run_command(command)
 }

@@ -273,9 +273,7 @@ impl LocalCluster {
     /// A kubectl command with the administrator's kubeconfig set; for async code, convert it into
     /// tokio's `Command` with `into()`.
     pub fn kubectl(&self) -> Command {
-        let mut command = Command::new(self.kubectl_path());
-        command.arg("--kubeconfig").arg(self.kubeconfig_path());
-        command
+        self.inner.kubectl()
     }
 
     /// The certificate of the authority that signed the API server's.
@@ -345,6 +343,26 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Inner {
+    /// A kubectl command with the administrator's kubeconfig set.
+    pub(crate) fn kubectl(&self) -> Command {
+        let mut command = Command::new(&self.binaries.kubectl);
+        command.arg("--kubeconfig").arg(self.dir.kubeconfig());
+        command
+    }
+
+    /// Writes a kubeconfig for a user, of a group where one is named, and gives its path.
+    pub(crate) fn write_kubeconfig(
+        &self,
+        file: &str,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<PathBuf, ClusterError> {
+        let credential = self.pki.client(user, group)?;
+        let text = kubeconfig(&self.server_url, &self.pki.ca_pem, user, &credential);
+        self.dir.write_private(file, &text)?;
+        Ok(self.dir.path().join(file))
+    }
+
     fn processes(&self) -> MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }

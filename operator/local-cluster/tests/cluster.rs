@@ -1,36 +1,22 @@
 //! A real cluster on this machine: started, used, restarted, stopped and orphaned.
 #![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use local_cluster::{Cluster, LocalCluster, Options, Progress, Shutdown};
+
+use common::{kubectl, wait_until};
 
 fn is_alive(pid: u32) -> bool {
     // A zombie has ended: whoever started it only has not asked yet.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
-}
-
-fn wait_until(what: &str, deadline: Duration, condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < deadline, "not within {deadline:?}: {what}");
-        thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn kubectl(cluster: &LocalCluster, arguments: &[&str]) -> Result<String, String> {
-    let output = cluster.kubectl().args(arguments).output().unwrap();
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).unwrap())
-    } else {
-        Err(String::from_utf8(output.stderr).unwrap())
-    }
 }
 
 const POLICY: &str = r#"

@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
 
 use std::collections::BTreeSet;
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use local_cluster::{Image, LocalCluster, NodeOptions, NodeTier, Options, Progress};
+
+use common::{kubectl, wait_until};
 
 /// A server that asks the API server for what it is asked for: a real program with something to say,
 /// that shows whether a pod reaches the `kubernetes` Service with its token.
@@ -81,23 +84,6 @@ fn skipped() -> bool {
         drop(writeln!(std::io::stderr(), "skipped: {why}"));
     }
     why.is_some()
-}
-
-fn wait_until(what: &str, deadline: Duration, condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < deadline, "not within {deadline:?}: {what}");
-        thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn kubectl(cluster: &LocalCluster, arguments: &[&str]) -> Result<String, String> {
-    let output = cluster.kubectl().args(arguments).output().unwrap();
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).unwrap())
-    } else {
-        Err(String::from_utf8(output.stderr).unwrap())
-    }
 }
 
 /// The body of a GET, with curl.

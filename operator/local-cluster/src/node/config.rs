@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::machine::Place;
 
-/// The name of the image that holds a pod's namespaces; made here, see [`super::images`].
+/// The name of the image that holds a pod's namespaces; made here.
 pub(super) const PAUSE_IMAGE: &str = "local-cluster/pause:1";
 
 /// containerd, with everything of its own where it is by default: the node's `/run` and `/var/lib`

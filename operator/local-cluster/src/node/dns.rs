@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::outside;
 use crate::addresses::Addresses;
 
 /// Who it is for the API server.
@@ -26,43 +27,10 @@ pub(super) fn config(kubeconfig: &Path, host: Ipv4Addr, port: u16) -> String {
 
 /// What it may read, and where it is.
 pub(super) fn manifest(addresses: Addresses, port: u16) -> String {
-    let (host, service) = (addresses.host(), addresses.dns_service());
-    format!(
-        r#"apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: "{USER}"}}
-rules:
-- {{apiGroups: [""], resources: [services, namespaces], verbs: [list, watch]}}
-- {{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: "{USER}"}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "{USER}"}}
-subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: "{USER}"}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: kube-dns, namespace: kube-system}}
-spec:
-  clusterIP: {service}
-  ports:
-  - {{name: dns, port: 53, protocol: UDP, targetPort: {port}}}
-  - {{name: dns-tcp, port: 53, protocol: TCP, targetPort: {port}}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata:
-  name: kube-dns
-  namespace: kube-system
-  labels:
-    kubernetes.io/service-name: kube-dns
-    endpointslice.kubernetes.io/managed-by: local-cluster
-addressType: IPv4
-ports:
-- {{name: dns, port: {port}, protocol: UDP}}
-- {{name: dns-tcp, port: {port}, protocol: TCP}}
-endpoints: [{{addresses: ["{host}"], conditions: {{ready: true}}}}]
-"#
-    )
+    let rules = r#"- {apiGroups: [""], resources: [services, namespaces], verbs: [list, watch]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}
+"#;
+    let ports = [("dns", 53, "UDP"), ("dns-tcp", 53, "TCP")];
+    let place = (addresses.host(), port);
+    outside::rights(USER, rules) + &outside::service("kube-dns", Some(addresses.dns_service()), &ports, place)
 }

@@ -16,12 +16,10 @@ use super::cgroup::ControlGroup;
 use super::config;
 use super::programs::SystemPrograms;
 use crate::binaries::NodeBinaries;
-use crate::command::{find_program, run_command, system_path};
+use crate::command::{program_path, run_command, system_path};
 use crate::dir::DirError;
-use crate::kubeconfig::kubeconfig;
 use crate::local::{Inner, check_running};
 use crate::network::Network;
-use crate::pki::Credential;
 use crate::process::{ManagedProcess, ProcessSpec, spawn_with_parent};
 
 /// How long the namespaces may take to be there, and to be gone.
@@ -158,9 +156,8 @@ impl Machine {
 
     /// A command in the node's namespaces.
     pub(super) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(find_program("nsenter").unwrap_or_else(|| "nsenter".into()));
-        command.args(self.enter()).arg(find_program(program).unwrap_or_else(|| program.into()));
-        command.env("PATH", system_path());
+        let mut command = Command::new(program_path("nsenter"));
+        command.args(self.enter()).arg(program_path(program)).env("PATH", system_path());
         command
     }
 
@@ -273,13 +270,10 @@ fn write_files(
     let serving = pki.serving(&format!("system:node:{}", place.name), &[&place.name, &address])?;
     write("kubelet.crt", &serving.cert_pem)?;
     write("kubelet.key", &serving.key_pem)?;
-    let write_kubeconfig = |name: &str, user: &str, credential: &Credential| {
-        write(name, &kubeconfig(&cluster.server_url, &pki.ca_pem, user, credential))
-    };
+    let kubeconfig = |program: &str| format!("{}/{program}.kubeconfig", place.name);
     let user = format!("system:node:{}", place.name);
-    write_kubeconfig("kubelet.kubeconfig", &user, &pki.client(&user, Some("system:nodes"))?)?;
-    let user = "system:kube-proxy";
-    write_kubeconfig("kube-proxy.kubeconfig", user, &pki.client(user, None)?)?;
+    cluster.write_kubeconfig(&kubeconfig("kubelet"), &user, Some("system:nodes"))?;
+    cluster.write_kubeconfig(&kubeconfig("kube-proxy"), "system:kube-proxy", None)?;
     let (ca, dns) = (dir.pki().join("ca.crt"), network.addresses().dns_service());
     write("kubelet.yaml", &config::kubelet(place, &ca, &control_group.path(), dns))?;
     write("cni/10-pods.conflist", &config::cni(&network.addresses().node_pods(place.number)))?;

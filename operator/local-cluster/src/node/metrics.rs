@@ -1,10 +1,12 @@
 //! metrics-server: a process on this machine, registered with the API server as `metrics.k8s.io`.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::outside;
 use crate::dir::ClusterDir;
 use crate::flags::flag;
 use crate::process::ProcessSpec;
@@ -15,13 +17,17 @@ pub(super) const USER: &str = "system:metrics-server";
 pub(super) const SERVICE_NAME: &str = "metrics-server.kube-system.svc";
 
 /// How it runs: measures every ten seconds, which is as often as it may.
-pub(super) fn spec(dir: &ClusterDir, program: &std::path::Path, host: Ipv4Addr, port: u16) -> ProcessSpec {
-    let kubeconfig = dir.path().join("metrics-server.kubeconfig");
+pub(super) fn spec(
+    dir: &ClusterDir,
+    program: &Path,
+    kubeconfig: &Path,
+    (host, port): (Ipv4Addr, u16),
+) -> ProcessSpec {
     let pki = |name: &str| dir.pki().join(name);
     ProcessSpec::new("metrics-server", program)
-        .arg(flag("kubeconfig", &kubeconfig))
-        .arg(flag("authentication-kubeconfig", &kubeconfig))
-        .arg(flag("authorization-kubeconfig", &kubeconfig))
+        .arg(flag("kubeconfig", kubeconfig))
+        .arg(flag("authentication-kubeconfig", kubeconfig))
+        .arg(flag("authorization-kubeconfig", kubeconfig))
         .arg(format!("--bind-address={host}"))
         .arg(format!("--secure-port={port}"))
         .arg(flag("tls-cert-file", &pki("metrics-server.crt")))
@@ -35,22 +41,18 @@ pub(super) fn spec(dir: &ClusterDir, program: &std::path::Path, host: Ipv4Addr, 
 
 /// What it may do, and where it is.
 pub(super) fn manifest(ca_pem: &str, host: Ipv4Addr, port: u16) -> String {
+    let rules = r#"- {apiGroups: [""], resources: [nodes/metrics], verbs: [get]}
+- {apiGroups: [""], resources: [pods, nodes], verbs: [get, list, watch]}
+"#;
+    let service = outside::service("metrics-server", None, &[("https", 443, "TCP")], (host, port));
+    outside::rights(USER, rules) + &service + &extension(ca_pem)
+}
+
+/// What an extension of the API server needs beyond that, and its registration.
+fn extension(ca_pem: &str) -> String {
     let ca = STANDARD.encode(ca_pem);
     format!(
         r#"apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: "{USER}"}}
-rules:
-- {{apiGroups: [""], resources: [nodes/metrics], verbs: [get]}}
-- {{apiGroups: [""], resources: [pods, nodes], verbs: [get, list, watch]}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: "{USER}"}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "{USER}"}}
-subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: "{USER}"}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {{name: "{USER}:auth-delegator"}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:auth-delegator"}}
@@ -72,23 +74,6 @@ metadata:
     rbac.authorization.k8s.io/aggregate-to-view: "true"
 rules:
 - {{apiGroups: [metrics.k8s.io], resources: [pods, nodes], verbs: [get, list, watch]}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: metrics-server, namespace: kube-system}}
-spec: {{ports: [{{name: https, port: 443, targetPort: {port}}}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata:
-  name: metrics-server
-  namespace: kube-system
-  labels:
-    kubernetes.io/service-name: metrics-server
-    endpointslice.kubernetes.io/managed-by: local-cluster
-addressType: IPv4
-ports: [{{name: https, port: {port}, protocol: TCP}}]
-endpoints: [{{addresses: ["{host}"], conditions: {{ready: true}}}}]
 ---
 apiVersion: apiregistration.k8s.io/v1
 kind: APIService

@@ -9,6 +9,7 @@ mod config;
 mod dns;
 mod machine;
 mod metrics;
+mod outside;
 mod programs;
 
 use std::io;
@@ -28,7 +29,6 @@ use crate::command::{CommandError, run_command};
 use crate::dir::DirError;
 use crate::flags::flag;
 use crate::image::{Image, ImageError};
-use crate::kubeconfig::kubeconfig;
 use crate::local::{ClusterError, Inner, LocalCluster, check_running};
 use crate::network::{Network, NetworkError};
 use crate::part::Part;
@@ -320,7 +320,7 @@ impl Tier {
         let started = Instant::now();
         loop {
             running()?;
-            let mut get = kubectl(&self.cluster);
+            let mut get = self.cluster.kubectl();
             get.args(["get", object, "--output", condition]);
             let answer = match run_command(get) {
                 Ok(answer) if answer == "True" => return Ok(()),
@@ -349,22 +349,8 @@ fn check(cluster: &Inner, options: &NodeOptions) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn kubectl(cluster: &Inner) -> Command {
-    let mut command = Command::new(&cluster.binaries.kubectl);
-    command.arg("--kubeconfig").arg(cluster.dir.kubeconfig());
-    command
-}
-
-fn write_kubeconfig(cluster: &Inner, name: &str, user: &str) -> Result<PathBuf, NodeError> {
-    let file = format!("{name}.kubeconfig");
-    let credential = cluster.pki.client(user, None)?;
-    let text = kubeconfig(&cluster.server_url, &cluster.pki.ca_pem, user, &credential);
-    cluster.dir.write_private(&file, &text)?;
-    Ok(cluster.dir.path().join(file))
-}
-
 fn start_scheduler(cluster: &Inner, binaries: &NodeBinaries) -> Result<ManagedProcess, NodeError> {
-    let kubeconfig = write_kubeconfig(cluster, "scheduler", "system:kube-scheduler")?;
+    let kubeconfig = cluster.write_kubeconfig("scheduler.kubeconfig", "system:kube-scheduler", None)?;
     let spec = ProcessSpec::new("kube-scheduler", binaries.dir.join(Part::KubeScheduler.name()))
         .arg(flag("kubeconfig", &kubeconfig))
         // Alone, and asked by nobody.
@@ -381,13 +367,13 @@ fn start_metrics_server(
 ) -> Result<ManagedProcess, NodeError> {
     let host = network.addresses().host();
     let port = free_port(host).map_err(NodeError::NoPort)?;
-    write_kubeconfig(cluster, "metrics-server", metrics::USER)?;
+    let kubeconfig = cluster.write_kubeconfig("metrics-server.kubeconfig", metrics::USER, None)?;
     let serving = cluster.pki.serving("metrics-server", &[metrics::SERVICE_NAME])?;
     cluster.dir.write_private("pki/metrics-server.crt", &serving.cert_pem)?;
     cluster.dir.write_private("pki/metrics-server.key", &serving.key_pem)?;
     apply(cluster, "metrics-server", &metrics::manifest(&cluster.pki.ca_pem, host, port))?;
     let program = binaries.dir.join(Part::MetricsServer.name());
-    Ok(spawn_with_parent(&metrics::spec(&cluster.dir, &program, host, port))?)
+    Ok(spawn_with_parent(&metrics::spec(&cluster.dir, &program, &kubeconfig, (host, port)))?)
 }
 
 fn start_dns(
@@ -397,7 +383,7 @@ fn start_dns(
 ) -> Result<ManagedProcess, NodeError> {
     let addresses = network.addresses();
     let port = free_port(addresses.host()).map_err(NodeError::NoPort)?;
-    let kubeconfig = write_kubeconfig(cluster, "dns", dns::USER)?;
+    let kubeconfig = cluster.write_kubeconfig("dns.kubeconfig", dns::USER, None)?;
     apply(cluster, "dns", &dns::manifest(addresses, port))?;
     let config = "dns.conf";
     cluster.dir.write_private(config, &dns::config(&kubeconfig, addresses.host(), port))?;
@@ -413,7 +399,7 @@ fn start_dns(
 fn apply(cluster: &Inner, name: &str, manifest: &str) -> Result<(), NodeError> {
     let file = format!("{name}.yaml");
     cluster.dir.write_private(&file, manifest)?;
-    let mut apply = kubectl(cluster);
+    let mut apply = cluster.kubectl();
     apply.args(["apply", "--filename"]).arg(cluster.dir.path().join(file));
     run_command(apply)?;
     Ok(())

@@ -84,7 +84,7 @@ const PROGRAMS_ALONE: [&str; 4] =
     ["--package", "fooddelivery-controller", "--package", "fooddelivery-sandbox"];
 
 fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Programs> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo
         .arg("build")
         .args(packages)
@@ -93,10 +93,6 @@ fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Pro
         .current_dir(workspace())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    // What cargo set for this package would make it build others, such as ring, anew.
-    for name in env::vars_os().map(|(name, _)| name).filter(is_of_this_package) {
-        cargo.env_remove(name);
-    }
     if let Some(revision) = revision {
         cargo.arg("--locked").env("FOODDELIVERY_REVISION", revision);
     }
@@ -112,6 +108,16 @@ fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Pro
     let program =
         |name: &str| executable(&text, name).with_context(|| format!("cargo built no program {name}"));
     Ok(Programs { operator: program(OPERATOR)?, sandbox: program(SANDBOX)? })
+}
+
+/// The cargo that runs this, for building something else: what it set for this package would make it build others, such
+/// as ring, anew.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for name in env::vars_os().map(|(name, _)| name).filter(is_of_this_package) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 fn is_of_this_package(name: &OsString) -> bool {

@@ -65,6 +65,35 @@ impl Kitchen {
         created.with_context(|| format!("{} {}", K::kind(&()), object.name_any()))
     }
 
+    /// Creates a message provider of a dialect, which the kitchen's sandbox plays; its name.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn message_provider(&self, dialect: &str) -> Result<String> {
+        let name = format!("{}-{}", self.namespace, dialect.to_lowercase());
+        let object = self.message_provider_object(&name, dialect).to_string();
+        self.stage.access().kubectl_with_input(["apply", "-f", "-"], &object).await?;
+        Ok(name)
+    }
+
+    /// Such a message provider, as in a file.
+    pub fn message_provider_object(&self, name: &str, dialect: &str) -> Value {
+        let mut spec = json!({
+            "dialect": dialect, "endpoint": self.sandbox.url(), "allowPlainHttp": true,
+            "secretRef": { "name": self.namespace },
+        });
+        if dialect == "AlimTalk" {
+            spec["alimTalk"] =
+                json!({ "appKey": "app", "senderKey": "s".repeat(40), "templateCode": "STEP" });
+        } else {
+            spec["endpoint"] = format!("{}/webhook", self.sandbox.url()).into();
+        }
+        json!({
+            "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "MessageProvider",
+            "metadata": { "name": name }, "spec": spec,
+        })
+    }
+
     /// [`Self::order`] with a coupon.
     ///
     /// # Errors

@@ -295,6 +295,17 @@ impl Sandbox {
     }
 }
 
+/// The ledger of a sandbox that was not started here, by the URL of its control endpoints.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn ledger_at(admin: &str) -> Result<Vec<Entry>> {
+    let url = format!("{}/sandbox/ledger", admin.trim_end_matches('/'));
+    let answer = http::client()?.get(&url).send().await;
+    let ledger = answer.and_then(reqwest::Response::error_for_status).with_context(|| url.clone())?;
+    Ok(ledger.json::<Ledger>().await.context(url)?.entries)
+}
+
 fn listening_lines(log: &Path) -> usize {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     text.lines().filter(|line| line.starts_with(LISTENING)).count()

@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use fooddelivery_api::order::SecretKeyRef;
 use fooddelivery_e2e::{
     Acceptance, CancellationVerdict, Delivery, DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG,
-    OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage, Store, Ticket, TicketStage,
-    WhenUnavailable,
+    OperatorOptions, Order, OrderPhase, Payment, Stage, Store, Ticket, TicketStage, WhenUnavailable,
 };
 use kube::api::PropagationPolicy;
 use serde_json::json;
@@ -291,44 +289,6 @@ async fn an_order_that_costs_nothing_needs_no_provider() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_comes_from_a_secret_and_shows_up_nowhere() -> Result<()> {
-    let kitchen = kitchen("secret").await?;
-    kitchen
-        .order("lunch", |o| {
-            o.payment.token = None;
-            o.payment.token_secret_ref = Some(SecretKeyRef { name: "card".into(), key: "token".into() });
-        })
-        .await?;
-    let held_up = |o: &Order| reason(o) == "TokenSecretForbidden";
-    let order = kitchen.wait_until::<Order>("lunch", "the permission asked for", LONG, held_up).await?;
-    let said = order.state().message.clone();
-    assert!(
-        said.contains("fooddelivery-operator-token-secrets") && said.contains(&kitchen.namespace),
-        "{said}"
-    );
-    kitchen.allow_token_secrets().await?;
-    let held_up = |o: &Order| reason(o) == "TokenSecretMissing";
-    kitchen.wait_until::<Order>("lunch", "the missing Secret named", LONG, held_up).await?;
-    let token = "error_after_very-secret-token";
-    let literal = format!("--from-literal=token={token}");
-    kitchen.kubectl(&["create", "secret", "generic", "card", &literal]).await?;
-    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, Duration::from_mins(1)).await?;
-    let payment = kitchen.get::<Payment>("lunch").await?;
-    let shown = [
-        std::fs::read_to_string(kitchen.operator.log_path())?,
-        serde_json::to_string(&kitchen.get::<Order>("lunch").await?)?,
-        serde_json::to_string(&payment.spec)?,
-        kitchen.kubectl(&["get", "events", "-o", "yaml"]).await?,
-        kitchen.operator.metrics().await?,
-    ];
-    for text in &shown {
-        assert!(!text.contains("very-secret-token"), "the token is shown: {text}");
-        assert!(!text.contains("test_sk_sandbox"), "the provider's secret key is shown");
-    }
-    kitchen.audit().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_may_wait_is_paid_when_the_provider_is_back() -> Result<()> {
     let kitchen = kitchen("defer").await?;
     kitchen.sandbox.kill_hard()?;
@@ -445,26 +405,6 @@ async fn what_cannot_be_ordered_says_why_and_costs_nothing() -> Result<()> {
         kitchen.wait_events(name, why).await?;
     }
     assert!(kitchen.sandbox.calls().await?.is_empty(), "nobody was charged");
-    kitchen.audit().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missing_provider_secret_is_named_and_waited_for() -> Result<()> {
-    let kitchen = kitchen("no-secret").await?;
-    let secret = ["-n", "fooddelivery-system"];
-    let name = kitchen.namespace.clone();
-    let kubectl = |args: &[&str]| {
-        kitchen.stage.access().kubectl(secret.iter().chain(args).map(ToString::to_string).collect::<Vec<_>>())
-    };
-    kubectl(&["delete", "secret", &name]).await?;
-    // What was read of a Secret is used for at most five seconds.
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    kitchen.order("lunch", |_| {}).await?;
-    let named = |o: &Order| reason(o) == "ProviderSecretMissing";
-    kitchen.wait_until::<Order>("lunch", "the missing Secret named", LONG, named).await?;
-    kubectl(&["create", "secret", "generic", &name, "--from-literal=secretKey=test_sk_sandbox"]).await?;
-    kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, Duration::from_mins(1)).await?;
-    assert_eq!(kitchen.get::<Payment>("lunch").await?.state().phase, PaymentPhase::Captured);
     kitchen.audit().await
 }
 

@@ -4,9 +4,9 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, ensure};
-use fooddelivery_e2e::Programs;
 use fooddelivery_e2e::images::{Images, OPERATOR_IMAGE, SANDBOX_IMAGE, VERSION, revision};
-use local_cluster::{LocalCluster, NodeOptions, NodeTier, Options, Progress};
+use fooddelivery_e2e::{ClusterAccess, Programs};
+use local_cluster::{NodeOptions, NodeTier, Options, Progress};
 
 const NAMESPACE: &str = r"
 apiVersion: v1
@@ -37,13 +37,6 @@ spec:
     )
 }
 
-fn kubectl(cluster: &LocalCluster, arguments: &[&str]) -> Result<String> {
-    let output = cluster.kubectl().args(arguments).output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
-    Ok(String::from_utf8(output.stdout)?)
-}
-
 #[tokio::test]
 async fn both_images_run_on_a_node_without_root_and_without_a_writable_file() -> Result<()> {
     if let Some(why) = NodeTier::unavailable() {
@@ -51,29 +44,27 @@ async fn both_images_run_on_a_node_without_root_and_without_a_writable_file() ->
         return Ok(());
     }
     let programs = tokio::task::spawn_blocking(Programs::find_or_build).await??;
-    let cluster =
-        LocalCluster::start(Options { nodes: true, progress: Progress::Quiet, ..Options::default() }).await?;
-    let images = Images::write(&programs, VERSION, &revision(), cluster.dir())?;
-    let tier = NodeTier::start(&cluster, NodeOptions { progress: Progress::Quiet, ..NodeOptions::default() });
-    let tier = tier.await?;
+    let options = Options { nodes: true, progress: Progress::Quiet, ..Options::default() };
+    let access = ClusterAccess::local_with(options).await?;
+    let images = Images::write(&programs, VERSION, &revision(), access.dir())?;
+    let options = NodeOptions { progress: Progress::Quiet, ..NodeOptions::default() };
+    let tier = NodeTier::start(access.local_cluster().context("a local cluster")?, options).await?;
     tier.import_image(images.operator).await?;
     tier.import_image(images.sandbox).await?;
 
-    let manifest = cluster.dir().join("images.yaml");
     let pods = [pod("operator", OPERATOR_IMAGE, "version"), pod("sandbox", SANDBOX_IMAGE, "--version")];
-    std::fs::write(&manifest, format!("{NAMESPACE}{}", pods.concat()))?;
-    kubectl(&cluster, &["apply", "-f", manifest.to_str().context("path")?])?;
+    access.kubectl_with_input(["apply", "-f", "-"], &format!("{NAMESPACE}{}", pods.concat())).await?;
     for name in ["operator", "sandbox"] {
         let ended = "--for=jsonpath={.status.phase}=Succeeded";
-        let waited = kubectl(&cluster, &["-n", "images", "wait", ended, "pod", name, "--timeout=60s"]);
+        let waited = access.kubectl(["-n", "images", "wait", ended, "pod", name, "--timeout=60s"]).await;
         if let Err(error) = waited {
-            let pod = kubectl(&cluster, &["-n", "images", "describe", "pod", name])?;
+            let pod = access.kubectl(["-n", "images", "describe", "pod", name]).await?;
             return Err(error.context(pod));
         }
-        let said = kubectl(&cluster, &["-n", "images", "logs", name])?;
+        let said = access.kubectl(["-n", "images", "logs", name]).await?;
         ensure!(said.starts_with(&format!("fooddelivery-{name} {VERSION}")), "{said}");
     }
     tier.stop().await?;
-    cluster.stop().await?;
+    access.stop().await?;
     Ok(())
 }

@@ -44,10 +44,7 @@ async fn told(name: &str, dialects: &[&str], operator: OperatorOptions) -> Resul
     let kitchen = Stage::shared().await?.kitchen_with(name, options).await?;
     let mut providers = Vec::new();
     for dialect in dialects {
-        let name = format!("{}-{}", kitchen.namespace, dialect.to_lowercase());
-        let text = provider(&kitchen, &name, dialect).to_string();
-        kitchen.stage.access().kubectl_with_input(["apply", "-f", "-"], &text).await?;
-        providers.push(name);
+        providers.push(kitchen.message_provider(dialect).await?);
     }
     let told = Told { kitchen, providers, _turn: turn };
     for provider in &told.providers {
@@ -65,22 +62,6 @@ async fn forget_others() -> Result<()> {
         stage.access().kubectl(["delete", name]).await?;
     }
     Ok(())
-}
-
-fn provider(kitchen: &Kitchen, name: &str, dialect: &str) -> Value {
-    let mut spec = json!({
-        "dialect": dialect, "endpoint": kitchen.sandbox.url(), "allowPlainHttp": true,
-        "secretRef": { "name": kitchen.namespace },
-    });
-    if dialect == "AlimTalk" {
-        spec["alimTalk"] = json!({ "appKey": "app", "senderKey": "s".repeat(40), "templateCode": "STEP" });
-    } else {
-        spec["endpoint"] = format!("{}/webhook", kitchen.sandbox.url()).into();
-    }
-    json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "MessageProvider",
-        "metadata": { "name": name }, "spec": spec,
-    })
 }
 
 impl Told {
@@ -321,11 +302,11 @@ async fn a_provider_that_makes_no_sense_is_refused_and_one_that_cannot_be_called
             .await
             .map_err(|e| format!("{e:#}"))
     };
-    let mut wrong = provider(&told.kitchen, &name, "AlimTalk");
+    let mut wrong = told.kitchen.message_provider_object(&name, "AlimTalk");
     wrong["spec"].as_object_mut().context("a spec")?.remove("alimTalk");
     let refused = apply(&wrong).await.expect_err("it has no sender");
     assert!(refused.contains("alimTalk is needed for the dialect AlimTalk"), "{refused}");
-    let mut lost = provider(&told.kitchen, &name, "CloudEvents");
+    let mut lost = told.kitchen.message_provider_object(&name, "CloudEvents");
     lost["spec"]["secretRef"]["name"] = "nowhere".into();
     apply(&lost).await.map_err(anyhow::Error::msg)?;
     let path = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ProviderSecretMissing";

@@ -72,22 +72,10 @@ fn log(dir: &Path) -> String {
     dir.join("audit.log").display().to_string()
 }
 
-async fn message_provider(kitchen: &Kitchen) -> Result<()> {
-    let object = json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "MessageProvider",
-        "metadata": { "name": kitchen.namespace },
-        "spec": {
-            "dialect": "CloudEvents", "endpoint": format!("{}/webhook", kitchen.sandbox.url()),
-            "allowPlainHttp": true, "secretRef": { "name": kitchen.namespace },
-        },
-    });
-    kitchen.apply_yaml(&object.to_string()).await.map_err(anyhow::Error::msg)
-}
-
 /// Orders that are completed, cancelled, declined, refunded, removed after their time and by people; with coupons,
 /// messages, tokens from Secrets, and for what is not there.
 async fn everything(kitchen: &Kitchen) -> Result<()> {
-    message_provider(kitchen).await?;
+    kitchen.message_provider("CloudEvents").await?;
     kitchen.allow_token_secrets().await?;
     kitchen.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
     kitchen.coupon("spring", json!({ "discount": { "amount": 3_000 }, "perCustomer": 1 })).await?;

@@ -47,6 +47,14 @@ async fn wait_members(kitchen: &Kitchen, operators: &[&Operator]) -> Result<()> 
     }
 }
 
+/// A kitchen with two replicas that know each other.
+async fn two(name: &str) -> Result<(Kitchen, Operator)> {
+    let kitchen = Stage::shared().await?.kitchen(name).await?;
+    let second = kitchen.another_operator(OperatorOptions::default()).await?;
+    wait_members(&kitchen, &[&kitchen.operator, &second]).await?;
+    Ok((kitchen, second))
+}
+
 async fn paid(kitchen: &Kitchen, orders: &[String]) -> Result<()> {
     for name in orders {
         kitchen.order(name, |_| {}).await?;
@@ -71,9 +79,7 @@ async fn accepted(kitchen: &Kitchen, orders: &[String]) -> Result<Duration> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_order_is_one_replicas_and_each_replica_has_some() -> Result<()> {
-    let kitchen = Stage::shared().await?.kitchen("shared-work").await?;
-    let second = kitchen.another_operator(OperatorOptions::default()).await?;
-    wait_members(&kitchen, &[&kitchen.operator, &second]).await?;
+    let (kitchen, second) = two("shared-work").await?;
     let orders = names("order");
     paid(&kitchen, &orders).await?;
     accepted(&kitchen, &orders).await?;
@@ -87,9 +93,7 @@ async fn each_order_is_one_replicas_and_each_replica_has_some() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_orders_of_a_replica_that_was_killed_go_on_within_fifteen_seconds() -> Result<()> {
-    let kitchen = Stage::shared().await?.kitchen("killed").await?;
-    let second = kitchen.another_operator(OperatorOptions::default()).await?;
-    wait_members(&kitchen, &[&kitchen.operator, &second]).await?;
+    let (kitchen, second) = two("killed").await?;
     let orders = names("order");
     paid(&kitchen, &orders).await?;
     second.kill_hard()?;
@@ -102,19 +106,14 @@ async fn the_orders_of_a_replica_that_was_killed_go_on_within_fifteen_seconds() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stops_hands_over_at_once_and_one_that_comes_takes_its_part() -> Result<()> {
-    let kitchen = Stage::shared().await?.kitchen("handed-over").await?;
-    let second = kitchen.another_operator(OperatorOptions::default()).await?;
-    wait_members(&kitchen, &[&kitchen.operator, &second]).await?;
+    let (kitchen, second) = two("handed-over").await?;
     let orders = names("order");
     paid(&kitchen, &orders).await?;
     second.stop().await?;
     let took = accepted(&kitchen, &orders).await?;
     println!("after a SIGTERM the last of {ORDERS} orders went on after {:.1} s", took.as_secs_f32());
     ensure!(took < Duration::from_secs(5), "{took:?}");
-    let leases: Api<Lease> = Api::namespaced(
-        Stage::shared().await?.access().client().await?,
-        fooddelivery_api::OPERATOR_NAMESPACE,
-    );
+    let leases: Api<Lease> = Api::namespaced(kitchen.client.clone(), fooddelivery_api::OPERATOR_NAMESPACE);
     let left = leases.list(&ListParams::default()).await?;
     ensure!(left.iter().all(|lease| !lease.name_any().ends_with(second.name())), "its Lease is gone");
     let third = kitchen.another_operator(OperatorOptions::default()).await?;

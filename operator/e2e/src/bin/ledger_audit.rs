@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use fooddelivery_e2e::audit::{balances, findings, unclaimed};
-use fooddelivery_e2e::{ClusterAccess, Entry, Order, Payment};
+use fooddelivery_e2e::sandbox::ledger_at;
+use fooddelivery_e2e::{ClusterAccess, Order, Payment};
 use kube::Api;
 use kube::api::ListParams;
 use local_cluster::Progress;
-use serde::Deserialize;
 
 /// Holds orders and payments against a sandbox provider's ledger.
 #[derive(Debug, Parser)]
@@ -26,11 +26,6 @@ struct Arguments {
     /// Another kubeconfig.
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct Ledger {
-    entries: Vec<Entry>,
 }
 
 #[tokio::main]
@@ -51,22 +46,20 @@ async fn run(arguments: &Arguments) -> Result<usize> {
     let client = access.client().await?;
     let orders = Api::<Order>::all(client.clone()).list(&ListParams::default()).await?.items;
     let payments = Api::<Payment>::all(client).list(&ListParams::default()).await?.items;
-    let url = format!("{}/sandbox/ledger", arguments.admin.trim_end_matches('/'));
-    let answer = reqwest::Client::builder().no_proxy().build()?.get(&url).send().await;
-    let ledger: Ledger = answer.and_then(reqwest::Response::error_for_status).context(url)?.json().await?;
-    let found = findings(&orders, &payments, &ledger.entries);
+    let ledger = ledger_at(&arguments.admin).await?;
+    let found = findings(&orders, &payments, &ledger);
     for finding in &found {
         println!("discrepancy: {finding}");
     }
-    for (id, kept) in unclaimed(&orders, &payments, &ledger.entries) {
+    for (id, kept) in unclaimed(&orders, &payments, &ledger) {
         println!("note: order id {id} keeps {kept} KRW, and no order or payment is left that speaks of it");
     }
     println!(
         "{} orders, {} payments, {} movements of {} order ids: {} discrepancies",
         orders.len(),
         payments.len(),
-        ledger.entries.len(),
-        balances(&ledger.entries).len(),
+        ledger.len(),
+        balances(&ledger).len(),
         found.len()
     );
     Ok(found.len())

@@ -10,7 +10,7 @@ use kube::api::{Api, EvictParams, ListParams};
 
 use crate::ground::{Ground, PATIENCE, SYSTEM, Shape, is_ready, node_of};
 use crate::install::AS_SHIPPED;
-use crate::load::{Load, longest};
+use crate::load::{Load, STEADY, longest};
 use crate::{Figures, say};
 
 pub(crate) async fn drain(ground: &Ground) -> Result<Figures> {
@@ -33,7 +33,7 @@ pub(crate) async fn drain(ground: &Ground) -> Result<Figures> {
 
     say(&format!("{drained} is drained while orders come in"));
     let load = Load::new(ground, "drained").await?;
-    load.place(4.0, Duration::from_secs(5)).await?;
+    load.place(STEADY, Duration::from_secs(5)).await?;
     let (fewest, drain, placed) = tokio::join!(
         fewest_ready(ground, Duration::from_secs(20)),
         async {
@@ -42,7 +42,7 @@ pub(crate) async fn drain(ground: &Ground) -> Result<Figures> {
             ground.kubectl(&args).await?;
             anyhow::Ok(begun.elapsed())
         },
-        load.place(4.0, Duration::from_secs(20))
+        load.place(STEADY, Duration::from_secs(20))
     );
     let (fewest, took) = (fewest?, drain?);
     placed?;

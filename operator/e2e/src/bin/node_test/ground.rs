@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fooddelivery_e2e::audit::{balances, findings};
+use fooddelivery_e2e::audit::findings;
+use fooddelivery_e2e::sandbox::ledger_at;
 use fooddelivery_e2e::{ClusterAccess, Entry, Order, Payment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use local_cluster::{NodeOptions, NodeTier, Options, Progress};
-use serde::Deserialize;
 
 use crate::images::{Archives, dir};
 use crate::say;
@@ -39,12 +39,6 @@ pub(crate) struct Ground {
     pub(crate) tier: NodeTier,
     pub(crate) client: Client,
     pub(crate) images: Archives,
-    http: reqwest::Client,
-}
-
-#[derive(Deserialize)]
-struct Ledger {
-    entries: Vec<Entry>,
 }
 
 impl Ground {
@@ -58,8 +52,7 @@ impl Ground {
             tier.import_image(archive).await?;
         }
         let client = access.client().await?;
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { access, tier, client, images, http })
+        Ok(Self { access, tier, client, images })
     }
 
     pub(crate) async fn close(self) -> Result<()> {
@@ -138,12 +131,16 @@ patches:
     /// Waits for so many replicas, all ready; how long it took.
     pub(crate) async fn wait_replicas(&self, wanted: usize, patience: Duration) -> Result<Duration> {
         let begun = Instant::now();
+        let mut told = None;
         loop {
             let pods = self.pods().await?;
-            if pods.len() == wanted && pods.iter().all(is_ready) {
+            let (there, ready) = (pods.len(), pods.iter().filter(|pod| is_ready(pod)).count());
+            if (there, ready) == (wanted, wanted) {
                 return Ok(begun.elapsed());
             }
-            let there = pods.len();
+            if told.replace(ready) != Some(ready) {
+                say(&format!("{ready} replicas are ready; waiting for {wanted}"));
+            }
             ensure!(begun.elapsed() < patience, "{there} replicas, and not {wanted}, after {patience:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -154,8 +151,7 @@ patches:
         let params = ListParams::default().labels("app.kubernetes.io/name=fooddelivery-sandbox");
         let pods = Api::<Pod>::namespaced(self.client.clone(), "fooddelivery-sandbox").list(&params).await?;
         let address = pods.items.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone());
-        let url = format!("http://{}:8788/sandbox/ledger", address.context("the sandbox has no address")?);
-        Ok(self.http.get(&url).send().await?.error_for_status()?.json::<Ledger>().await?.entries)
+        ledger_at(&format!("http://{}:8788", address.context("the sandbox has no address")?)).await
     }
 
     /// Holds all orders against the ledger.
@@ -166,8 +162,6 @@ patches:
         let ledger = self.ledger().await?;
         let found = findings(&orders, &payments, &ledger);
         ensure!(found.is_empty(), "the ledger disagrees: {}", found.join("; "));
-        let twice = balances(&ledger).values().filter(|balance| balance.captures > 1).count();
-        ensure!(twice == 0, "{twice} orders were charged twice");
         Ok(format!("ledger audit: {} orders, {} movements, 0 discrepancies", orders.len(), ledger.len()))
     }
 

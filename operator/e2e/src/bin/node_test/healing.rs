@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::images::VERSION;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::PostParams;
 
-use crate::ground::{FOOD, Ground, PATIENCE, SYSTEM, Shape, is_ready, node_of, restarts};
+use crate::ground::{Ground, PATIENCE, SYSTEM, Shape, is_ready, node_of, restarts};
 use crate::install::{AS_SHIPPED, complete};
-use crate::load::{Load, longest, median};
+use crate::load::{Load, STEADY, longest, median, named, sample};
 use crate::{Figures, say};
 
 /// Orders go on within this time when a replica is killed.
@@ -30,7 +30,7 @@ pub(crate) async fn heal(ground: &Ground) -> Result<Figures> {
         let _ = ground.kubectl(&["create", "--raw", &path, "-f", "/dev/null", "--request-timeout=3s"]).await;
         let begun = Instant::now();
         let name = format!("wedged-{what}");
-        place(ground, &name).await?;
+        ground.orders().create(&PostParams::default(), &named(&sample()?, &name)).await?;
         let healed = wait_restarted(ground, &pod.name_any(), before).await?;
         complete(ground, &name).await?;
         figures.push(format!(
@@ -41,13 +41,6 @@ pub(crate) async fn heal(ground: &Ground) -> Result<Figures> {
         ));
     }
     Ok(figures)
-}
-
-async fn place(ground: &Ground, name: &str) -> Result<()> {
-    let text = std::fs::read_to_string(workspace().join("manifests/samples/order.yaml"))?;
-    let text =
-        text.replace("name: lunch", &format!("name: {name}")).replace("tok-lunch", &format!("tok-{name}"));
-    ground.access.kubectl_with_input(["-n", FOOD, "apply", "-f", "-"], &text).await.map(drop)
 }
 
 async fn wait_restarted(ground: &Ground, name: &str, before: i32) -> Result<Duration> {
@@ -69,11 +62,11 @@ pub(crate) async fn kill(ground: &Ground) -> Result<Figures> {
     ground.wait_replicas(2, PATIENCE).await?;
     say("orders at a steady rate; after 10 s one of two replicas is killed");
     let load = Load::new(ground, "killed").await?;
-    load.place(4.0, Duration::from_secs(10)).await?;
+    load.place(STEADY, Duration::from_secs(10)).await?;
     let pods = ground.pods().await?;
     let victim = pods.first().context("no pod")?;
     kill_container(ground, victim)?;
-    load.place(4.0, Duration::from_secs(25)).await?;
+    load.place(STEADY, Duration::from_secs(25)).await?;
     let waits = load.all_accepted().await?;
     let longest = longest(&waits);
     ensure!(longest < GOES_ON_WITHIN, "an order waited {longest:?}");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use fooddelivery_e2e::Programs;
-use fooddelivery_e2e::binaries::workspace;
+use fooddelivery_e2e::binaries::{cargo, workspace};
 use fooddelivery_e2e::images::{Images, OPERATOR_IMAGE, VERSION, revision};
 use local_cluster::Image;
 
@@ -84,13 +84,9 @@ fn unpack(into: &Path) -> Result<()> {
 /// With build results of its own: cargo tells two checkouts of a workspace apart by the age of their files only.
 fn build(source: &Path, dir: &Path) -> Result<PathBuf> {
     let target = dir.join("previous-target");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo.args(["build", "--locked", "--quiet", "--release", "--package", "fooddelivery-controller"]);
     cargo.arg("--target-dir").arg(&target).current_dir(source);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_"))
-    {
-        cargo.env_remove(name);
-    }
     ensure!(cargo.status().context("cargo cannot be run")?.success(), "{PREVIOUS} does not compile");
     Ok(target.join("release/fooddelivery-operator"))
 }

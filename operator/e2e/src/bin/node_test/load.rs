@@ -16,6 +16,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ground::{FOOD, Ground, PATIENCE};
 
+/// Orders a second where nothing is to be brought to its limits.
+pub(crate) const STEADY: f64 = 4.0;
 /// The store that accepts by itself.
 const STORE: &str = "quick";
 
@@ -54,6 +56,19 @@ fn lock(times: &Mutex<Times>) -> std::sync::MutexGuard<'_, Times> {
     times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The order of `manifests/samples`.
+pub(crate) fn sample() -> Result<Order> {
+    let text = std::fs::read_to_string(workspace().join("manifests/samples/order.yaml"))?;
+    Ok(serde_saphyr::from_str(&text)?)
+}
+
+/// The same under another name, with a token of its own.
+pub(crate) fn named(sample: &Order, name: &str) -> Order {
+    let mut spec = sample.spec.clone();
+    spec.payment.token = Some(TokenText(format!("tok-{name}")));
+    Order::new(name, spec)
+}
+
 /// A store that accepts by itself, so that an order comes as far as one can without people.
 async fn store(ground: &Ground) -> Result<()> {
     let stores = Api::<Store>::namespaced(ground.client.clone(), FOOD);
@@ -70,8 +85,7 @@ impl Load {
     /// Watches; no orders yet. Their names begin with `prefix`.
     pub(crate) async fn new(ground: &Ground, prefix: &str) -> Result<Self> {
         store(ground).await?;
-        let text = std::fs::read_to_string(workspace().join("manifests/samples/order.yaml"))?;
-        let sample: Order = serde_saphyr::from_str(&text)?;
+        let sample = sample()?;
         let times = Arc::new(Mutex::new(Times::default()));
         let watch = tokio::spawn(watch(ground.orders(), prefix.to_owned(), times.clone()));
         let client = ground.client.clone();
@@ -79,15 +93,14 @@ impl Load {
     }
 
     fn order(&self, number: usize) -> Order {
-        let name = format!("{}-{number}", self.prefix);
-        let mut spec = self.sample.spec.clone();
+        let mut order = named(&self.sample, &format!("{}-{number}", self.prefix));
+        let spec = &mut order.spec;
         if let Some(store) = &mut spec.store_ref {
             STORE.clone_into(&mut store.name);
         }
         // Many customers: nobody orders a thousand lunches.
         spec.customer_ref.name = format!("guest-{}", number % 100);
-        spec.payment.token = Some(TokenText(format!("tok-{name}")));
-        Order::new(&name, spec)
+        order
     }
 
     /// Since the load began.
@@ -139,11 +152,6 @@ impl Load {
             orders.create(&PostParams::default(), &order).await?;
             Ok(())
         });
-    }
-
-    /// How many have been accepted.
-    pub(crate) fn accepted(&self) -> usize {
-        lock(&self.times).accepted.len()
     }
 
     /// Waits until every order that was placed has been accepted; how long each of them took.

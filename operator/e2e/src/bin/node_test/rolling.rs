@@ -8,12 +8,11 @@ use fooddelivery_e2e::images::VERSION;
 use crate::ground::{Ground, SYSTEM, Shape};
 use crate::images::PREVIOUS_TAG;
 use crate::install::AS_SHIPPED;
-use crate::load::{Load, longest, median};
+use crate::load::{Load, STEADY, longest, median};
 use crate::{Figures, say};
 
 /// No order waits longer than others did before, plus this.
 const LONGER_AT_MOST: Duration = Duration::from_secs(5);
-const PER_SECOND: f64 = 4.0;
 const BEFORE: Duration = Duration::from_secs(15);
 const AFTER: Duration = Duration::from_secs(15);
 
@@ -43,20 +42,20 @@ async fn under_load(
     prefix: &str,
     update: impl Future<Output = Result<()>>,
 ) -> Result<String> {
-    say(&format!("orders at {PER_SECOND} a second; the operator is rolled {what}"));
+    say(&format!("orders at {STEADY} a second; the operator is rolled {what}"));
     let load = Load::new(ground, prefix).await?;
-    load.place(PER_SECOND, BEFORE).await?;
+    load.place(STEADY, BEFORE).await?;
     let began = load.elapsed();
     let (updated, placed) = tokio::join!(
         async {
             update.await?;
             anyhow::Ok(load.elapsed())
         },
-        load.place(PER_SECOND, AFTER)
+        load.place(STEADY, AFTER)
     );
     let rolled = updated?.saturating_sub(began);
     placed?;
-    load.place(PER_SECOND, AFTER).await?;
+    load.place(STEADY, AFTER).await?;
     let waits = load.all_accepted().await?;
     let (before, during): (Vec<_>, Vec<_>) = waits.iter().cloned().partition(|wait| wait.placed_at < began);
     let (usual, worst) = (longest(&before), longest(&during));

@@ -33,12 +33,10 @@ pub(crate) async fn scale(ground: &Ground) -> Result<Figures> {
     ground.deploy(Shape { tag: VERSION, cpu: (CPU, CPU), replicas: (1, 3) }).await?;
     let load = Load::new(ground, "scaling").await?;
     let rate = one * 1.2;
-    let (grown, placed) = tokio::join!(grown(ground, &load), load.place(rate, Duration::from_secs(100)));
+    let (grown, placed) =
+        tokio::join!(ground.wait_replicas(3, SCALED_WITHIN), load.place(rate, Duration::from_secs(100)));
+    let grown = grown?;
     placed?;
-    let grown = match grown? {
-        Some(grown) => grown,
-        None => ground.wait_replicas(3, SCALED_WITHIN).await?,
-    };
     // What has piled up goes first; then all three are there for the rest.
     load.all_accepted().await?;
     let three = throughput(ground, "three").await?;
@@ -55,25 +53,6 @@ pub(crate) async fn scale(ground: &Ground) -> Result<Figures> {
         grown.as_secs_f32(),
         shrunk.as_secs_f32()
     )])
-}
-
-/// How long it took to three replicas, if that came while orders were placed.
-async fn grown(ground: &Ground, load: &Load) -> Result<Option<Duration>> {
-    let begun = Instant::now();
-    let mut known = 0;
-    while begun.elapsed() < Duration::from_secs(100) {
-        let pods = ground.pods().await?;
-        let ready = pods.iter().filter(|pod| crate::ground::is_ready(pod)).count();
-        if ready != known {
-            say(&format!("{ready} replicas ready, {} orders accepted", load.accepted()));
-            known = ready;
-        }
-        if ready == 3 {
-            return Ok(Some(begun.elapsed()));
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    Ok(None)
 }
 
 /// Orders a second, from many that are placed at once.

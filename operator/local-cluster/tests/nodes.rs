@@ -2,9 +2,9 @@
 //! Skipped, saying why, where nodes cannot run.
 #![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
 
-use std::collections::BTreeSet;
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

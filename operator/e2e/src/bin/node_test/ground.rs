@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fooddelivery_e2e::audit::findings;
+use fooddelivery_e2e::audit::{balances, findings};
 use fooddelivery_e2e::sandbox::ledger_at;
 use fooddelivery_e2e::{ClusterAccess, Entry, Order, Payment};
 use k8s_openapi::api::core::v1::Pod;
@@ -162,6 +162,9 @@ patches:
         let ledger = self.ledger().await?;
         let found = findings(&orders, &payments, &ledger);
         ensure!(found.is_empty(), "the ledger disagrees: {}", found.join("; "));
+        // Also of what no order speaks any more.
+        let twice = balances(&ledger).values().filter(|balance| balance.captures > 1).count();
+        ensure!(twice == 0, "{twice} orders were charged twice");
         Ok(format!("ledger audit: {} orders, {} movements, 0 discrepancies", orders.len(), ledger.len()))
     }
 

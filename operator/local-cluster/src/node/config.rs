@@ -71,8 +71,8 @@ pub(super) fn cni(pods: &str) -> String {
 
 /// The kubelet's configuration.
 pub(super) fn kubelet(place: &Place, ca: &Path, control_group: &str, dns: Ipv4Addr) -> String {
-    // Enough is left of a test machine's disk and memory when it is nearly full; pods that were
-    // evicted for it would only puzzle.
+    // Amounts, not shares: what a share of the machine's disk is depends on things that are none of
+    // this cluster's, and pods that were evicted for those would only puzzle.
     format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -97,9 +97,9 @@ clusterDNS: [{dns}]
 resolvConf: ""
 evictionHard:
   memory.available: 50Mi
-  nodefs.available: 1%
-  nodefs.inodesFree: 1%
-  imagefs.available: 1%
+  nodefs.available: 50Mi
+  nodefs.inodesFree: 1k
+  imagefs.available: 50Mi
 imageGCHighThresholdPercent: 100
 "#,
         address = place.address,

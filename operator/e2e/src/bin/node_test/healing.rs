@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fooddelivery_e2e::images::VERSION;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -50,6 +50,12 @@ async fn wait_restarted(ground: &Ground, name: &str, before: i32) -> Result<Dura
         let pod = pods.iter().find(|pod| pod.name_any() == name);
         if pod.is_some_and(|pod| restarts(pod) > before && is_ready(pod)) {
             return Ok(begun.elapsed());
+        }
+        // Such as one that the kubelet evicted: nobody starts it again.
+        let status = pod.and_then(|pod| pod.status.as_ref());
+        if let Some(reason) = status.and_then(|status| status.reason.as_deref()) {
+            let message = status.and_then(|status| status.message.as_deref()).unwrap_or_default();
+            bail!("{name} is not going to be restarted: {reason}: {message}");
         }
         ensure!(begun.elapsed() < PATIENCE, "{name} was not restarted within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -110,12 +110,17 @@ impl Load {
 
     /// Places orders at a steady rate for some time.
     pub(crate) async fn place(&self, per_second: f64, lasting: Duration) -> Result<()> {
+        let begun = Instant::now();
+        self.place_while(per_second, || begun.elapsed() < lasting).await
+    }
+
+    /// Places orders at a steady rate.
+    pub(crate) async fn place_while(&self, per_second: f64, goes_on: impl Fn() -> bool) -> Result<()> {
         let mut placing = JoinSet::new();
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
-        let begun = Instant::now();
         let first = lock(&self.times).placed.len();
         let mut number = first;
-        while begun.elapsed() < lasting {
+        while goes_on() {
             ticks.tick().await;
             self.start_placing(number, &mut placing);
             number += 1;

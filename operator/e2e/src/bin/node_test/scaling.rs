@@ -1,6 +1,7 @@
 //! The autoscaler: from one replica to three under load and back, and whether three carry more than one. Each replica has
 //! so little CPU that it, and not this machine, is what limits them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -29,12 +30,16 @@ pub(crate) async fn scale(ground: &Ground) -> Result<Figures> {
     ground.wait_replicas(1, SCALED_WITHIN).await?;
     let one = throughput(ground, "one").await?;
 
-    say("up to three are allowed, and orders keep coming");
+    say("up to three are allowed, and orders keep coming until they are there");
     ground.deploy(Shape { tag: VERSION, cpu: (CPU, CPU), replicas: (1, 3) }).await?;
     let load = Load::new(ground, "scaling").await?;
-    let rate = one * 1.2;
-    let (grown, placed) =
-        tokio::join!(ground.wait_replicas(3, SCALED_WITHIN), load.place(rate, Duration::from_secs(100)));
+    let growing = Cell::new(true);
+    let grown = async {
+        let grown = ground.wait_replicas(3, SCALED_WITHIN).await;
+        growing.set(false);
+        grown
+    };
+    let (grown, placed) = tokio::join!(grown, load.place_while(one * 1.2, || growing.get()));
     let grown = grown?;
     placed?;
     // What has piled up goes first; then all three are there for the rest.

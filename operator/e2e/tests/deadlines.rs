@@ -118,15 +118,15 @@ async fn the_whole_operator_is_off_for_longer_than_the_deadline_and_every_waitin
 async fn an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadline_again() -> Result<()> {
     // It harms the cluster, so it has one of its own.
     let stage = Stage::local().await?;
-    // It starts again within seconds: shorter than that must count as away.
-    let args = words(&["--attendance-gap-ms=800", "--deadline-acceptance=90"]);
+    let args = words(&[GAP, "--deadline-acceptance=90"]);
     let operator = OperatorOptions { args, ..OperatorOptions::default() };
     let kitchen = stage.kitchen_with("away", KitchenOptions { operator, ..Default::default() }).await?;
     kitchen.order("lunch", |_| {}).await?;
     let before = wait_deadline(&kitchen, "lunch", OrderPhase::AwaitingStore, 0).await?;
     let before = deadline_ms(&before).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
     let Some(cluster) = stage.access().local_cluster() else { anyhow::bail!("a local cluster") };
+    cluster.stop_apiserver(Shutdown::Kill).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     cluster.restart_apiserver(Shutdown::Kill).await?;
     let later = |o: &Order| deadline_ms(o).is_some_and(|at| at > before + 3_000);
     kitchen.wait_until("lunch", "a later deadline", LONG, later).await?;

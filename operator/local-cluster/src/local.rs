@@ -194,8 +194,18 @@ impl LocalCluster {
         })
     }
 
-    /// Ends the API server and starts it anew on the same port, with the same data; ready when this
-    /// returns.
+    /// Ends the API server until [`Self::restart_apiserver`]: it then was away for as long as its user
+    /// wants. A restart alone can take less than a second.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub async fn stop_apiserver(&self, shutdown: Shutdown) -> Result<(), ClusterError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || inner.processes().stop_apiserver(shutdown)).await?
+    }
+
+    /// Ends the API server, if it runs, and starts it anew on the same port, with the same data; ready
+    /// when this returns.
     ///
     /// # Errors
     /// When it does not become ready within 60 s; it can be restarted again then.
@@ -310,6 +320,16 @@ impl Processes {
     fn iter(&self) -> impl Iterator<Item = &ManagedProcess> {
         [&self.etcd, &self.apiserver, &self.controller_manager].into_iter().flatten()
     }
+
+    fn stop_apiserver(&mut self, shutdown: Shutdown) -> Result<(), ClusterError> {
+        // Dropping it waits for its end, so that the port is free then.
+        let Some(running) = self.apiserver.take() else { return Ok(()) };
+        match shutdown {
+            Shutdown::Graceful => drop(running.stop_blocking(STOP_GRACE)?),
+            Shutdown::Kill => running.kill()?,
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Processes {
@@ -372,13 +392,7 @@ impl Inner {
         if processes.etcd.is_none() {
             return Err(ClusterError::NotRunning);
         }
-        if let Some(running) = processes.apiserver.take() {
-            match shutdown {
-                Shutdown::Graceful => drop(running.stop_blocking(STOP_GRACE)?),
-                Shutdown::Kill => running.kill()?,
-            }
-            // Dropping it waits for its end, so the port is free.
-        }
+        processes.stop_apiserver(shutdown)?;
         let apiserver = processes.apiserver.insert(spawn_with_parent(&self.apiserver_spec)?);
         wait_ready(&self.probe, "/readyz", &[apiserver])
     }

@@ -35,7 +35,7 @@ pub(crate) struct Shop {
 }
 
 pub(crate) fn port_to(dialect: Dialect, endpoint: &str, secret: &str) -> Arc<dyn PaymentPort> {
-    port_within(dialect, endpoint, secret, DEFAULT_TIMEOUT)
+    port_within(dialect, endpoint, secret, PATIENT)
 }
 
 fn port_within(dialect: Dialect, endpoint: &str, secret: &str, timeout: Duration) -> Arc<dyn PaymentPort> {
@@ -109,7 +109,7 @@ impl Shop {
 
     pub(crate) async fn with(dialect: Dialect, config: Config) -> Self {
         let sandbox = serve(config).await.unwrap();
-        let port = port_within(dialect, &sandbox.url(), SECRET, PATIENT);
+        let port = port_to(dialect, &sandbox.url(), SECRET);
         let patient = Arc::clone(&port);
         let mut shop = Self { sandbox, port, dialect, patient, payment_id: None };
         shop.payment_id = shop.ready(request()).await.payment_id;
@@ -118,7 +118,13 @@ impl Shop {
 
     /// The same shop, whose calls have the usual 610 ms.
     pub(crate) fn in_a_hurry(mut self) -> Self {
-        self.port = port_to(self.dialect, &self.sandbox.url(), SECRET);
+        self.port = port_within(self.dialect, &self.sandbox.url(), SECRET, DEFAULT_TIMEOUT);
+        self
+    }
+
+    /// The same shop again, whose calls wait for long.
+    pub(crate) fn at_leisure(mut self) -> Self {
+        self.port = Arc::clone(&self.patient);
         self
     }
 

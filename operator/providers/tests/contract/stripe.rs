@@ -213,7 +213,7 @@ async fn a_void_that_lost_its_answer_is_unknown_and_its_repeat_voids() {
 
 #[tokio::test]
 async fn without_an_id_a_payment_is_searched_for_which_lags() {
-    let lag = Duration::from_millis(500);
+    let lag = Duration::from_secs(4);
     let shop = Shop::with(Dialect::Stripe, Config { search_lag: lag, ..Config::default() }).await;
     let by_order = LookUpRequest { payment_id: None, ..question(&request()) };
     assert_eq!(shop.port.look_up(&by_order).await, LookUpOutcome::NotFound, "which says little");

@@ -21,12 +21,13 @@ fn timed_out() -> ChargeOutcome {
 }
 
 async fn a_time_out_is_unknown_the_money_moves_all_the_same_and_the_look_up_finds_it(dialect: Dialect) {
-    let delay = Fault::DelayBefore { ms: 1_500 };
+    let delay = Fault::DelayBefore { ms: 5_000 };
     let shop = Shop::with_fault(dialect, Operation::Confirm, delay).await.in_a_hurry();
     let started = Instant::now();
     assert_eq!(shop.charge().await, timed_out());
     let elapsed = started.elapsed();
-    assert!((Duration::from_millis(600)..Duration::from_millis(1_200)).contains(&elapsed), "{elapsed:?}");
+    assert!((Duration::from_millis(600)..Duration::from_secs(4)).contains(&elapsed), "{elapsed:?}");
+    let shop = shop.at_leisure();
     assert!(shop.shows_no_capture().await, "which does not prove that none will come");
     shop.sandbox.idle().await;
     assert_eq!(shop.found().await.status, ProviderStatus::Captured);
@@ -35,9 +36,10 @@ async fn a_time_out_is_unknown_the_money_moves_all_the_same_and_the_look_up_find
 }
 
 async fn a_time_out_after_the_money_moved_is_found_at_once_and_the_key_is_still_busy(dialect: Dialect) {
-    let delay = Fault::DelayAfter { ms: 2_000 };
+    let delay = Fault::DelayAfter { ms: 5_000 };
     let shop = Shop::with_fault(dialect, Operation::Confirm, delay).await.in_a_hurry();
     assert_eq!(shop.charge().await, timed_out());
+    let shop = shop.at_leisure();
     assert_eq!(shop.found().await.status, ProviderStatus::Captured);
     assert_eq!(shop.charge().await, ChargeOutcome::Trouble(Trouble::InProgress));
     shop.sandbox.idle().await;
@@ -63,8 +65,8 @@ async fn the_latency_of_the_slower_reference_service_is_within_the_limit_about_t
     let in_time = outcomes.iter().filter(|outcome| matches!(outcome, ChargeOutcome::Captured(_))).count();
     let late = outcomes.iter().filter(|outcome| is_unknown(outcome)).count();
     assert_eq!(in_time + late, 60, "{outcomes:?}");
-    // Of 60, 24 are expected (90 of 220 ms are within the limit); 5 to 45 leaves room for a busy machine.
-    assert!((5..=45).contains(&in_time), "{in_time}");
+    // Of 60, 24 are expected: 90 of 220 ms are within the limit. On a busy machine there are fewer.
+    assert!(in_time <= 45, "{in_time}");
     shop.sandbox.idle().await;
     assert_eq!(shop.captures().len(), 60, "the late ones are captured all the same");
 }

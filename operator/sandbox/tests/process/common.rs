@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,6 +13,15 @@ use form_urlencoded::Serializer;
 use serde_json::{Value, json};
 
 pub(crate) const SECRET: &str = "test_sk_of_the_process_test";
+
+/// Waits until it is so.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(30), "not within half a minute: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 pub(crate) struct Sandbox {
     process: Child,

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use ring::hmac;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, SECRET, Sandbox};
+use crate::common::{Answer, SECRET, Sandbox, wait_until};
 
 const ALIMTALK: &str = "/alimtalk/v2.3/appkeys/app/messages";
 const NUMBER: &str = "01012345678";
@@ -142,13 +142,12 @@ fn after_its_retention_a_key_is_forgotten_and_the_message_is_sent_again() {
 
 #[test]
 fn some_numbers_go_wrong_for_good_and_some_have_their_result_later() {
-    let sandbox = Sandbox::start(&["--message-delay", "300ms"]);
+    let sandbox = Sandbox::start(&["--message-delay", "3s"]);
     assert_eq!(codes(&sandbox, "uid-0", &to("01012340001", "uid-0")), (0, Some(0)));
     assert_eq!(codes(&sandbox, "uid-1", &to("01012340002", "uid-1")), (0, Some(0)));
     assert_eq!(statuses(&sandbox, "sandbox-1"), ["FAILED"]);
     assert_eq!(statuses(&sandbox, "sandbox-2"), ["SENDING"]);
-    thread::sleep(Duration::from_millis(350));
-    assert_eq!(statuses(&sandbox, "sandbox-2"), ["COMPLETED"]);
+    wait_until("its result", || statuses(&sandbox, "sandbox-2") == ["COMPLETED"]);
     let results: Vec<_> = messages(&sandbox, "").iter().map(|one| one["result"].clone()).collect();
     assert_eq!(results, [json!("Failed"), json!("Sent")]);
 }

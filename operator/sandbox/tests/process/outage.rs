@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, wait_until};
 
 const INTENT: [(&str, &str); 3] = [("amount", "700"), ("currency", "krw"), ("payment_method", "pm_1")];
 
@@ -51,10 +51,10 @@ fn a_provider_that_hangs_neither_answers_nor_executes_and_drops_the_requests_whe
     thread::scope(|scope| {
         scope.spawn(|| hung(sandbox.toss("POST", "/v1/payments/confirm", Some("k1"), &body)));
         scope.spawn(|| hung(sandbox.stripe("POST", "/v1/payment_intents", Some("k1"), &INTENT)));
+        wait_until("both are seen as soon as they arrive", || sandbox.calls().len() == 2);
         assert!(end.recv_timeout(Duration::from_millis(300)).is_err(), "no answer");
         sandbox.set_outage("hang");
         assert!(end.recv_timeout(Duration::from_millis(100)).is_err(), "the same mode is no change");
-        assert_eq!(sandbox.calls().len(), 2, "that they arrived is seen at once");
         sandbox.set_outage("none");
         for _ in 0..2 {
             assert_eq!(end.recv_timeout(Duration::from_secs(5)).unwrap(), None);

@@ -150,10 +150,11 @@ fn a_canceled_intent_is_never_confirmed_and_a_second_cancel_is_told_so_unless_it
 #[test]
 fn a_cancel_that_comes_while_a_confirm_is_on_its_way_wins_and_no_money_moves() {
     let sandbox = Sandbox::start(&[]);
-    let id = sandbox.intent("k1", "slow_1");
+    let id = sandbox.intent("k1", "pm_1");
+    sandbox.fault_on("confirm", &json!({ "type": "DelayBefore", "ms": 4_000 }));
     std::thread::scope(|scope| {
         let confirm = scope.spawn(|| sandbox.capture(&id, "k2"));
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::sleep(std::time::Duration::from_secs(1));
         assert_eq!(error(&sandbox.capture(&id, "k2")), (409, json!("idempotency_key_in_use")));
         assert_eq!(sandbox.void(&id, "k3").json()["status"], "canceled");
         assert_eq!(error(&confirm.join().unwrap()), unexpected_state());
@@ -303,14 +304,14 @@ fn faults_find_the_intent_the_payment_method_and_the_operation_and_the_log_names
 
 #[test]
 fn every_post_takes_the_latency_and_no_read_does() {
-    let sandbox = Sandbox::start(&["--latency", "120-120"]);
+    let sandbox = Sandbox::start(&["--latency", "1000-1000"]);
     let id = sandbox.intent("k1", "pm_1");
     sandbox.capture(&id, "k2");
     sandbox.post(REFUNDS, "k3", &[("payment_intent", &id)]);
     sandbox.void(&id, "k4");
     sandbox.status(&id);
     let slow: Vec<_> =
-        sandbox.calls().iter().map(|call| call["elapsedMs"].as_u64().unwrap() >= 120).collect();
+        sandbox.calls().iter().map(|call| call["elapsedMs"].as_u64().unwrap() >= 1_000).collect();
     assert_eq!(slow, [true, true, true, true, false]);
 }
 

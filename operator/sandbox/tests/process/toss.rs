@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::common::{LedgerFile, SECRET, Sandbox};
+use crate::common::{LedgerFile, SECRET, Sandbox, wait_until};
 
 #[test]
 fn it_ends_well_on_sigterm_and_its_log_shows_neither_secret_key_nor_payment_key() {
@@ -65,7 +65,7 @@ fn faults_are_put_and_seen_and_a_drop_closes_the_connection_without_a_byte() {
 
 #[test]
 fn a_request_whose_client_hung_up_runs_to_its_end() {
-    let sandbox = Sandbox::start(&["--latency", "200-200"]);
+    let sandbox = Sandbox::start(&["--latency", "4000-4000"]);
     let body = json!({ "paymentKey": "pk_1", "orderId": "order-pk_1", "amount": 1000 }).to_string();
     let mut stream = TcpStream::connect(&sandbox.address).unwrap();
     let authorization = BASE64_STANDARD.encode(format!("{SECRET}:"));
@@ -77,11 +77,11 @@ fn a_request_whose_client_hung_up_runs_to_its_end() {
     )
     .unwrap();
     // Long enough to arrive, too short to be answered.
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     drop(stream);
     assert!(sandbox.ledger().is_empty());
     assert_eq!(sandbox.confirm("pk_1", "k1").0, 409, "it still runs");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    wait_until("the money moves", || !sandbox.ledger().is_empty());
     assert_eq!(sandbox.ledger(), [("Capture".to_owned(), 1000)]);
     assert_eq!(sandbox.confirm("pk_1", "k1").0, 200);
 }

@@ -30,6 +30,8 @@ const READY_DEADLINE: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(50);
 /// How long a program may take to end before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// The same where its end itself is wanted.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// How many pairs of ports are tried when others take them first.
 const PORT_ATTEMPTS: usize = 5;
 /// How many of a log's last lines an error quotes.
@@ -117,7 +119,7 @@ pub struct Options {
 /// How to end the API server in a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// SIGTERM, and SIGKILL after 5 s.
+    /// SIGTERM, and SIGKILL after 30 s.
     Graceful,
     /// SIGKILL at once, as in a crash.
     Kill,
@@ -325,7 +327,7 @@ impl Processes {
         // Dropping it waits for its end, so that the port is free then.
         let Some(running) = self.apiserver.take() else { return Ok(()) };
         match shutdown {
-            Shutdown::Graceful => drop(running.stop_blocking(STOP_GRACE)?),
+            Shutdown::Graceful => drop(running.stop_blocking(SHUTDOWN_GRACE)?),
             Shutdown::Kill => running.kill()?,
         }
         Ok(())

@@ -57,10 +57,12 @@ fn is_not_yet(said: &str) -> bool {
 /// Plays store, rider and customer of an order.
 pub(crate) async fn complete(ground: &Ground, name: &str) -> Result<()> {
     wait_phase(ground, name, OrderPhase::AwaitingStore).await?;
+    created(ground, "tkt", name).await?;
     for stage in ["Accepted", "Cooking", "Cooked"] {
         patch(ground, "tkt", name, &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#)).await?;
     }
     wait_phase(ground, name, OrderPhase::AwaitingRider).await?;
+    created(ground, "dlv", name).await?;
     patch(ground, "dlv", name, r#"{"spec":{"riderRef":{"name":"minjun"}}}"#).await?;
     for stage in ["PickedUp", "Delivered"] {
         patch(ground, "dlv", name, &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#)).await?;
@@ -68,6 +70,12 @@ pub(crate) async fn complete(ground: &Ground, name: &str) -> Result<()> {
     wait_phase(ground, name, OrderPhase::Delivered).await?;
     patch(ground, "ord", name, r#"{"spec":{"receiptConfirmed":true}}"#).await?;
     wait_phase(ground, name, OrderPhase::Completed).await
+}
+
+/// What the operator makes of an order comes a moment after the order's phase.
+async fn created(ground: &Ground, kind: &str, name: &str) -> Result<()> {
+    let it = format!("{kind}/{name}");
+    ground.kubectl(&["-n", FOOD, "wait", "--for=create", &it, "--timeout=120s"]).await.map(drop)
 }
 
 async fn patch(ground: &Ground, kind: &str, name: &str, patch: &str) -> Result<()> {

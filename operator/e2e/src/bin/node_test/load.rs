@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fooddelivery_api::TokenText;
 use fooddelivery_e2e::binaries::workspace;
-use fooddelivery_e2e::{Acceptance, Order, OrderPhase, Store};
+use fooddelivery_e2e::{Acceptance, Order, OrderPhase, POLL, Store};
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -154,8 +154,20 @@ impl Load {
         let order = self.order(number);
         lock(&self.times).placed.insert(order.name_any(), Instant::now());
         placing.spawn(async move {
-            orders.create(&PostParams::default(), &order).await?;
-            Ok(())
+            let begun = Instant::now();
+            loop {
+                match orders.create(&PostParams::default(), &order).await {
+                    // What an API server says that is held up: customers ask again.
+                    Err(kube::Error::Api(status))
+                        if (status.code >= 500 || status.code == 429) && begun.elapsed() < PATIENCE =>
+                    {
+                        tokio::time::sleep(POLL).await;
+                    }
+                    // It was held up after the write.
+                    Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
+                    result => return Ok(result.map(drop)?),
+                }
+            }
         });
     }
 

@@ -44,11 +44,15 @@ pub(crate) async fn scale(ground: &Ground) -> Result<Figures> {
     placed?;
     // What has piled up goes first; then all three are there for the rest.
     load.all_accepted().await?;
+    // Nobody takes a replica away while it is measured.
+    ground.deploy(Shape { tag: VERSION, cpu: (CPU, CPU), replicas: (3, 3) }).await?;
+    ground.wait_replicas(3, SCALED_WITHIN).await?;
     let three = throughput(ground, "three").await?;
     let ratio = three / one;
     let shares = shares(ground).await?;
 
     say("quiet: the autoscaler takes replicas away");
+    ground.deploy(Shape { tag: VERSION, cpu: (CPU, CPU), replicas: (1, 3) }).await?;
     let shrunk = ground.wait_replicas(1, SCALED_WITHIN).await?;
     let audit = ground.audit().await?;
     ensure!(ratio >= AT_LEAST, "three replicas carried {ratio:.2} times what one did");

@@ -355,7 +355,7 @@ impl Kitchen {
     /// # Errors
     /// When the namespace is not gone within 60 s.
     pub async fn close(self) -> Result<()> {
-        let args = ["delete", "namespace", &self.namespace, "--timeout=60s"];
+        let args = ["delete", "namespace", &self.namespace, "--timeout=180s"];
         self.stage.access().kubectl(args).await?;
         Api::<PaymentProvider>::all(self.client.clone())
             .delete(&self.namespace, &DeleteParams::default())

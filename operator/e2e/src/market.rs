@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, Order, OrderSpec, Payment, Rider, Store, Ticket,
 };
@@ -122,11 +122,12 @@ impl Kitchen {
     /// When it does not come to that within a minute.
     pub async fn settled_coupon(&self, code: &str) -> Result<(Coupon, Vec<CouponUse>)> {
         self.once_settled(async || {
+            // Who was counted is read before the count: the count of then may be written in between.
+            let payments: Vec<Payment> = self.list().await?;
             let coupon: Coupon = self.get(code).await?;
             let uid = coupon.uid();
             let of_it = |u: &CouponUse| Some(&u.spec.coupon_ref.uid) == uid.as_ref();
             let uses: Vec<CouponUse> = self.list().await?.into_iter().filter(of_it).collect();
-            let payments: Vec<Payment> = self.list().await?;
             let owing = payments.iter().filter(|payment| owes_it_back(payment, code));
             let owing: Vec<String> = owing.map(ResourceExt::name_any).collect();
             let statuses = coupon.status.iter().chain(uses.iter().filter_map(|u| u.status.as_ref()));
@@ -147,9 +148,10 @@ impl Kitchen {
     /// When one is not within a minute.
     pub async fn dishes(&self, store: &str) -> Result<Vec<Dish>> {
         self.once_settled(async || {
+            let tickets = self.list::<Ticket>().await?;
             let found: Store = self.get(store).await?;
             let status = found.status.clone().unwrap_or_default();
-            let missing = self.list::<Ticket>().await?.into_iter().find(|t| {
+            let missing = tickets.into_iter().find(|t| {
                 let listed = status.counting.iter().any(|known| known.uid == t.spec.order_ref.uid);
                 let counted = listed || t.status.as_ref().is_some_and(|s| s.counted);
                 Some(&t.spec.store_ref.uid) == found.uid().as_ref()
@@ -174,8 +176,9 @@ impl Kitchen {
     /// When one is not within a minute.
     pub async fn brought(&self, rider: &str) -> Result<i64> {
         self.once_settled(async || {
+            let deliveries = self.list::<Delivery>().await?;
             let status = self.get::<Rider>(rider).await?.status.unwrap_or_default();
-            let missing = self.list::<Delivery>().await?.into_iter().find(|d| {
+            let missing = deliveries.into_iter().find(|d| {
                 let theirs = d.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider);
                 let listed = status.counting.iter().any(|known| known.uid == d.spec.order_ref.uid);
                 let counted = listed || d.status.as_ref().is_some_and(|s| s.counted);
@@ -227,6 +230,23 @@ impl Kitchen {
             tokio::time::sleep(POLL).await;
         }
         Err(anyhow!("no Event {reason} about {name}\n{}", self.describe(name).await))
+    }
+
+    /// Waits until the operator's metrics have a line that begins like this. What counts a write comes after it, and whoever
+    /// watches may be quicker.
+    ///
+    /// # Errors
+    /// When there is none within half a minute.
+    pub async fn wait_metric(&self, line: &str) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let metrics = self.operator.metrics().await?;
+            if metrics.contains(line) {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < crate::LONG, "no {line} in\n{metrics}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 }
 

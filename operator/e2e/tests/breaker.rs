@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fooddelivery_api::PaymentProvider;
 use fooddelivery_e2e::metrics::{Writes, difference, table, total, writes};
 use fooddelivery_e2e::{
@@ -13,10 +13,13 @@ use fooddelivery_e2e::{
 };
 use fooddelivery_saga::words::CircuitState;
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use kube::Api;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Within this time a machine that is busy with something else is quiet again.
+const UNTIL_QUIET: Duration = Duration::from_mins(5);
 
 fn options(breaker: &Value) -> KitchenOptions {
     let args = vec!["--replica=first".to_owned()];
@@ -38,7 +41,8 @@ async fn wait_circuit(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overloaded_provider_opens_the_circuit_payments_wait_and_are_made_when_it_is_back() -> Result<()> {
-    let kitchen = kitchen("outage", &json!({ "minimumCalls": 5, "openFor": "2s", "trials": 2 })).await?;
+    // Open for longer than it takes to look at what an open circuit does.
+    let kitchen = kitchen("outage", &json!({ "minimumCalls": 5, "openFor": "15s", "trials": 2 })).await?;
     let shown = kitchen.kubectl(&["get", "psp", kitchen.provider()]).await?;
     assert!(shown.contains("CIRCUIT") && shown.contains("Closed"), "{shown}");
     kitchen.sandbox.set_outage("error").await?;
@@ -132,34 +136,36 @@ async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out(
         all.retain(|write, _| write.resource != "events");
         Ok(all)
     };
-    // The orders' own status follows their payments'.
-    let mut before = count().await?;
+    // The orders' own status follows their payments'. One quiet moment may be a machine that is held up.
+    let (mut before, mut quiet) = (count().await?, 0);
     for _ in 0..120 {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let now = count().await?;
-        if total(&now) - total(&before) < 10 {
+        quiet = if total(&now) - total(&before) < 10 { quiet + 1 } else { 0 };
+        before = now;
+        if quiet == 3 {
             break;
         }
-        before = now;
     }
-    let before = count().await?;
     let calls_before = kitchen.sandbox.calls().await?.len();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let written = difference(&before, &count().await?, &Writes::new());
     println!("{}", table(&written));
     let (written, called) = (total(&written), kitchen.sandbox.calls().await?.len() - calls_before);
     println!("{waiting} deferred payments: {written} writes and {called} calls in 10 s of an open circuit");
-    // Trials that fail: a few payments record their intent, and are put off again.
-    assert!(written <= 40, "{written} writes");
-    assert!(called <= 40, "{called} calls");
+    // Trials that fail: a few payments record their intent, and are put off again. Were each of them tried, there
+    // would be a write and a call of each at least.
+    assert!(written <= u64::try_from(waiting / 2)?, "{written} writes");
+    assert!(called <= waiting / 2, "{called} calls");
 
+    let (back, since) = (Instant::now(), Timestamp::now());
     kitchen.sandbox.set_outage("none").await?;
-    let back = Instant::now();
     wait_all(&kitchen, waiting, |p| p.state().phase == PaymentPhase::Captured).await?;
     println!("all paid {:.1} s after the provider was back", back.elapsed().as_secs_f64());
     let busiest = busiest_second(&kitchen).await?;
     println!("at most {busiest} charges in a second, at a rate of {per_second}");
-    assert!(busiest <= per_second + per_second / 2, "{busiest} charges in one second");
+    // Trials may be on their way to the provider when it comes back.
+    no_faster_than(&kitchen, since, per_second, 10 + 2).await?;
     kitchen.audit().await
 }
 
@@ -186,6 +192,19 @@ async fn busiest_second(kitchen: &Kitchen) -> Result<usize> {
     at.iter().map(|from| within(*from)).max().context("an empty ledger")
 }
 
+/// That at any time no more money had moved since `since` than the rate allows. Whatever holds up a call makes the
+/// money move later, and several calls at once when it lets go: what stands in one second says little about the rate.
+async fn no_faster_than(kitchen: &Kitchen, since: Timestamp, per_second: usize, burst: usize) -> Result<()> {
+    let mut at: Vec<Timestamp> = kitchen.ledger().await?.iter().map(|entry| entry.at).collect();
+    at.sort();
+    for (before, at) in at.iter().enumerate() {
+        let passed = usize::try_from(at.duration_since(since).as_millis()).context("a clock that was set")?;
+        let allowed = burst + per_second * passed / 1_000;
+        ensure!(before <= allowed, "{} charges {passed} ms after the first could be made", before + 1);
+    }
+    Ok(())
+}
+
 /// The two latency profiles of the reference services against the limit of 610 ms: nearly all of the first are in
 /// time, two in five of the second. Either way everybody is charged, once. What the breaker does about each: the first
 /// leaves it closed; the second opens it by its slow calls, and payments are put off until it has been tried.
@@ -207,12 +226,12 @@ async fn profile(name: &str, latency: &str) -> Result<CircuitState> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_circuit() -> Result<()> {
     // A machine that is busy with something else for a while makes every call slow: then it is measured again.
-    for round in 0..3 {
-        if profile(&format!("profile-1-{round}"), "400-620").await? == CircuitState::Closed {
-            return Ok(());
-        }
+    let (started, mut round) = (Instant::now(), 0);
+    while profile(&format!("profile-1-{round}"), "400-620").await? == CircuitState::Open {
+        round += 1;
+        ensure!(started.elapsed() < UNTIL_QUIET, "the circuit opened each of {round} times");
     }
-    bail!("the circuit opened three times")
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,12 +248,11 @@ async fn a_provider_that_takes_520_to_740_ms_is_paid_once_each_with_a_circuit_th
 async fn the_rate_of_calls_is_bounded() -> Result<()> {
     let options = KitchenOptions::default().with_provider(json!({ "rate": { "perSecond": 10, "burst": 2 } }));
     let kitchen = Stage::shared().await?.kitchen_with("rate", options).await?;
-    for n in 0..30 {
-        kitchen.order(&format!("order-{n}"), |_| {}).await?;
-    }
+    let since = Timestamp::now();
+    let names: Vec<String> = (0..30).map(|n| format!("order-{n}")).collect();
+    try_join_all(names.iter().map(|name| kitchen.order(name, |_| {}))).await?;
     wait_all(&kitchen, 30, |p| p.state().phase == PaymentPhase::Captured).await?;
-    let busiest = busiest_second(&kitchen).await?;
-    assert!(busiest <= 16, "{busiest} charges in one second, at a rate of 10");
+    no_faster_than(&kitchen, since, 10, 2).await?;
     kitchen.audit().await
 }
 

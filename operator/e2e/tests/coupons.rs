@@ -2,6 +2,7 @@
 //! cannot have one hears it before any money moves.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,9 +29,11 @@ async fn charged(kitchen: &Kitchen, order: &Order) -> Result<i64> {
     Ok(ledger.get(order.metadata.uid.as_ref().unwrap()).map_or(0, |b| b.captured - b.refunded))
 }
 
-/// How often the provider was asked to charge.
+/// How many charges the provider was asked for. One that is asked for again, as it was not answered in time, has the same
+/// key.
 async fn charges(kitchen: &Kitchen) -> Result<usize> {
-    Ok(kitchen.sandbox.calls().await?.iter().filter(|call| call.operation == "confirm").count())
+    let calls = kitchen.sandbox.calls().await?.into_iter().filter(|call| call.operation == "confirm");
+    Ok(calls.map(|call| call.idempotency_key).collect::<BTreeSet<_>>().len())
 }
 
 async fn wait_refused(kitchen: &Kitchen, name: &str, reason: &str) -> Result<Order> {

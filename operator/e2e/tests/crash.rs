@@ -20,20 +20,20 @@ async fn kitchen(name: &str) -> Result<Kitchen> {
     Stage::shared().await?.kitchen_with(name, options).await
 }
 
+/// As long as the operator waits, nearly.
 fn slow(operation: &str, fault: &str) -> Value {
-    json!([{ "match": { "operation": operation }, "fault": { "type": fault, "ms": 4000 }, "times": 1 }])
+    json!([{ "match": { "operation": operation }, "fault": { "type": fault, "ms": 9000 }, "times": 1 }])
 }
 
 /// Kills the operator in the middle of a call: the provider records a call only when it has ended, so what shows that
 /// one has begun is the intent, or the money that has moved.
 async fn kill_once(begun: impl AsyncFn() -> Result<bool>, kitchen: &Kitchen) -> Result<()> {
-    for _ in 0..600 {
-        if begun().await? {
-            return kitchen.operator.kill_hard();
-        }
+    let started = Instant::now();
+    while !begun().await? {
+        ensure!(started.elapsed() < LONG, "the provider was never asked");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    anyhow::bail!("the provider was never asked")
+    kitchen.operator.kill_hard()
 }
 
 /// Kills it while the answer about money that has moved is on its way.
@@ -305,11 +305,18 @@ async fn what_an_api_server_refuses_that_does_not_know_a_policys_parameters_is_t
     }
 
     kitchen.cancel("lunch", "changed my mind").await?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let metrics = kitchen.operator.metrics().await?;
     let refused = r#"fooddelivery_api_requests_total{kind="Ticket",verb="patch",result="refused"} "#;
-    let tries = metrics.lines().find_map(|line| line.strip_prefix(refused)).context("refused")?;
-    let tries: u32 = tries.parse()?;
+    let tries = async || -> Result<u32> {
+        let metrics = kitchen.operator.metrics().await?;
+        Ok(metrics.lines().find_map(|line| line.strip_prefix(refused)).map_or(Ok(0), str::parse)?)
+    };
+    let started = Instant::now();
+    while tries().await? == 0 {
+        ensure!(started.elapsed() < LONG, "it was not refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let tries = tries().await?;
     ensure!((1..=8).contains(&tries), "it asked {tries} times, and is to wait longer each time");
     let order = kitchen.get::<Order>("lunch").await?.state();
     assert_eq!((order.phase, order.cancellation), (OrderPhase::AwaitingStore, None), "the ticket decides");

@@ -204,7 +204,7 @@ async fn a_namespace_with_orders_in_every_phase_goes_and_the_ledger_is_right() -
         // The food is with the customer: that order is completed, not undone.
         kept += i64::from(matches!(phase, OrderPhase::Completed | OrderPhase::Delivered));
     }
-    kitchen.stage.access().kubectl(["delete", "namespace", &kitchen.namespace, "--timeout=60s"]).await?;
+    kitchen.stage.access().kubectl(["delete", "namespace", &kitchen.namespace, "--timeout=180s"]).await?;
     let ledger = balances(&kitchen.ledger().await?);
     assert!(ledger.values().all(|b| b.captures <= 1 && b.refunded <= b.captured), "{ledger:?}");
     let left: i64 = ledger.values().map(|b| b.captured - b.refunded).sum();

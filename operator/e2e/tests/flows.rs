@@ -1,12 +1,12 @@
 //! What happens to orders, from apply to their end, on the real control plane.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fooddelivery_e2e::{
     Acceptance, CancellationVerdict, Delivery, DeliveryStage, EntryKind, Kitchen, KitchenOptions, LONG,
-    OperatorOptions, Order, OrderPhase, Payment, Stage, Store, Ticket, TicketStage, WhenUnavailable,
+    OperatorOptions, Order, OrderPhase, POLL, Payment, Stage, Store, Ticket, TicketStage, WhenUnavailable,
 };
 use kube::api::PropagationPolicy;
 use serde_json::json;
@@ -263,8 +263,8 @@ async fn a_store_that_never_answers_costs_the_customer_nothing() -> Result<()> {
     let kitchen = kitchen("silent").await?;
     kitchen.patch::<Store>("hanok", json!({ "spec": { "deadlines": { "acceptanceSeconds": 1 } } })).await?;
     kitchen.order("lunch", |_| {}).await?;
-    let order = kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
-    assert!(order.status.expect("a status").deadline.is_some(), "the deadline is visible");
+    let waits = |o: &Order| o.state().phase == OrderPhase::AwaitingStore && o.state().deadline.is_some();
+    kitchen.wait_until("lunch", "the deadline to be visible", LONG, waits).await?;
     // Just after a start no deadline fires: the store first gets a chance to be heard.
     let order = kitchen.wait_phase("lunch", OrderPhase::Cancelled, Duration::from_mins(1)).await?;
     assert_eq!(reason(&order), "StoreDidNotAnswer");
@@ -417,14 +417,15 @@ trait Helpers {
 impl Helpers for Kitchen {
     /// Waits until there is an Event of this reason, and counts them.
     async fn wait_events(&self, name: &str, reason: &str) -> Result<usize> {
-        for _ in 0..100 {
+        let started = Instant::now();
+        loop {
             let told = self.events(name).await?.iter().filter(|(r, _)| r == reason).count();
             if told > 0 {
                 return Ok(told);
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            ensure!(started.elapsed() < LONG, "no Event {reason} about {name}");
+            tokio::time::sleep(POLL).await;
         }
-        anyhow::bail!("no Event {reason} about {name}")
     }
 
     async fn claim_as(&self, name: &str, rider: String) -> Result<Delivery> {

@@ -53,7 +53,10 @@ async fn both_images_run_on_a_node_without_root_and_without_a_writable_file() ->
     tier.import_image(images.sandbox).await?;
 
     let pods = [pod("operator", OPERATOR_IMAGE, "version"), pod("sandbox", SANDBOX_IMAGE, "--version")];
-    access.kubectl_with_input(["apply", "-f", "-"], &format!("{NAMESPACE}{}", pods.concat())).await?;
+    access.kubectl_with_input(["apply", "-f", "-"], NAMESPACE).await?;
+    // Pods are refused until the controller manager has made it.
+    access.kubectl(["-n", "images", "wait", "--for=create", "sa/default", "--timeout=60s"]).await?;
+    access.kubectl_with_input(["apply", "-f", "-"], &pods.concat()).await?;
     for name in ["operator", "sandbox"] {
         let ended = "--for=jsonpath={.status.phase}=Succeeded";
         let waited = access.kubectl(["-n", "images", "wait", ended, "pod", name, "--timeout=60s"]).await;

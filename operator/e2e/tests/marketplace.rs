@@ -215,7 +215,7 @@ async fn kitchen_with_args(name: &str, args: &[&str]) -> Result<Kitchen> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settled_orders_are_removed_after_their_time_and_what_they_came_to_stays() -> Result<()> {
-    let kitchen = kitchen_with_args("short-lived", &["--ttl-after-settled=2"]).await?;
+    let kitchen = kitchen_with_args("short-lived", &["--ttl-after-settled=10"]).await?;
     kitchen.coupon("spring", json!({ "discount": { "amount": 3_000 }, "perCustomer": 5 })).await?;
     let mut uids = Vec::new();
     for name in ["completed", "cancelled", "declined", "open"] {

@@ -218,7 +218,7 @@ async fn without_a_telephone_number_the_order_goes_on_and_says_so_and_is_told_wh
     told.kitchen.patch::<Customer>("jiwoo", json!({ "spec": { "contact": null } })).await?;
     told.complete("lunch").await?;
     told.wait_notified("lunch", "False", "NoContact").await?;
-    is_whole(&told.heard("lunch", "Webhook").await?, &HAPPY)?;
+    is_whole(&told.wait_heard("lunch", "Webhook", 9).await?, &HAPPY)?;
     assert_eq!(told.heard("lunch", "AlimTalk").await?.len(), 0);
     told.kitchen.patch::<Customer>("jiwoo", json!({ "spec": { "contact": "010-1234-5678" } })).await?;
     is_whole(&told.wait_heard("lunch", "AlimTalk", 9).await?, &HAPPY)?;

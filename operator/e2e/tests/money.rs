@@ -2,12 +2,13 @@
 //! and what the operator cannot tell a person tells it by kubectl.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fooddelivery_api::{OPERATOR_NAMESPACE, Store, TokenText};
 use fooddelivery_e2e::{
-    EntryKind, Kitchen, KitchenOptions, LONG, Order, OrderPhase, Payment, PaymentPhase, SandboxOptions, Stage,
+    EntryKind, Kitchen, KitchenOptions, LONG, Order, OrderPhase, POLL, Payment, PaymentPhase, SandboxOptions,
+    Stage,
 };
 use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
@@ -40,6 +41,19 @@ async fn moved(kitchen: &Kitchen, kind: EntryKind) -> Result<Vec<i64>> {
 async fn wait_payment(kitchen: &Kitchen, name: &str, phase: PaymentPhase) -> Result<Payment> {
     let is_so = |p: &Payment| p.state().phase == phase;
     kitchen.wait_until(name, &format!("payment {phase}"), PATIENCE, is_so).await
+}
+
+/// Waits for an Event about something of this name with this in its note.
+async fn wait_told(kitchen: &Kitchen, name: &str, reason: &str, part: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let events = kitchen.events(name).await?;
+        if events.iter().any(|(why, note)| why == reason && note.contains(part)) {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < LONG, "{reason} with {part}: {events:?}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// As a person of support would.
@@ -305,10 +319,9 @@ async fn an_outcome_that_asking_cannot_tell_waits_for_a_person_who_resolves_it_w
         assert_eq!(payment.state().reason, "OutcomeUnknowable");
         let told = |o: &Order| o.state().reason == "OutcomeUnknowable";
         kitchen.wait_until::<Order>(name, "the reason on the order", LONG, told).await?;
-        let events = kitchen.events(name).await?;
-        assert!(events.iter().any(|(reason, _)| reason == "OutcomeUnknowable"), "{events:?}");
+        kitchen.wait_event(name, "OutcomeUnknowable").await?;
     }
-    assert!(kitchen.operator.metrics().await?.contains("fooddelivery_payments_in_review 3"));
+    kitchen.wait_metric("fooddelivery_payments_in_review 3").await?;
 
     // Nobody but the operator changes anything else of a payment, and nobody resolves what needs no review.
     let alien = kitchen.kubectl(&[
@@ -344,9 +357,9 @@ async fn an_outcome_that_asking_cannot_tell_waits_for_a_person_who_resolves_it_w
     kitchen.wait_until::<Payment>("retried", "no resolution left", LONG, cleared).await?;
     let late = resolve(&kitchen, "retried", "Captured").await.unwrap_err().to_string();
     assert!(late.contains("resolved by hand only while it needs review"), "{late}");
-    let events = kitchen.events("not-charged").await?;
-    assert!(events.iter().any(|(why, note)| why == "ResolvedByHand" && note.contains("kim")), "{events:?}");
-    assert!(kitchen.operator.metrics().await?.contains("fooddelivery_payments_in_review 0"));
+    // There is one about the order, and one about the payment, which says who.
+    wait_told(&kitchen, "not-charged", "ResolvedByHand", "kim").await?;
+    kitchen.wait_metric("fooddelivery_payments_in_review 0").await?;
     assert_eq!(moved(&kitchen, EntryKind::Capture).await?, [28_500], "the one that was tried again");
     Ok(())
 }

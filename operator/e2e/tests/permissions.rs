@@ -194,7 +194,7 @@ async fn the_operator_may_do_what_it_does_and_nothing_else() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let stage = watched(dir.path()).await?;
     // The counts are to lag, so that an order is deleted before it is in them.
-    let args = ["--ttl-after-settled=3", "--message-log-lag-ms=300", "--mirror-lag-ms=3000"];
+    let args = ["--ttl-after-settled=20", "--message-log-lag-ms=300", "--mirror-lag-ms=3000"];
     let args = args.map(str::to_owned).to_vec();
     let operator = OperatorOptions { args, ..OperatorOptions::default() };
     let kitchen =

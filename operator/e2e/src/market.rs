@@ -221,15 +221,23 @@ impl Kitchen {
     /// # Errors
     /// When there is none within half a minute.
     pub async fn wait_event(&self, name: &str, reason: &str) -> Result<String> {
+        self.wait_event_saying(name, reason, "").await
+    }
+
+    /// The same where there may be several, and this is part of what one says.
+    ///
+    /// # Errors
+    /// As [`Self::wait_event`].
+    pub async fn wait_event_saying(&self, name: &str, reason: &str, part: &str) -> Result<String> {
         let started = Instant::now();
         while started.elapsed() < crate::LONG {
-            let found = self.events(name).await?.into_iter().find(|(of, _)| of == reason);
-            if let Some((_, note)) = found {
+            let is_it = |(of, note): &(String, String)| of == reason && note.contains(part);
+            if let Some((_, note)) = self.events(name).await?.into_iter().find(is_it) {
                 return Ok(note);
             }
             tokio::time::sleep(POLL).await;
         }
-        Err(anyhow!("no Event {reason} about {name}\n{}", self.describe(name).await))
+        Err(anyhow!("no Event {reason} about {name}, with {part:?}\n{}", self.describe(name).await))
     }
 
     /// Waits until the operator's metrics have a line that begins like this. What counts a write comes after it, and whoever

@@ -153,10 +153,9 @@ async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out(
     println!("{}", table(&written));
     let (written, called) = (total(&written), kitchen.sandbox.calls().await?.len() - calls_before);
     println!("{waiting} deferred payments: {written} writes and {called} calls in 10 s of an open circuit");
-    // Trials that fail: a few payments record their intent, and are put off again. Were each of them tried, there
-    // would be a write and a call of each at least.
-    assert!(written <= u64::try_from(waiting / 2)?, "{written} writes");
-    assert!(called <= waiting / 2, "{called} calls");
+    // Trials that fail: a few payments record their intent, and are put off again.
+    assert!(written <= 40, "{written} writes");
+    assert!(called <= 40, "{called} calls");
 
     let (back, since) = (Instant::now(), Timestamp::now());
     kitchen.sandbox.set_outage("none").await?;

@@ -306,17 +306,11 @@ async fn what_an_api_server_refuses_that_does_not_know_a_policys_parameters_is_t
 
     kitchen.cancel("lunch", "changed my mind").await?;
     let refused = r#"fooddelivery_api_requests_total{kind="Ticket",verb="patch",result="refused"} "#;
-    let tries = async || -> Result<u32> {
-        let metrics = kitchen.operator.metrics().await?;
-        Ok(metrics.lines().find_map(|line| line.strip_prefix(refused)).map_or(Ok(0), str::parse)?)
-    };
-    let started = Instant::now();
-    while tries().await? == 0 {
-        ensure!(started.elapsed() < LONG, "it was not refused");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    kitchen.wait_metric(refused).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let tries = tries().await?;
+    let metrics = kitchen.operator.metrics().await?;
+    let tries = metrics.lines().find_map(|line| line.strip_prefix(refused)).context("refused")?;
+    let tries: u32 = tries.parse()?;
     ensure!((1..=8).contains(&tries), "it asked {tries} times, and is to wait longer each time");
     let order = kitchen.get::<Order>("lunch").await?.state();
     assert_eq!((order.phase, order.cancellation), (OrderPhase::AwaitingStore, None), "the ticket decides");

@@ -2,13 +2,12 @@
 //! and what the operator cannot tell a person tells it by kubectl.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fooddelivery_api::{OPERATOR_NAMESPACE, Store, TokenText};
 use fooddelivery_e2e::{
-    EntryKind, Kitchen, KitchenOptions, LONG, Order, OrderPhase, POLL, Payment, PaymentPhase, SandboxOptions,
-    Stage,
+    EntryKind, Kitchen, KitchenOptions, LONG, Order, OrderPhase, Payment, PaymentPhase, SandboxOptions, Stage,
 };
 use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
@@ -41,19 +40,6 @@ async fn moved(kitchen: &Kitchen, kind: EntryKind) -> Result<Vec<i64>> {
 async fn wait_payment(kitchen: &Kitchen, name: &str, phase: PaymentPhase) -> Result<Payment> {
     let is_so = |p: &Payment| p.state().phase == phase;
     kitchen.wait_until(name, &format!("payment {phase}"), PATIENCE, is_so).await
-}
-
-/// Waits for an Event about something of this name with this in its note.
-async fn wait_told(kitchen: &Kitchen, name: &str, reason: &str, part: &str) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let events = kitchen.events(name).await?;
-        if events.iter().any(|(why, note)| why == reason && note.contains(part)) {
-            return Ok(());
-        }
-        ensure!(started.elapsed() < LONG, "{reason} with {part}: {events:?}");
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 /// As a person of support would.
@@ -358,7 +344,7 @@ async fn an_outcome_that_asking_cannot_tell_waits_for_a_person_who_resolves_it_w
     let late = resolve(&kitchen, "retried", "Captured").await.unwrap_err().to_string();
     assert!(late.contains("resolved by hand only while it needs review"), "{late}");
     // There is one about the order, and one about the payment, which says who.
-    wait_told(&kitchen, "not-charged", "ResolvedByHand", "kim").await?;
+    kitchen.wait_event_saying("not-charged", "ResolvedByHand", "kim").await?;
     kitchen.wait_metric("fooddelivery_payments_in_review 0").await?;
     assert_eq!(moved(&kitchen, EntryKind::Capture).await?, [28_500], "the one that was tried again");
     Ok(())

@@ -19,7 +19,6 @@ use crate::events::Events;
 use crate::gateway::Gateways;
 use crate::message::{Notices, Ways};
 use crate::metrics::Metrics;
-use crate::planted::{self, Bug};
 use crate::routes::Queues;
 use crate::shards::Shards;
 
@@ -112,11 +111,7 @@ pub fn child<K: OfOrder + ResourceExt>(cache: &Cache<K>, key: &Key, order_uid: &
     match cache.get(key) {
         None => Child::Absent,
         Some(Cached::Malformed(_)) => Child::Unreadable,
-        Some(Cached::Object(object))
-            if object.order_ref().uid != order_uid && !planted::has(Bug::AdoptNamesake) =>
-        {
-            Child::Foreign
-        }
+        Some(Cached::Object(object)) if object.order_ref().uid != order_uid => Child::Foreign,
         Some(Cached::Object(object)) => Child::Present(object),
     }
 }

@@ -16,7 +16,6 @@ use crate::context::{Context, OfOrder};
 use crate::engine::{Cache, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::uid_of;
 use crate::lag::Lag;
-use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
 
 /// So many are read live for one write.
@@ -124,7 +123,7 @@ impl<K: Counted> Tally<'_, K> {
     /// What is owed and not listed: by the caches.
     fn owed(&self, is_its_own: impl Fn(&K) -> bool) -> Vec<Key> {
         self.cache.keys_in(self.namespace, |object| {
-            let is_new = planted::has(Bug::CountOnEvent) || !lists(self.recently_counted, object.order_ref());
+            let is_new = !lists(self.recently_counted, object.order_ref());
             is_its_own(object) && object.is_owed() && is_new
         })
     }
@@ -145,8 +144,7 @@ impl<K: Counted> Tally<'_, K> {
         }
         let some_are_settled = owed.len() < keys.len();
         let settled = self.settled().await?;
-        let list =
-            if planted::has(Bug::CountOnEvent) { Vec::new() } else { convert::ids(self.recently_counted) };
+        let list = convert::ids(self.recently_counted);
         let batch = batch(&list, owed, &settled);
         Ok(Turn { came_further: batch.is_some() || some_are_settled, batch })
     }

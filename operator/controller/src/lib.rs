@@ -23,7 +23,6 @@ pub mod message;
 pub mod metrics;
 pub mod order;
 pub mod payment;
-pub mod planted;
 pub mod provider;
 pub mod recount;
 pub mod replica;

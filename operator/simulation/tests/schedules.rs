@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use fooddelivery_simulation::campaign::{Campaign, tell};
+use fooddelivery_simulation::campaign::{Campaign, describe};
 use fooddelivery_simulation::plan::{Case, Pattern};
-use fooddelivery_simulation::player::play;
+use fooddelivery_simulation::scheduler::play;
 
 /// The simulation makes and drops objects all the time: a quarter of it was spent in the system's allocator.
 #[global_allocator]
@@ -21,6 +21,7 @@ fn ten_thousand_schedules_break_no_promise() {
         schedules: SCHEDULES,
         seed: 2026,
         pattern: None,
+        mutant: None,
         threads: 2,
         failures: 1,
         progress: None,
@@ -28,7 +29,7 @@ fn ten_thousand_schedules_break_no_promise() {
     let summary = campaign.run(|_| {}).unwrap();
     println!("{}", summary.text());
     if let Some(failure) = summary.failures.first() {
-        panic!("{}", tell(failure).unwrap());
+        panic!("{}", describe(failure).unwrap());
     }
     assert_eq!(summary.schedules, SCHEDULES);
     // Nothing is proved by schedules that end before anything happens.
@@ -45,9 +46,9 @@ fn the_same_seed_gives_the_same_run_to_the_last_write() {
     for number in 0..35 {
         let case = Case::of(7, number, None);
         let (one, other) = (play(&case, None, true).unwrap(), play(&case, None, true).unwrap());
-        assert_eq!(one.story, other.story, "{case:?}");
+        assert_eq!(one.trace, other.trace, "{case:?}");
         let again = play(&case, Some(one.choices.clone()), true).unwrap();
-        assert_eq!(one.story, again.story, "its choices are all that makes it: {case:?}");
+        assert_eq!(one.trace, again.trace, "its choices are all that makes it: {case:?}");
     }
 }
 

@@ -19,7 +19,6 @@ use crate::context::Context;
 use crate::engine::Key;
 use crate::events::uid_of;
 use crate::order::{cancel_wanted, is_paused, phase_of, store_of};
-use crate::planted::{self, Bug};
 
 /// An order, as far as its coupon goes.
 pub(super) struct Case {
@@ -109,11 +108,6 @@ pub(super) async fn case_live(
 ) -> Result<Case, ApiError> {
     let id = &of.id;
     let key = order_key(key, id);
-    if planted::has(Bug::CouponFromCache) {
-        let order = context.orders.object(&key).filter(|order| uid_of(&**order) == id.uid);
-        let payment = context.payments.object(&key);
-        return Ok(case(context, coupon, id, order.as_deref(), payment, of.customer.as_deref()));
-    }
     let order = context.refresh(&context.orders, &key).await?.filter(|order| uid_of(order) == id.uid);
     let payment = context.refresh(&context.payments, &key).await?.map(Arc::new);
     Ok(case(context, coupon, id, order.as_ref(), payment, of.customer.as_deref()))

@@ -11,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::Key;
-use crate::planted::{self, Bug};
 
 /// What stands under a key.
 #[derive(Debug)]
@@ -223,9 +222,6 @@ impl<K: ResourceExt> Cache<K> {
     pub fn relist_ends(&self, scope: Option<&str>) -> Vec<Key> {
         let mut inner = self.write();
         let seen = inner.relisting.remove(&scope.map(str::to_owned)).unwrap_or_default();
-        if planted::has(Bug::VanishedStay) {
-            return Vec::new();
-        }
         let seen: HashSet<Key> = seen.into_iter().collect();
         let covered = |key: &Key| scope.is_none_or(|namespace| namespace == &*key.namespace);
         let known = inner.entries.keys().chain(&inner.forgotten);

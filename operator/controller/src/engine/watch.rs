@@ -16,7 +16,6 @@ use tracing::{info, warn};
 
 use super::cache::Malformed;
 use super::{Cache, Cached, Complaint, Dice, Heard, Key, Pulse};
-use crate::planted::{self, Bug};
 
 /// What a watch brought.
 pub enum Change<'a, K> {
@@ -111,16 +110,13 @@ fn take_in<K: Resource<DynamicType = ()> + Clone>(
     listener: &impl Fn(Change<'_, K>),
     synced: &impl Fn(),
 ) {
-    let quietly = planted::has(Bug::EdgesOnly) && matches!(event, Event::InitApply(_));
     match event {
         Event::Init => cache.relist_begins(scope),
         Event::InitApply(DeserializeGuard(object)) | Event::Apply(DeserializeGuard(object)) => match object {
             Ok(object) => {
                 let (metadata, key, object) = (object.meta().clone(), Key::of(&object), Arc::new(object));
                 cache.apply(&metadata, key.clone(), Cached::Object(object.clone()));
-                if !quietly {
-                    listener(Change::Object(&key, Some(&object)));
-                }
+                listener(Change::Object(&key, Some(&object)));
             }
             Err(invalid) => {
                 let name = invalid.metadata.name.clone().unwrap_or_default();

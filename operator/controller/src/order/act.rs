@@ -18,7 +18,6 @@ use crate::context::Context;
 use crate::delivery::delivery_spec;
 use crate::engine::{Cache, Key};
 use crate::events::uid_of;
-use crate::planted::{self, Bug};
 
 pub(super) async fn act(
     context: &Context,
@@ -126,14 +125,12 @@ async fn add_finalizer(context: &Context, order: &Order) -> Result<(), ApiError>
 }
 
 /// Lets the order go when a live look finds no child; else that child is dealt with first.
-pub(super) async fn let_go(context: &Context, key: &Key, order: &Order) -> Result<(), ApiError> {
-    if !planted::has(Bug::LetGoEarly) {
-        let payment = context.refresh(&context.payments, key).await?.is_some();
-        let ticket = context.refresh(&context.tickets, key).await?.is_some();
-        let delivery = context.refresh(&context.deliveries, key).await?.is_some();
-        if payment || ticket || delivery {
-            return Ok(());
-        }
+async fn let_go(context: &Context, key: &Key, order: &Order) -> Result<(), ApiError> {
+    let payment = context.refresh(&context.payments, key).await?.is_some();
+    let ticket = context.refresh(&context.tickets, key).await?.is_some();
+    let delivery = context.refresh(&context.deliveries, key).await?.is_some();
+    if payment || ticket || delivery {
+        return Ok(());
     }
     match context.api.patch(order, without_finalizer(order)).await {
         Ok(_) | Err(ApiError::NotFound) => {
@@ -165,8 +162,6 @@ async fn patch<K: Namespaced>(
     change: Value,
 ) -> Result<(), ApiError> {
     let Some(object) = object else { return Err(ApiError::NotFound) };
-    let newest = if planted::has(Bug::NewestCopy) { cache.object(key) } else { None };
-    let object = newest.as_deref().unwrap_or(object);
     match context.api.patch(object, change).await {
         Ok(written) => {
             cache.remember(written);

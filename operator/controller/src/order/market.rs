@@ -20,7 +20,6 @@ use crate::coupon::{carrier, id_of, use_key};
 use crate::engine::{Cache, Cached, Key};
 use crate::events::uid_of;
 use crate::message;
-use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
 
 pub(super) async fn market(
@@ -32,7 +31,7 @@ pub(super) async fn market(
 ) -> Result<RelatedState, ApiError> {
     let phase = phase_of(order);
     let deleting_since = order.metadata.deletion_timestamp.as_ref();
-    let leaving = deleting_since.is_some() && phase.is_terminal() && !planted::has(Bug::ForgetCoupon);
+    let leaving = deleting_since.is_some() && phase.is_terminal();
     Ok(RelatedState {
         store: store_of(context, key, order, children.payment.as_deref()),
         names_coupon: order.spec.coupon_code.is_some(),

@@ -21,7 +21,6 @@ use crate::api::ApiError;
 use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::{correlate, uid_of};
-use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
 
 use contested::Contested;
@@ -81,21 +80,13 @@ impl Reconciler for Orders {
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
         let mut quote = None;
-        let mut tombstone_forgotten = false;
         correlate(context.orders.object(&key).and_then(|order| order.uid()));
         for _ in 0..ROUNDS {
             let Some(order) = context.orders.object(&key) else {
                 self.contested.gone(&key);
                 return Ok(Outcome::Done);
             };
-            let (mut view, children) = observe::observe(context, &key, &order, quote.clone()).await?;
-            if tombstone_forgotten {
-                view.ticket = planted::tombstone(context.clock.now());
-            }
-            if planted::has(Bug::LetGoEarly) && view.deleting && view.state.phase == OrderPhase::Cancelling {
-                act::let_go(context, &key, &order).await?;
-                return Ok(Outcome::Done);
-            }
+            let (view, children) = observe::observe(context, &key, &order, quote.clone()).await?;
             match decide(&view, context.clock.now()) {
                 Decision::Skip => {
                     debug!("hands off: from another version, or stopped while it is undone");
@@ -103,9 +94,6 @@ impl Reconciler for Orders {
                 }
                 Decision::Act(Command::ResolveReferences) => {
                     quote = Some(observe::resolve(context, &key, &order).await?);
-                }
-                Decision::Act(Command::CreateTicketTombstone(_)) if planted::has(Bug::NoTombstone) => {
-                    tombstone_forgotten = true;
                 }
                 Decision::Act(command) => {
                     if guards_itself(&command) || is_as_seen(context, &key, &order).await? {
@@ -128,9 +116,6 @@ fn guards_itself(command: &Command) -> bool {
 /// Whether the order is still the one that was decided on, read live. Steps on its children carry the children's
 /// resourceVersions, not the order's: without this, a replica with an old copy would undo an order that has ended.
 pub(crate) async fn is_as_seen(context: &Context, key: &Key, order: &Order) -> Result<bool, ApiError> {
-    if planted::has(Bug::NewestCopy) {
-        return Ok(true);
-    }
     let live = context.refresh(&context.orders, key).await?;
     Ok(live.is_some_and(|live| live.resource_version() == order.resource_version()))
 }

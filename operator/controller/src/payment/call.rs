@@ -12,14 +12,12 @@ use fooddelivery_saga::payment::{Command, Responses};
 use fooddelivery_saga::provider::{
     CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
-use fooddelivery_saga::time::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::context::Context;
 use crate::events::uid_of;
 use crate::gateway::Gateway;
-use crate::planted::{self, Bug};
 
 /// The key of an operation in an attempt: at most 64 characters.
 fn idempotency_key(payment: &Payment, operation: &str) -> String {
@@ -45,11 +43,8 @@ pub(super) async fn call(
     responses: &mut Responses,
 ) -> Result<(), Duration> {
     let begun = Instant::now();
-    let mut request = request(payment, token, command);
+    let request = request(payment, token, command);
     let operation = request.operation();
-    if planted::has(Bug::FreshKey) {
-        freshen(&mut request, context.clock.now());
-    }
     let answer = gateway.guard.call(admission, &gateway.port, request).await;
     let response = answer.map_err(|Refused { retry_in }| retry_in)?;
     let outcome = word(&response);
@@ -103,17 +98,6 @@ fn request(payment: &Payment, token: Option<Token>, command: Command) -> Request
             correlation_id,
         }),
     }
-}
-
-/// A planted bug: another key for every call.
-fn freshen(request: &mut Request, now: Timestamp) {
-    let key = match request {
-        Request::Prepare(request) => &mut request.idempotency_key,
-        Request::Charge(request) => &mut request.idempotency_key,
-        Request::Refund(request) => &mut request.idempotency_key,
-        Request::LookUp(_) | Request::Void(_) => return,
-    };
-    *key = format!("{key}-{}", now.0);
 }
 
 fn keep(response: Response, responses: &mut Responses) {

@@ -14,7 +14,6 @@ use fooddelivery_providers::Token;
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::payment::{Access, Command, Decision, PaymentState, Responses, RetryAfter, decide};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
-use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
@@ -25,7 +24,6 @@ use crate::context::Context;
 use crate::engine::{Category, Key, Outcome, ReconcileError, Reconciler};
 use crate::events::correlate;
 use crate::gateway::Gateway;
-use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
 
 /// More steps than any payment needs in one go.
@@ -246,20 +244,11 @@ impl Reconciler for Payments {
                 Decision::Wait(at) => {
                     return Ok(at.map_or(Outcome::Done, |at| Outcome::After(self.context.clock.until(at))));
                 }
-                Decision::AskAgain(_) if is_counted_twice(&visit.responses, &payment) => {
-                    let state = payment.state();
-                    let attempt = state.attempt + 1;
-                    let state = PaymentState { attempt, payment_id: None, ..state };
-                    payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
-                }
                 Decision::AskAgain(RetryAfter::Soon) => return Ok(Outcome::AskAgain(None)),
                 Decision::AskAgain(RetryAfter::After(ms)) => {
                     return Ok(Outcome::AskAgain(Some(Duration::from_millis(ms))));
                 }
                 Decision::Write(state) => {
-                    if planted::has(Bug::ChargeBeforeIntent) {
-                        self.charge_early(&payment, &visit, &state).await;
-                    }
                     payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
                 }
                 Decision::Act(command) => match self.act(&key, payment, &mut visit, command).await? {
@@ -273,30 +262,7 @@ impl Reconciler for Payments {
     }
 }
 
-/// A planted bug: a call whose outcome is not known counts as an attempt.
-fn is_counted_twice(responses: &Responses, payment: &Payment) -> bool {
-    let unknown =
-        matches!(&responses.charge, Some(ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_))));
-    planted::has(Bug::CountedTwice) && unknown && payment.state().phase == PaymentPhase::Pending
-}
-
 impl Payments {
-    /// A planted bug: the call comes before the intent to make it.
-    async fn charge_early(&self, payment: &Payment, visit: &Visit, state: &PaymentState) {
-        let Some((gateway, token)) = visit.gateway.clone() else { return };
-        if payment.state().attempt > 0 || state.attempt == 0 {
-            return;
-        }
-        let status = Some(PaymentStatus::from_state(state, payment.metadata.generation));
-        let early = Payment { status, ..payment.clone() };
-        if let Ok(admission) = gateway.guard.admit().await {
-            let (command, mut responses) = (Command::Charge, Responses::default());
-            // What comes of it is asked for again, under the same key.
-            let _ =
-                call::call(&self.context, &gateway, &admission, token, &early, command, &mut responses).await;
-        }
-    }
-
     /// Writes; when somebody else did first, what they wrote is read, and nothing that was learnt counts any more.
     async fn write_or_refresh(
         &self,

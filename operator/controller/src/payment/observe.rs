@@ -16,7 +16,6 @@ use crate::engine::Key;
 use crate::events::uid_of;
 use crate::gateway::{Gateway, text_of};
 use crate::order::{cancel_wanted, is_paused};
-use crate::planted::{self, Bug};
 
 /// What the payment's decision sees.
 pub(super) fn view(context: &Context, key: &Key, payment: &Payment, responses: Responses) -> PaymentView {
@@ -52,11 +51,7 @@ pub(super) async fn standing(
 ) -> Result<OrderStanding, ApiError> {
     let reference = &payment.spec.order_ref;
     let order_key = Key::new(&key.namespace, &reference.name);
-    let order = if planted::has(Bug::CachedStanding) {
-        context.orders.object(&order_key).map(|order| (*order).clone())
-    } else {
-        context.api.read::<Order>(&order_key).await?
-    };
+    let order = context.api.read::<Order>(&order_key).await?;
     let Some(order) = order.filter(|o| uid_of(o) == reference.uid) else {
         let ticket = context.api.read::<Ticket>(key).await?.filter(|t| t.spec.order_ref.uid == reference.uid);
         return Ok(OrderStanding::Gone { store_has_begun: ticket.is_some_and(|t| t.seen().has_begun()) });

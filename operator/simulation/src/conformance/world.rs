@@ -4,8 +4,8 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use super::call::User;
+use crate::apiserver::faults::NoFaults;
 use crate::apiserver::service::Cluster;
-use crate::apiserver::weather::Calm;
 use crate::apiserver::{Catalog, CatalogError, Server};
 
 /// A control plane with a fresh namespace.
@@ -43,7 +43,7 @@ impl Simulated {
     /// As [`Catalog::shared`].
     pub fn new() -> Result<Self, CatalogError> {
         let now = || jiff::Timestamp::UNIX_EPOCH;
-        let cluster = Cluster::new(Server::new(Catalog::shared()?, 1, now()), now, Calm);
+        let cluster = Cluster::new(Server::new(Catalog::shared()?, 1, now()), now, NoFaults);
         cluster.with(|server| server.add_namespace(NAMESPACE, now()));
         Ok(Self { cluster })
     }

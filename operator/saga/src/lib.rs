@@ -7,13 +7,14 @@
 //! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
 //! * [`quote`]: what an order costs, from the store's menu.
 //! * [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
-//! * [`order`], [`payment`], [`ticket`], [`delivery`]: a `decide` each.
+//! * [`machine`]: the shape of all decisions. [`order`], [`payment`], [`ticket`], [`delivery`]: a machine each.
 //! * [`notification`]: what people are told.
 //! * [`provider`]: what a payment provider can answer.
 
 pub mod counter;
 pub mod coupon;
 pub mod delivery;
+pub mod machine;
 pub mod notification;
 pub mod order;
 pub mod payment;

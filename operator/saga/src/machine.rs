@@ -62,8 +62,8 @@ pub struct Note {
 
 impl Note {
     /// Something that went otherwise than wished.
-    pub fn warning(reason: &str, message: impl Into<String>) -> Self {
-        Self { warning: true, reason: reason.to_owned(), message: message.into() }
+    pub fn warning(reason: impl AsRef<str>, message: impl Into<String>) -> Self {
+        Self { warning: true, reason: reason.as_ref().to_owned(), message: message.into() }
     }
 }
 

@@ -9,6 +9,7 @@ use fooddelivery_api::{
 };
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentPhase};
+use fooddelivery_saga::reason::Reason;
 use kube::Resource;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -368,7 +369,7 @@ fn say_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: &Ke
         format!("this version of the operator cannot read it, and leaves it alone: {}", malformed.error);
     let (context, regarding) = (context.clone(), reference::<K>(&malformed.metadata));
     tokio::spawn(async move {
-        context.events.tell_about(regarding, &Note::warning("Malformed", message)).await;
+        context.events.tell_about(regarding, &Note::warning(Reason::Malformed, message)).await;
     });
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fooddelivery_saga::order::{
-    ChildKind, Command, Condition, ConditionKind, Decision, OrderState, OrderView, PhaseEntry, decide,
+    ChildKind, Command, Condition, ConditionKind, Decision, OrderState, OrderView, PhaseEntry, decide, steps,
 };
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
 use fooddelivery_saga::quote::Quote;
@@ -134,17 +134,14 @@ pub fn reconcile(world: &mut World, bounds: &Bounds, replica: usize) {
 
 /// As the controller's `observe`: an absence that is unexpected is believed only after a live read.
 fn look_for_the_missing(world: &mut World, order: &Order, replica: usize) {
-    let phase = order.phase;
-    let paying = phase == OrderPhase::AwaitingPayment || phase.is_terminal();
-    if !paying && world.held::<Payment>(replica).is_none() {
+    let has = |child| steps::has(order.phase, child);
+    if has(ChildKind::Payment) && !order.phase.is_terminal() && world.held::<Payment>(replica).is_none() {
         world.refresh::<Payment>(replica);
     }
-    let cooking = matches!(phase, OrderPhase::Accepted | OrderPhase::Cooking);
-    if cooking && world.held::<Ticket>(replica).is_none() {
+    if has(ChildKind::Ticket) && world.held::<Ticket>(replica).is_none() {
         world.refresh::<Ticket>(replica);
     }
-    let riding = matches!(phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp);
-    if riding && world.held::<Delivery>(replica).is_none() {
+    if has(ChildKind::Delivery) && world.held::<Delivery>(replica).is_none() {
         world.refresh::<Delivery>(replica);
     }
 }
@@ -312,18 +309,7 @@ fn at(epoch: u8) -> Timestamp {
 
 /// How long a phase may wait, once somebody can act.
 fn span(phase: OrderPhase) -> Millis {
-    let spans = Deadlines::default();
-    match phase {
-        OrderPhase::AwaitingPayment => spans.payment,
-        OrderPhase::PaymentDeferred => spans.deferral,
-        OrderPhase::AwaitingStore => spans.acceptance,
-        OrderPhase::Accepted | OrderPhase::Cooking => spans.cooking,
-        OrderPhase::AwaitingRider => spans.rider,
-        OrderPhase::RiderAssigned => spans.pickup,
-        OrderPhase::PickedUp => spans.delivery,
-        OrderPhase::Delivered => spans.confirmation,
-        _ => Millis(0),
-    }
+    steps::step(phase).deadline.map_or(Millis(0), |span| span.of(&Deadlines::default()))
 }
 
 /// Asks `saga`. References always resolve here.
@@ -336,7 +322,9 @@ fn decided(seen: &Seen) -> Step {
         decision = decide(&view, at(*epoch));
     }
     match decision {
-        Decision::Skip => Step::Rest { wakes: false },
+        Decision::Skip | Decision::Halt(_) | Decision::Wait(_) | Decision::Write(_) | Decision::Retry(_) => {
+            Step::Rest { wakes: false }
+        }
         Decision::Act(command) => step(command),
         Decision::Rest(rest) => {
             let new = status(order, &rest.state, *epoch);

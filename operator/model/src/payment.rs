@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fooddelivery_saga::payment::{
-    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, Responses, decide,
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderCall, ProviderSession,
+    Responses, decide,
 };
 use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, PaymentPhase};
 use fooddelivery_saga::provider::{PrepareOutcome, ProviderStatus, VoidOutcome};
@@ -351,17 +352,19 @@ fn decided(seen: &Seen) -> Step {
         responses: answers(*learnt, *prepares),
     };
     match decide(&view, Timestamp(0)) {
-        Decision::Skip | Decision::Wait(_) => Step::Rest,
-        Decision::AskAgain(_) => Step::AskAgain,
+        Decision::Skip | Decision::Halt(_) | Decision::Wait(_) | Decision::Rest(_) => Step::Rest,
+        Decision::Retry(_) => Step::AskAgain,
         Decision::Write(state) => Step::Write(status(payment, &state)),
         Decision::Act(command) => match command {
             Command::CheckOrder => Step::CheckOrder,
             Command::CheckAccess => Step::CheckAccess,
-            Command::Prepare => Step::Prepare,
-            Command::LookUp => Step::LookUp,
-            Command::Charge => Step::Charge,
-            Command::Void => Step::Void,
-            Command::Refund(_) => Step::Refund,
+            Command::Call(call) => match call {
+                ProviderCall::Prepare { .. } => Step::Prepare,
+                ProviderCall::LookUp { .. } => Step::LookUp,
+                ProviderCall::Charge { .. } => Step::Charge,
+                ProviderCall::Void { .. } => Step::Void,
+                ProviderCall::Refund { .. } => Step::Refund,
+            },
             Command::WantMoneyBack => Step::WantMoneyBack,
             Command::Delete => Step::Delete,
             Command::RemoveFinalizer => Step::RemoveFinalizer,

@@ -161,10 +161,12 @@ impl NotificationStatus {
         let mut known = vec![steps(&state, at(0))];
         let last = usize::from(bounds.moves);
         for (moves, phase) in (1..).zip(WAY.iter().take(last.saturating_sub(1))) {
-            state.move_to(*phase, at(moves), at(0));
+            let moved = state.move_to(*phase, at(moves), at(0));
+            debug_assert!(moved.is_ok(), "{moved:?}");
             known.push(steps(&state, at(0)));
         }
-        state.move_to(OrderPhase::Cancelled, at(bounds.moves), at(0));
+        let moved = state.move_to(OrderPhase::Cancelled, at(bounds.moves), at(0));
+        debug_assert!(moved.is_ok(), "{moved:?}");
         known.push(steps(&state, at(0)));
         Self { bounds, known }
     }

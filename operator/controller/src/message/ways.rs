@@ -9,6 +9,7 @@ use std::time::Duration;
 use fooddelivery_api::{MessageDialect, MessageProvider, MessageProviderSpec};
 use fooddelivery_providers::notification::{self, AlimTalkSender, FailFastBreaker, MessagePort};
 use fooddelivery_providers::{ConfigError, Credential, HttpClient};
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -115,11 +116,11 @@ impl Ways {
             _ => {
                 let message =
                     format!("message provider {name} speaks a dialect that this version does not know");
-                return Err(NotReady { reason: "ProviderUnsupported", message });
+                return Err(NotReady { reason: Reason::ProviderUnsupported, message });
             }
         };
         let port = (self.ports)(dialect, spec, credential).map_err(|e| NotReady {
-            reason: "ProviderMisconfigured",
+            reason: Reason::ProviderMisconfigured,
             message: format!("message provider {name}: {e}"),
         })?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);

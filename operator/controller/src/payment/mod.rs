@@ -124,8 +124,8 @@ impl Payments {
             return Ok(Next::Again(payment));
         };
         // The bulkhead and the rate limit first, so that waiting for a place does not age what was read.
-        let admission = match gateway.guard.admit().await {
-            Ok(admission) => admission,
+        let permit = match gateway.guard.acquire().await {
+            Ok(permit) => permit,
             Err(come_back) => return Ok(Next::End(Outcome::After(come_back))),
         };
         if visit.read_at.is_none_or(|at| at.elapsed() > FRESH_FOR) {
@@ -142,7 +142,7 @@ impl Payments {
         }
         let responses = &mut visit.responses;
         let called =
-            call::call(&self.context, &gateway, &admission, token, &payment, command, responses).await;
+            call::call(&self.context, &gateway, &permit, token, &payment, command, responses).await;
         if let Err(retry_in) = called
             && let Some(Access::Ready(way)) = &mut responses.access
         {
@@ -289,11 +289,11 @@ impl Payments {
         }
         let status = Some(PaymentStatus::from_state(state, payment.metadata.generation));
         let early = Payment { status, ..payment.clone() };
-        if let Ok(admission) = gateway.guard.admit().await {
+        if let Ok(permit) = gateway.guard.acquire().await {
             let (command, mut responses) = (Command::Charge, Responses::default());
             // What comes of it is asked for again, under the same key.
             let _ =
-                call::call(&self.context, &gateway, &admission, token, &early, command, &mut responses).await;
+                call::call(&self.context, &gateway, &permit, token, &early, command, &mut responses).await;
         }
     }
 

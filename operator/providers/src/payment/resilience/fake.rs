@@ -1,4 +1,4 @@
-//! A port for the guard's tests, whose answers are made up and timed.
+//! A port for the policy's tests, with scripted and timed responses.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use fooddelivery_saga::provider::{
 use tokio::sync::Semaphore;
 
 use super::{Request, ResiliencePolicy, ResilienceSettings, Transition};
-use crate::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
+use crate::payment::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
 use crate::secret::Token;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -101,13 +101,15 @@ impl PaymentPort for Fake {
     }
 }
 
-/// A guard that notes its transitions.
-pub(super) fn guard(settings: &ResilienceSettings) -> (Arc<ResiliencePolicy>, Arc<Mutex<Vec<Transition>>>) {
+/// A policy that records its transitions.
+pub(super) fn observed_policy(
+    settings: &ResilienceSettings,
+) -> (Arc<ResiliencePolicy>, Arc<Mutex<Vec<Transition>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
-    let guard =
+    let policy =
         ResiliencePolicy::new("fake", settings, move |transition| notes.lock().unwrap().push(transition));
-    (Arc::new(guard.unwrap()), seen)
+    (Arc::new(policy.unwrap()), seen)
 }
 
 pub(super) fn charge() -> Request {

@@ -1,17 +1,17 @@
-//! The AlimTalk adapter: how a message is put to NHN Cloud's KakaoTalk Bizmessage. How an answer is read is in
-//! [`outcome`], what the customer reads in [`words`].
+//! The AlimTalk adapter: how a message is submitted to NHN Cloud's KakaoTalk Bizmessage. How responses are read is in
+//! [`responses`], what the customer reads in [`template`].
 //!
-//! A message is asked for (POST), and then what became of it (GET), as to be accepted is not to be delivered; the
-//! result may come later. Two things carry the message's id. As `X-NC-API-IDEMPOTENCY-KEY` it has a repeat recognised,
-//! which alone says neither sent nor failed, and for ten minutes only. As `recipientGroupingKey` it finds the result, for
-//! 90 days. So a message that may have been asked for longer ago than the key is kept is looked up before it is asked
-//! for. A fallback to SMS has another price and is not asked for.
+//! A message is submitted (POST), and its result is looked up (GET), as accepted is not delivered; the result may come
+//! later. Two fields carry the message's id. As `X-NC-API-IDEMPOTENCY-KEY` it makes a repeat recognised, which alone says
+//! neither sent nor failed, and for ten minutes only. As `recipientGroupingKey` it finds the result, for 90 days. So a
+//! message that may have been submitted longer ago than the key is kept is looked up before it is submitted. A fallback to
+//! SMS has another price and is not requested.
 //!
 //! Sources: <https://docs.nhncloud.com/en/Notification/KakaoTalk%20Bizmessage/en/alimtalk-api-guide/> (v2.3),
 //! <https://docs.nhncloud.com/en/Notification/KakaoTalk%20Bizmessage/en/error-code/>.
 
-mod outcome;
-mod words;
+mod responses;
+mod template;
 
 use std::collections::BTreeMap;
 
@@ -24,30 +24,30 @@ use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use url::Url;
 
-use super::port::{Message, MessagePort, SendOutcome};
 use crate::account::Account;
-use crate::provider::ConfigError;
-use outcome::{Asked, Found};
+use crate::config::ConfigError;
+use crate::notification::port::{Message, MessagePort, SendOutcome};
+use responses::{Found, Submission};
 
 const DIALECT: &str = "alimtalk";
 const SECRET_KEY: HeaderName = HeaderName::from_static("x-secret-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-nc-api-idempotency-key");
-/// A message of a step so long ago is looked up first. The key is kept for ten minutes; the rest is for clocks that
-/// differ.
+/// Age of a step from which its message is looked up before it is submitted. The key is kept for ten minutes; the rest
+/// allows for clocks that differ.
 const LOOK_UP_FIRST_AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// What is added on either side of the time in which a message is looked for.
-const MARGIN: SignedDuration = SignedDuration::from_hours(24);
-/// The longest time that is searched at once is 30 days.
-const LONGEST_SEARCH: SignedDuration = SignedDuration::from_hours(29 * 24);
-/// The API's dates are Korean time.
+/// Margin on either side of the time range in which a message is searched.
+const SEARCH_MARGIN: SignedDuration = SignedDuration::from_hours(24);
+/// Maximum time range of a search; the API allows 30 days.
+const SEARCH_RANGE_MAX: SignedDuration = SignedDuration::from_hours(29 * 24);
+/// Time zone of the API's dates.
 const KOREA: Offset = Offset::constant(9);
 
-/// The longest app key and sender key that are sent.
-const MAX_KEY_CHARS: usize = 100;
-/// The longest template code.
-const MAX_TEMPLATE_CHARS: usize = 20;
+/// Maximum length of an app key and a sender key.
+const KEY_CHARS_MAX: usize = 100;
+/// Maximum length of a template code.
+const TEMPLATE_CHARS_MAX: usize = 20;
 
-/// Who sends an AlimTalk, and by which template. The template has the variables `#{가게}`, `#{주문}`, `#{상태}`,
+/// Sender and template of an AlimTalk. The template has the variables `#{가게}`, `#{주문}`, `#{상태}`,
 /// `#{금액}` and `#{사유}`: store, order, status, amount and reason, `-` where there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlimTalkSender {
@@ -62,9 +62,9 @@ pub struct AlimTalkSender {
 impl AlimTalkSender {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (text, max, name) in [
-            (&self.app_key, MAX_KEY_CHARS, "the app key"),
-            (&self.sender_key, MAX_KEY_CHARS, "the sender key"),
-            (&self.template_code, MAX_TEMPLATE_CHARS, "the template code"),
+            (&self.app_key, KEY_CHARS_MAX, "the app key"),
+            (&self.sender_key, KEY_CHARS_MAX, "the sender key"),
+            (&self.template_code, TEMPLATE_CHARS_MAX, "the template code"),
         ] {
             if text.is_empty() || text.len() > max || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(ConfigError::Sender(name));
@@ -116,10 +116,10 @@ impl AlimTalk {
         request.header(SECRET_KEY, self.account.credential.expose())
     }
 
-    async fn ask(&self, message: &Message, number: &str) -> Asked {
+    async fn submit(&self, message: &Message, number: &str) -> Submission {
         let url = match self.url() {
             Ok(url) => url,
-            Err(failure) => return Asked::Ended(failure.into()),
+            Err(failure) => return Submission::Ended(failure.into()),
         };
         let body = SendBody {
             sender_key: &self.sender.sender_key,
@@ -127,7 +127,7 @@ impl AlimTalk {
             sender_grouping_key: &message.order_uid,
             recipient_list: [To {
                 recipient_no: number,
-                template_parameter: words::parameters(message),
+                template_parameter: template::parameters(message),
                 resend_parameter: Resend { is_resend: false },
                 recipient_grouping_key: &message.id,
             }],
@@ -135,7 +135,7 @@ impl AlimTalk {
         let request = self.request(Method::POST, url, message);
         let request = request.header(IDEMPOTENCY_KEY, &message.id).json(&body);
         let result = self.account.send(DIALECT, "send", &message.order_uid, request).await;
-        outcome::asked(&result, &self.secrets(number))
+        responses::submission(&result, &self.secrets(number))
     }
 
     async fn look_up(&self, message: &Message, number: &str, now: Timestamp) -> Found {
@@ -150,7 +150,7 @@ impl AlimTalk {
             .append_pair("recipientGroupingKey", &message.id);
         let request = self.request(Method::GET, url, message);
         let result = self.account.send(DIALECT, "look_up", &message.order_uid, request).await;
-        outcome::found(&result, &message.id, &self.secrets(number))
+        responses::found(&result, &message.id, &self.secrets(number))
     }
 
     fn secrets<'a>(&'a self, number: &'a str) -> [&'a str; 3] {
@@ -165,7 +165,7 @@ impl MessagePort for AlimTalk {
     }
 
     async fn send(&self, message: &Message) -> SendOutcome {
-        let Some(number) = message.contact.as_deref().and_then(words::number) else {
+        let Some(number) = message.contact.as_deref().and_then(template::number) else {
             return SendOutcome::Refused("there is no telephone number that could be written to".to_owned());
         };
         let now = Timestamp::now();
@@ -176,14 +176,14 @@ impl MessagePort for AlimTalk {
                 Found::CallFailure(failure) => return failure.into(),
             }
         }
-        let accepted = match self.ask(message, &number).await {
-            Asked::Accepted => true,
-            Asked::Recognised => false,
-            Asked::Ended(outcome) => return outcome,
+        let accepted = match self.submit(message, &number).await {
+            Submission::Accepted => true,
+            Submission::Recognised => false,
+            Submission::Ended(outcome) => return outcome,
         };
         match self.look_up(message, &number, now).await {
             Found::Outcome(outcome) => outcome,
-            // What was recognised may still be on its way into the list.
+            // A recognised message may not be in the list yet.
             Found::Nothing => SendOutcome::Pending,
             Found::CallFailure(_) if accepted => SendOutcome::Pending,
             Found::CallFailure(failure) => failure.into(),
@@ -191,17 +191,17 @@ impl MessagePort for AlimTalk {
     }
 }
 
-/// Whether the key of an earlier request for a step at `at_ms` could be forgotten by now.
+/// Whether the provider may have forgotten the key of an earlier submission for a step at `at_ms`.
 fn may_be_forgotten(at_ms: i64, now: Timestamp) -> bool {
     SignedDuration::from_millis(now.as_millisecond().saturating_sub(at_ms)) > LOOK_UP_FIRST_AFTER
 }
 
-/// Between which dates a message of a step at `at_ms` was asked for.
+/// The dates between which a message of a step at `at_ms` was submitted.
 fn search(at_ms: i64, now: Timestamp) -> [String; 2] {
-    let end = now.saturating_add(MARGIN).unwrap_or(now);
-    let earliest = end.saturating_sub(LONGEST_SEARCH).unwrap_or(now);
+    let end = now.saturating_add(SEARCH_MARGIN).unwrap_or(now);
+    let earliest = end.saturating_sub(SEARCH_RANGE_MAX).unwrap_or(now);
     let at = Timestamp::from_millisecond(at_ms).unwrap_or(now);
-    let start = at.saturating_sub(MARGIN).unwrap_or(at).clamp(earliest, end);
+    let start = at.saturating_sub(SEARCH_MARGIN).unwrap_or(at).clamp(earliest, end);
     [start, end].map(|date| KOREA.to_datetime(date).strftime("%Y-%m-%d %H:%M").to_string())
 }
 

@@ -1,7 +1,7 @@
-//! What an answer of Stripe means, as a pure function: status, body and the mark of a replay in, outcome out.
+//! What a response of Stripe means, as a pure function: status, body and the mark of a replay in, outcome out.
 //!
 //! Only a 402 and a 400 about this request are final refusals. A 5xx is kept and replayed for its key, so that a
-//! replayed one means that the key is spent. What is neither is a [`CallFailure`]: a wrong "refused" loses a capture, a
+//! replayed one means that the key is consumed. What is neither is a [`CallFailure`]: a wrong "refused" loses a capture, a
 //! wrong "unknown" costs one look-up. The sentences name neither payment method nor credential.
 //!
 //! Source: <https://docs.stripe.com/api/errors>, <https://docs.stripe.com/error-codes>.
@@ -13,9 +13,9 @@ use fooddelivery_saga::provider::{
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::http::{HttpAnswer, NoAnswer};
-use crate::port::{ChargeRequest, PrepareRequest, RefundRequest, VoidRequest};
-use crate::refusal::{MAX_CODE_CHARS, refusal};
+use crate::http::{HttpResponse, TransportError};
+use crate::payment::port::{ChargeRequest, PrepareRequest, RefundRequest, VoidRequest};
+use crate::refusal::{CODE_CHARS_MAX, refusal};
 use crate::secret::Credential;
 
 /// The fields of a payment intent that matter here.
@@ -120,7 +120,7 @@ impl Failure {
 
 /// What came of preparing a payment.
 pub(crate) fn prepare(
-    result: &Result<HttpAnswer, NoAnswer>,
+    result: &Result<HttpResponse, TransportError>,
     request: &PrepareRequest,
     credential: &Credential,
 ) -> PrepareOutcome {
@@ -140,7 +140,7 @@ pub(crate) fn prepare(
 
 /// What came of a charge of the payment with this id.
 pub(crate) fn charge(
-    result: &Result<HttpAnswer, NoAnswer>,
+    result: &Result<HttpResponse, TransportError>,
     request: &ChargeRequest,
     payment_id: &str,
     credential: &Credential,
@@ -168,7 +168,7 @@ pub(crate) fn charge(
 }
 
 /// What came of a look-up by id, with the latest charge in full.
-pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
+pub(crate) fn look_up(result: &Result<HttpResponse, TransportError>) -> LookUpOutcome {
     match read(result).and_then(|body| intent(body, true)) {
         Ok(payment) => LookUpOutcome::Found(payment),
         Err(Failure::Missing) => LookUpOutcome::NotFound,
@@ -177,13 +177,15 @@ pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
 }
 
 /// The id of the first payment that a search found.
-pub(crate) fn first_hit(result: &Result<HttpAnswer, NoAnswer>) -> Result<Option<String>, CallFailure> {
+pub(crate) fn first_hit(
+    result: &Result<HttpResponse, TransportError>,
+) -> Result<Option<String>, CallFailure> {
     let body = read(result).and_then(parse::<SearchBody>).map_err(Failure::into_trouble)?;
     Ok(body.data.into_iter().next().map(|hit| hit.id))
 }
 
 /// What came of a request to void.
-pub(crate) fn void(result: &Result<HttpAnswer, NoAnswer>, request: &VoidRequest) -> VoidOutcome {
+pub(crate) fn void(result: &Result<HttpResponse, TransportError>, request: &VoidRequest) -> VoidOutcome {
     match read(result).and_then(parse::<IntentState>) {
         Ok(state) if canceled(Some(&state), &request.payment_id) => VoidOutcome::Voided,
         Ok(_) => {
@@ -205,7 +207,7 @@ pub(crate) fn void(result: &Result<HttpAnswer, NoAnswer>, request: &VoidRequest)
 /// # Errors
 /// The outcome, when it did not, or when that is not known.
 pub(crate) fn refund(
-    result: &Result<HttpAnswer, NoAnswer>,
+    result: &Result<HttpResponse, TransportError>,
     request: &RefundRequest,
     credential: &Credential,
 ) -> Result<RefundMade, RefundOutcome> {
@@ -264,11 +266,11 @@ fn canceled(state: Option<&IntentState>, payment_id: &str) -> bool {
     state.is_some_and(|state| state.id == payment_id && state.status == "canceled")
 }
 
-fn read(result: &Result<HttpAnswer, NoAnswer>) -> Result<&[u8], Failure> {
+fn read(result: &Result<HttpResponse, TransportError>) -> Result<&[u8], Failure> {
     match result {
         Ok(answer) if answer.status == 200 => Ok(&answer.body),
         Ok(answer) => Err(failure(answer)),
-        Err(no_answer) => Err(Failure::CallFailure(no_answer.into())),
+        Err(transport_error) => Err(Failure::CallFailure(transport_error.into())),
     }
 }
 
@@ -309,7 +311,7 @@ fn intent(body: &[u8], expanded: bool) -> Result<ProviderPayment, Failure> {
     })
 }
 
-fn failure(answer: &HttpAnswer) -> Failure {
+fn failure(answer: &HttpResponse) -> Failure {
     let status = answer.status;
     if status == 429 {
         return Failure::CallFailure(CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() });
@@ -348,9 +350,9 @@ fn by_error(status: u16, error: ErrorBody, code: String, sentence: String) -> Fa
 /// Codes end up in sentences and labels, so nothing else is taken for one.
 fn well_formed(code: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    !code.is_empty() && code.len() <= MAX_CODE_CHARS && code.bytes().all(plain)
+    !code.is_empty() && code.len() <= CODE_CHARS_MAX && code.bytes().all(plain)
 }
 
 #[cfg(test)]
-#[path = "outcome_tests.rs"]
+#[path = "responses_tests.rs"]
 mod tests;

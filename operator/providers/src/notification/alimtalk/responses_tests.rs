@@ -9,26 +9,26 @@ use super::*;
 
 const SECRETS: [&str; 2] = ["sk_hidden", "01012345678"];
 
-fn answer(status: u16, body: &Value) -> Result<HttpAnswer, NoAnswer> {
+fn answer(status: u16, body: &Value) -> Result<HttpResponse, TransportError> {
     raw(status, &body.to_string())
 }
 
-fn raw(status: u16, body: &str) -> Result<HttpAnswer, NoAnswer> {
+fn raw(status: u16, body: &str) -> Result<HttpResponse, TransportError> {
     let (retry_after, body) = (Some("3".to_owned()), body.as_bytes().to_vec());
-    Ok(HttpAnswer { status, retry_after, replayed: false, received: SystemTime::UNIX_EPOCH, body })
+    Ok(HttpResponse { status, retry_after, replayed: false, received: SystemTime::UNIX_EPOCH, body })
 }
 
 fn header(code: i64) -> Value {
     json!({ "resultCode": code, "resultMessage": "words", "isSuccessful": code == 0 })
 }
 
-fn sent(code: i64, recipient: i64) -> Result<HttpAnswer, NoAnswer> {
+fn sent(code: i64, recipient: i64) -> Result<HttpResponse, TransportError> {
     let result = json!({ "recipientSeq": 1, "recipientNo": "01012345678", "resultCode": recipient,
                          "resultMessage": "01012345678 is wrong, sk_hidden" });
     answer(200, &json!({ "header": header(code), "message": { "sendResults": [result] } }))
 }
 
-fn listed(messages: &Value) -> Result<HttpAnswer, NoAnswer> {
+fn listed(messages: &Value) -> Result<HttpResponse, TransportError> {
     let list = json!({ "messages": messages, "totalCount": 1 });
     answer(200, &json!({ "header": header(0), "messageSearchResultResponse": list }))
 }
@@ -38,8 +38,8 @@ fn of(id: &str, status: &str, code: Option<&str>) -> Value {
             "resultCode": code, "resultCodeName": "words" })
 }
 
-fn asked_for(result: &Result<HttpAnswer, NoAnswer>) -> Asked {
-    asked(result, &SECRETS)
+fn asked_for(result: &Result<HttpResponse, TransportError>) -> Submission {
+    submission(result, &SECRETS)
 }
 
 fn look_up(messages: &Value) -> Found {
@@ -48,28 +48,28 @@ fn look_up(messages: &Value) -> Found {
 
 fn code(code: i64) -> SendOutcome {
     match asked_for(&answer(200, &json!({ "header": header(code) }))) {
-        Asked::Ended(outcome) => outcome,
+        Submission::Ended(outcome) => outcome,
         other => panic!("{code}: {other:?}"),
     }
 }
 
 #[test]
 fn a_recipient_that_was_taken_on_is_accepted_and_no_more() {
-    assert_eq!(asked_for(&sent(0, 0)), Asked::Accepted);
+    assert_eq!(asked_for(&sent(0, 0)), Submission::Accepted);
 }
 
 #[test]
 fn a_recipient_that_was_not_is_refused_in_a_sentence_without_number_or_secret() {
     for all_failed in [0, -1031] {
         let expected = SendOutcome::Refused("-5000: *** is wrong, ***".to_owned());
-        assert_eq!(asked_for(&sent(all_failed, -5000)), Asked::Ended(expected));
+        assert_eq!(asked_for(&sent(all_failed, -5000)), Submission::Ended(expected));
     }
 }
 
 #[test]
 fn a_repeat_is_recognised_in_the_old_code_and_the_new() {
     for code in [-1005, 400_305] {
-        assert_eq!(asked_for(&answer(200, &json!({ "header": header(code) }))), Asked::Recognised);
+        assert_eq!(asked_for(&answer(200, &json!({ "header": header(code) }))), Submission::Recognised);
     }
 }
 
@@ -78,7 +78,7 @@ fn a_code_about_the_message_is_final_whether_it_comes_as_200_or_400() {
     for number in [4, -2000, -3004, -3010, -5000, -12345] {
         assert_eq!(code(number), SendOutcome::Refused(format!("{number}: words")));
         let bad_request = answer(400, &json!({ "header": header(number) }));
-        assert!(matches!(asked_for(&bad_request), Asked::Ended(SendOutcome::Refused(_))), "{number}");
+        assert!(matches!(asked_for(&bad_request), Submission::Ended(SendOutcome::Refused(_))), "{number}");
     }
 }
 
@@ -99,7 +99,7 @@ fn success_without_a_recipient_and_an_answer_that_makes_no_sense_are_unknown() {
     for result in [without, raw(200, ""), raw(200, "<html>"), raw(404, "{}"), raw(302, "")] {
         let outcome = asked_for(&result);
         assert!(
-            matches!(outcome, Asked::Ended(SendOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))),
+            matches!(outcome, Submission::Ended(SendOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))),
             "{result:?} {outcome:?}"
         );
     }
@@ -108,7 +108,9 @@ fn success_without_a_recipient_and_an_answer_that_makes_no_sense_are_unknown() {
 #[test]
 fn the_status_decides_where_it_speaks_of_us_or_of_the_provider() {
     let failure = |status: u16| match (asked_for(&raw(status, "{}")), found(&raw(status, "{}"), "", &[])) {
-        (Asked::Ended(SendOutcome::CallFailure(failure)), Found::CallFailure(same)) if failure == same => {
+        (Submission::Ended(SendOutcome::CallFailure(failure)), Found::CallFailure(same))
+            if failure == same =>
+        {
             failure
         }
         other => panic!("{status}: {other:?}"),
@@ -117,8 +119,8 @@ fn the_status_decides_where_it_speaks_of_us_or_of_the_provider() {
     assert!([401, 403].iter().all(|status| matches!(failure(*status), CallFailure::Unauthorized(_))));
     assert!([500, 503].iter().all(|status| matches!(failure(*status), CallFailure::Errored(_))));
     assert!([408, 409, 425].iter().all(|status| matches!(failure(*status), CallFailure::OutcomeUnknown(_))));
-    let not_sent = asked_for(&Err(NoAnswer::NotSent("no".into())));
-    assert_eq!(not_sent, Asked::Ended(SendOutcome::CallFailure(CallFailure::NotSent("no".into()))));
+    let not_sent = asked_for(&Err(TransportError::NotSent("no".into())));
+    assert_eq!(not_sent, Submission::Ended(SendOutcome::CallFailure(CallFailure::NotSent("no".into()))));
 }
 
 #[test]

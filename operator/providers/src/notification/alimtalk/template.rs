@@ -1,4 +1,4 @@
-//! What the customer reads, in Korean, and how a telephone number is written.
+//! The template's parameters, which the customer reads in Korean, and the format of phone numbers.
 //!
 //! Pure: a message in, the template's parameters out.
 
@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use fooddelivery_saga::phases::OrderPhase;
 
-use super::super::port::Message;
+use crate::notification::port::Message;
 
-/// The longest value of a parameter; the whole text has a limit of 1,300 characters.
-const MAX_VALUE_CHARS: usize = 100;
-/// For what there is not.
+/// Maximum length of a parameter's value; the whole text is limited to 1,300 characters.
+const VALUE_CHARS_MAX: usize = 100;
+/// Value of a parameter that is not known.
 const NONE: &str = "-";
-/// How long a number may be, in digits.
-const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
+/// Number of digits of a phone number.
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 
 /// The template's parameters: all of them, always.
 pub(super) fn parameters(message: &Message) -> BTreeMap<&'static str, String> {
@@ -30,7 +30,7 @@ pub(super) fn parameters(message: &Message) -> BTreeMap<&'static str, String> {
         ("금액", or_none(message.total.map(won))),
         ("사유", or_none(optional(&message.reason))),
     ]
-    .map(|(name, value)| (name, value.chars().take(MAX_VALUE_CHARS).collect()))
+    .map(|(name, value)| (name, value.chars().take(VALUE_CHARS_MAX).collect()))
     .into()
 }
 
@@ -76,7 +76,7 @@ pub(super) fn number(contact: &str) -> Option<String> {
         Some(home) => format!("0{}", home.trim_start_matches('0')),
         None => plain.strip_prefix('+').unwrap_or(&plain).to_owned(),
     };
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit()) && DIGITS.contains(&digits.len());
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit()) && PHONE_DIGITS.contains(&digits.len());
     is_number.then_some(digits)
 }
 
@@ -117,7 +117,7 @@ mod tests {
             Message { store: Some(String::new()), total: None, reason: Some("x".repeat(500)), ..message() };
         let shown = parameters(&bare);
         assert_eq!((shown["가게"].as_str(), shown["금액"].as_str()), ("-", "-"));
-        assert_eq!(shown["사유"].len(), MAX_VALUE_CHARS);
+        assert_eq!(shown["사유"].len(), VALUE_CHARS_MAX);
     }
 
     #[test]

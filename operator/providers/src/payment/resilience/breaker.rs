@@ -1,7 +1,7 @@
-//! The circuit breaker: `tower-resilience-circuitbreaker`, and nothing of it is seen outside of this module.
+//! The circuit breaker: `tower-resilience-circuitbreaker`, of which nothing is visible outside of this module.
 //!
-//! The library decides; what is read of it comes from its mirror, the [`Tally`]. Its window is the one over time:
-//! the one over a count of calls, in the pinned version, fills and never slides.
+//! The library decides; its state is read from a mirror, the [`CallWindow`]. The window is over time: in the pinned version
+//! the window over a number of calls fills and never slides.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,9 +16,10 @@ use tower_resilience_circuitbreaker::{
 };
 
 use super::call::{Request, Resolved, Response, run};
-use super::tally::{Rates, Tally};
-use super::{Circuit, ResilienceError, ResilienceSettings, Transition};
-use crate::port::PaymentPort;
+use super::circuit::{Circuit, Rates, Transition};
+use super::settings::{ResilienceError, ResilienceSettings};
+use super::window::CallWindow;
+use crate::payment::port::PaymentPort;
 
 /// Scores a call by what its resolution says.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,7 @@ impl Service<Request> for Calls {
 pub(super) struct Breaker {
     layer: CircuitBreakerLayer<AsResolved>,
     handle: CircuitBreakerHandle<AsResolved>,
-    tally: Arc<Mutex<Tally>>,
+    window: Arc<Mutex<CallWindow>>,
 }
 
 impl Breaker {
@@ -64,9 +65,9 @@ impl Breaker {
         settings: &ResilienceSettings,
         on_transition: impl Fn(Transition) + Send + Sync + 'static,
     ) -> Result<Self, ResilienceError> {
-        let tally = Arc::new(Mutex::new(Tally::new(settings.window, settings.trials)));
+        let window = Arc::new(Mutex::new(CallWindow::new(settings.window, settings.trials)));
         let (slow, succeeded, failed, changed) =
-            (Arc::clone(&tally), Arc::clone(&tally), Arc::clone(&tally), Arc::clone(&tally));
+            (Arc::clone(&window), Arc::clone(&window), Arc::clone(&window), Arc::clone(&window));
         let open_for = settings.open_for;
         let (layer, handle) = CircuitBreakerLayer::builder()
             .name(name)
@@ -89,18 +90,18 @@ impl Breaker {
             .failure_classifier_type(AsResolved)
             .build_with_handle()
             .map_err(|error| ResilienceError::Breaker(error.to_string()))?;
-        Ok(Self { layer, handle, tally })
+        Ok(Self { layer, handle, window })
     }
 
     pub(super) fn circuit(&self, now: Instant) -> Circuit {
-        lock(&self.tally).circuit(now)
+        lock(&self.window).circuit(now)
     }
 
     pub(super) fn rates(&self, now: Instant) -> Rates {
-        lock(&self.tally).rates(now)
+        lock(&self.window).rates(now)
     }
 
-    /// Makes a call, unless the circuit refuses it; then there is no response.
+    /// Makes a call, unless the circuit rejects it; then there is no response.
     pub(super) async fn call(&self, port: &Arc<dyn PaymentPort>, request: Request) -> Option<Response> {
         let result = self.layer.layer_fn(Calls(Arc::clone(port))).oneshot(request).await;
         self.unstick().await;
@@ -111,10 +112,10 @@ impl Breaker {
         }
     }
 
-    /// Closes a circuit that waits for trials which it will never let through, since all of them have succeeded.
-    /// The caller of the last trial may be gone before it gets here; then the next call, refused, does it.
+    /// Closes a half-open circuit all of whose trials have succeeded, and which would let no more through. The caller of
+    /// the last trial may be gone before it gets here; then the next call, rejected, does it.
     async fn unstick(&self) {
-        if lock(&self.tally).is_stuck() {
+        if lock(&self.window).is_stuck() {
             self.handle.force_closed().await;
         }
     }
@@ -128,7 +129,7 @@ fn circuit(state: CircuitState, open_for: Duration) -> Circuit {
     }
 }
 
-/// The tally holds plain values, which a panic cannot leave half-changed in a way that matters.
-fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
+/// The window holds plain values, which a panic cannot leave half-changed in a way that matters.
+fn lock(window: &Mutex<CallWindow>) -> MutexGuard<'_, CallWindow> {
+    window.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What an answer of Toss Payments means, as a pure function: status and body in, outcome out.
+//! What a response of Toss Payments means, as a pure function: status and body in, outcome out.
 //!
 //! The code decides before the status, for Toss answers 403 both to a wrong key and to a card without money. What
 //! is not plainly a success or a final refusal is a [`CallFailure`]: a wrong "refused" loses a capture, a wrong "unknown"
@@ -11,9 +11,9 @@ use fooddelivery_saga::provider::{
 };
 use serde::Deserialize;
 
-use crate::http::{HttpAnswer, NoAnswer};
-use crate::port::{ChargeRequest, RefundRequest};
-use crate::refusal::{MAX_CODE_CHARS, refusal};
+use crate::http::{HttpResponse, TransportError};
+use crate::payment::port::{ChargeRequest, RefundRequest};
+use crate::refusal::{CODE_CHARS_MAX, refusal};
 use crate::secret::Credential;
 
 /// The fields of the Payment object that matter here.
@@ -50,7 +50,7 @@ fn look_it_up(code: &str) -> CallFailure {
 
 /// What came of a charge.
 pub(crate) fn charge(
-    result: &Result<HttpAnswer, NoAnswer>,
+    result: &Result<HttpResponse, TransportError>,
     request: &ChargeRequest,
     credential: &Credential,
 ) -> ChargeOutcome {
@@ -80,7 +80,7 @@ pub(crate) fn charge(
 }
 
 /// What came of a look-up.
-pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
+pub(crate) fn look_up(result: &Result<HttpResponse, TransportError>) -> LookUpOutcome {
     // A look-up asks for nothing that could be refused, so such codes say only that there is no answer.
     let unknown = |code: &str| LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown(code.to_owned()));
     match read(result) {
@@ -95,7 +95,7 @@ pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
 
 /// What came of a refund.
 pub(crate) fn refund(
-    result: &Result<HttpAnswer, NoAnswer>,
+    result: &Result<HttpResponse, TransportError>,
     request: &RefundRequest,
     credential: &Credential,
 ) -> RefundOutcome {
@@ -121,11 +121,11 @@ fn not_found() -> Refusal {
     refusal("NOT_FOUND_PAYMENT", "The provider knows no such payment.", &[])
 }
 
-fn read(result: &Result<HttpAnswer, NoAnswer>) -> Result<ProviderPayment, Failure> {
+fn read(result: &Result<HttpResponse, TransportError>) -> Result<ProviderPayment, Failure> {
     match result {
         Ok(answer) if answer.status == 200 => payment(&answer.body),
         Ok(answer) => Err(failure(answer)),
-        Err(no_answer) => Err(Failure::CallFailure(no_answer.into())),
+        Err(transport_error) => Err(Failure::CallFailure(transport_error.into())),
     }
 }
 
@@ -156,7 +156,7 @@ fn payment(body: &[u8]) -> Result<ProviderPayment, Failure> {
     })
 }
 
-fn failure(answer: &HttpAnswer) -> Failure {
+fn failure(answer: &HttpResponse) -> Failure {
     let status = answer.status;
     if status == 429 {
         return Failure::CallFailure(CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() });
@@ -217,9 +217,9 @@ fn refuses(code: &str) -> bool {
 /// Codes end up in sentences and labels, so nothing else is taken for one.
 fn well_formed(error: &ErrorBody) -> bool {
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    !error.code.is_empty() && error.code.len() <= MAX_CODE_CHARS && error.code.bytes().all(plain)
+    !error.code.is_empty() && error.code.len() <= CODE_CHARS_MAX && error.code.bytes().all(plain)
 }
 
 #[cfg(test)]
-#[path = "outcome_tests.rs"]
+#[path = "responses_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
-//! What an answer of the Bizmessage API means, as a pure function: status and body in, outcome out.
+//! What a response of the Bizmessage API means, as a pure function: status and body in, outcome out.
 //!
-//! The result code in the body decides; most of what goes wrong comes with status 200. A code is about this message, and
-//! then final, or about us or the provider, and then no reason to give a message up. What cannot be read is a
+//! The result code in the body decides; most failures come with status 200. A code about this message is final; a code
+//! about us or the provider is no reason to give the message up. A response that cannot be read is a
 //! [`CallFailure`]. The sentences name neither number nor secret.
 //!
 //! Source: <https://docs.nhncloud.com/en/Notification/KakaoTalk%20Bizmessage/en/error-code/>. Codes of six digits are
@@ -10,29 +10,29 @@
 use fooddelivery_saga::provider::CallFailure;
 use serde::Deserialize;
 
-use super::super::port::SendOutcome;
-use crate::http::{HttpAnswer, NoAnswer};
+use crate::http::{HttpResponse, TransportError};
+use crate::notification::port::SendOutcome;
 use crate::refusal::refusal;
 
-/// What came of asking for a message.
+/// Result of submitting a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// It was taken on now.
+pub(super) enum Submission {
+    /// Accepted now.
     Accepted,
-    /// It was asked for before: what came of that is to be looked up.
+    /// It was submitted before: its result is to be looked up.
     Recognised,
-    /// Neither.
+    /// Neither: the outcome.
     Ended(SendOutcome),
 }
 
-/// What is known of a message.
+/// Result of looking a message up.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing: it was not asked for, or is not in the list yet.
+    /// Not found: it was not submitted, or is not in the list yet.
     Nothing,
     /// What became of it.
     Outcome(SendOutcome),
-    /// It could not be found out.
+    /// The look-up failed.
     CallFailure(CallFailure),
 }
 
@@ -86,31 +86,31 @@ struct Listed {
     result_code_name: Option<String>,
 }
 
-/// What came of asking for a message to one recipient.
-pub(super) fn asked(result: &Result<HttpAnswer, NoAnswer>, secrets: &[&str]) -> Asked {
+/// Reads the response to the submission of a message to one recipient.
+pub(super) fn submission(result: &Result<HttpResponse, TransportError>, secrets: &[&str]) -> Submission {
     let SendAnswer { header, message } = match read::<SendAnswer>(result) {
         Ok(answer) => answer,
-        Err(failure) => return Asked::Ended(failure.into()),
+        Err(failure) => return Submission::Ended(failure.into()),
     };
     if is_recognised(header.result_code) {
-        return Asked::Recognised;
+        return Submission::Recognised;
     }
     let recipient = message.as_ref().and_then(|message| message.send_results.first());
     match recipient {
         Some(recipient) if recipient.result_code != 0 => {
-            Asked::Ended(no(recipient.result_code, recipient.result_message.as_deref(), secrets))
+            Submission::Ended(no(recipient.result_code, recipient.result_message.as_deref(), secrets))
         }
-        Some(_) if header.is_successful => Asked::Accepted,
+        Some(_) if header.is_successful => Submission::Accepted,
         None if header.is_successful => {
             let why = "accepted without a result for the recipient".to_owned();
-            Asked::Ended(CallFailure::OutcomeUnknown(why).into())
+            Submission::Ended(CallFailure::OutcomeUnknown(why).into())
         }
-        _ => Asked::Ended(no(header.result_code, header.result_message.as_deref(), secrets)),
+        _ => Submission::Ended(no(header.result_code, header.result_message.as_deref(), secrets)),
     }
 }
 
 /// What became of the message with this id. If it went out more than once, that it arrived is what counts.
-pub(super) fn found(result: &Result<HttpAnswer, NoAnswer>, id: &str, secrets: &[&str]) -> Found {
+pub(super) fn found(result: &Result<HttpResponse, TransportError>, id: &str, secrets: &[&str]) -> Found {
     let ListAnswer { header, message_search_result_response: list } = match read::<ListAnswer>(result) {
         Ok(answer) => answer,
         Err(failure) => return Found::CallFailure(failure),
@@ -118,7 +118,7 @@ pub(super) fn found(result: &Result<HttpAnswer, NoAnswer>, id: &str, secrets: &[
     if !header.is_successful {
         return match no(header.result_code, header.result_message.as_deref(), secrets) {
             SendOutcome::CallFailure(failure) => Found::CallFailure(failure),
-            // A question asks for nothing that could be refused.
+            // A look-up requests nothing that could be refused.
             _ => Found::CallFailure(CallFailure::OutcomeUnknown(format!(
                 "the look-up failed with {}",
                 header.result_code
@@ -160,7 +160,7 @@ fn no(code: i64, message: Option<&str>, secrets: &[&str]) -> SendOutcome {
             CallFailure::Unauthorized(sentence).into()
         }
         -3003 | -3005 | -9992 | -9998 => CallFailure::Unauthorized(sentence).into(),
-        // As many as may go out in a day.
+        // The daily quota.
         400_309 => CallFailure::Throttled { retry_after_ms: None }.into(),
         -7000 | -9999 => CallFailure::Errored(sentence).into(),
         _ => SendOutcome::Refused(sentence),
@@ -172,8 +172,8 @@ fn is_recognised(code: i64) -> bool {
     matches!(code, -1005 | 400_305)
 }
 
-/// The body, where there is one that can be read; else what the status says.
-fn read<'a, T: Deserialize<'a>>(result: &'a Result<HttpAnswer, NoAnswer>) -> Result<T, CallFailure> {
+/// The body, if it can be read; else what the status says.
+fn read<'a, T: Deserialize<'a>>(result: &'a Result<HttpResponse, TransportError>) -> Result<T, CallFailure> {
     let answer = result.as_ref().map_err(CallFailure::from)?;
     let status = answer.status;
     match status {
@@ -191,5 +191,5 @@ fn read<'a, T: Deserialize<'a>>(result: &'a Result<HttpAnswer, NoAnswer>) -> Res
 }
 
 #[cfg(test)]
-#[path = "outcome_tests.rs"]
+#[path = "responses_tests.rs"]
 mod tests;

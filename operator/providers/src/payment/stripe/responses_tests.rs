@@ -40,15 +40,15 @@ fn refund_request(amount: i64) -> RefundRequest {
     }
 }
 
-type Answered = Result<HttpAnswer, NoAnswer>;
+type Answered = Result<HttpResponse, TransportError>;
 
 fn answer(status: u16, body: &str) -> Answered {
     let body = body.as_bytes().to_vec();
-    Ok(HttpAnswer { status, retry_after: None, replayed: false, received: SystemTime::UNIX_EPOCH, body })
+    Ok(HttpResponse { status, retry_after: None, replayed: false, received: SystemTime::UNIX_EPOCH, body })
 }
 
 fn replayed(answer: Answered) -> Answered {
-    answer.map(|answer| HttpAnswer { replayed: true, ..answer })
+    answer.map(|answer| HttpResponse { replayed: true, ..answer })
 }
 
 fn error_of(kind: &str, code: &str) -> Value {
@@ -243,10 +243,13 @@ fn the_troubles_are_the_same_for_every_operation() {
     assert_eq!(failure(&answer(401, "")), CallFailure::Unauthorized("401 without a code".into()));
     assert_eq!(failure(&error(400, "api_error", "x")), unknown("400 x"));
     assert_eq!(failure(&answer(429, "")), CallFailure::Throttled { retry_after_ms: None });
-    let later = answer(429, "").map(|answer| HttpAnswer { retry_after: Some("2".into()), ..answer });
+    let later = answer(429, "").map(|answer| HttpResponse { retry_after: Some("2".into()), ..answer });
     assert_eq!(failure(&later), CallFailure::Throttled { retry_after_ms: Some(2000) });
-    assert_eq!(failure(&Err(NoAnswer::NotSent("refused".into()))), CallFailure::NotSent("refused".into()));
-    assert_eq!(failure(&Err(NoAnswer::Unknown("timed out".into()))), unknown("timed out"));
+    assert_eq!(
+        failure(&Err(TransportError::NotSent("refused".into()))),
+        CallFailure::NotSent("refused".into())
+    );
+    assert_eq!(failure(&Err(TransportError::OutcomeUnknown("timed out".into()))), unknown("timed out"));
     for status in [100, 201, 204, 301, 302, 400, 402, 404, 408, 418] {
         assert!(matches!(failure(&answer(status, "not json")), CallFailure::OutcomeUnknown(_)), "{status}");
     }

@@ -1,9 +1,9 @@
-//! The Toss Payments adapter: how a request is written. How an answer is read is in [`outcome`].
+//! The Toss Payments adapter: how a request is written. How responses are read is in [`responses`].
 //!
 //! Every call sends one request; a look-up sends a second one when the order id belongs to another payment as well.
 //! Source: <https://docs.tosspayments.com/reference>.
 
-mod outcome;
+mod responses;
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use serde::Serialize;
 use url::Url;
 
 use crate::account::{Account, IDEMPOTENCY_KEY};
-use crate::http::{HttpAnswer, NoAnswer};
-use crate::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
+use crate::http::{HttpResponse, TransportError};
+use crate::payment::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
 use crate::refusal::local_refusal;
 
-/// How long the first answer is replayed for an idempotency key.
+/// How long the first response is replayed for an idempotency key.
 /// Source: <https://docs.tosspayments.com/reference/using-api/authorization>.
 const KEY_RETENTION: Duration = Duration::from_hours(15 * 24);
-/// A checkout is to be confirmed within ten minutes; five more are for clocks that differ.
+/// How long a checkout can be confirmed: ten minutes; five more allow for clocks that differ.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 
-/// What the operator has to know of it.
+/// The protocol's properties.
 pub(crate) const TRAITS: Traits =
     Traits { prepares: false, key_retention: KEY_RETENTION, token_lifetime: Some(TOKEN_LIFETIME) };
 
-/// The longest `cancelReason`.
-const MAX_REASON_CHARS: usize = 200;
+/// Maximum length of a `cancelReason`.
+const REASON_CHARS_MAX: usize = 200;
 
 /// A Toss Payments account.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Toss {
         operation: &'static str,
         correlation_id: &str,
         request: RequestBuilder,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<HttpResponse, TransportError> {
         self.0.send("toss", operation, correlation_id, request).await
     }
 
@@ -70,7 +70,7 @@ impl Toss {
             return LookUpOutcome::CallFailure(CallFailure::NotSent(why));
         };
         let request = self.request(Method::GET, url, correlation_id);
-        outcome::look_up(&self.send("look_up", correlation_id, request).await)
+        responses::look_up(&self.send("look_up", correlation_id, request).await)
     }
 }
 
@@ -93,7 +93,7 @@ impl PaymentPort for Toss {
             .header(IDEMPOTENCY_KEY, &request.idempotency_key)
             .json(&body);
         let result = self.send("charge", &request.correlation_id, sent).await;
-        outcome::charge(&result, request, &self.0.credential)
+        responses::charge(&result, request, &self.0.credential)
     }
 
     /// Toss finds by order id; an order can have several payments (a declined one, then another). A captured one is
@@ -106,7 +106,7 @@ impl PaymentPort for Toss {
                 if other.status != ProviderStatus::Captured
                     && request.token.as_ref().is_some_and(|token| token.expose() != other.payment_id) =>
             {
-                let key = request.token.as_ref().map(crate::Token::expose).unwrap_or_default();
+                let key = request.token.as_ref().map(crate::secret::Token::expose).unwrap_or_default();
                 self.find(&["v1", "payments", key], &request.correlation_id).await
             }
             outcome => outcome,
@@ -117,13 +117,13 @@ impl PaymentPort for Toss {
         let Some(url) = self.0.url(&["v1", "payments", &request.payment_id, "cancel"]) else {
             return RefundOutcome::Refused(local_refusal("the payment id cannot be part of a URL"));
         };
-        let reason: String = request.reason.chars().take(MAX_REASON_CHARS).collect();
+        let reason: String = request.reason.chars().take(REASON_CHARS_MAX).collect();
         let body = CancelBody { cancel_reason: &reason, cancel_amount: request.amount };
         let sent = self
             .request(Method::POST, url, &request.correlation_id)
             .header(IDEMPOTENCY_KEY, &request.idempotency_key)
             .json(&body);
         let result = self.send("refund", &request.correlation_id, sent).await;
-        outcome::refund(&result, request, &self.0.credential)
+        responses::refund(&result, request, &self.0.credential)
     }
 }

@@ -1,10 +1,10 @@
-//! The Stripe adapter: how a request is written. How an answer is read is in [`outcome`].
+//! The Stripe adapter: how a request is written. How responses are read is in [`responses`].
 //!
 //! A payment is an intent that is prepared unconfirmed, so that its id can be stored before it is charged, and
 //! canceled when it must never be. Every call sends one request; a refund and a look-up without an id send a second
 //! one. Source: <https://docs.stripe.com/api/payment_intents>.
 
-mod outcome;
+mod responses;
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use crate::account::{Account, IDEMPOTENCY_KEY};
-use crate::http::{HttpAnswer, NoAnswer};
-use crate::port::{
+use crate::http::{HttpResponse, TransportError};
+use crate::payment::port::{
     ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, Traits, VoidRequest,
 };
 use crate::refusal::local_refusal;
 
-/// How long at least the first answer is replayed for an idempotency key.
+/// Minimum time for which the first response is replayed for an idempotency key.
 /// Source: <https://docs.stripe.com/api/idempotent_requests>.
 const KEY_RETENTION: Duration = Duration::from_hours(24);
 
-/// What the operator has to know of it.
+/// The protocol's properties.
 pub(crate) const TRAITS: Traits =
     Traits { prepares: true, key_retention: KEY_RETENTION, token_lifetime: None };
 
 const STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
-/// The version that bodies are written and read in, whatever the account's default is.
+/// API version of the bodies, whatever the account's default is.
 const VERSION: &str = "2024-06-20";
 
 /// A Stripe account.
@@ -53,7 +53,7 @@ impl Stripe {
         operation: &'static str,
         url: Url,
         correlation_id: &str,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<HttpResponse, TransportError> {
         let request = self.request(Method::GET, url, correlation_id);
         self.0.send("stripe", operation, correlation_id, request).await
     }
@@ -67,9 +67,9 @@ impl Stripe {
         idempotency_key: Option<&str>,
         correlation_id: &str,
         form: &[(&str, &str)],
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<HttpResponse, TransportError> {
         let Some(url) = self.0.url(segments) else {
-            return Err(NoAnswer::NotSent("the payment id cannot be part of a URL".to_owned()));
+            return Err(TransportError::NotSent("the payment id cannot be part of a URL".to_owned()));
         };
         let request = self
             .request(Method::POST, url, correlation_id)
@@ -89,7 +89,7 @@ impl Stripe {
         };
         // What was given back is told by the charge, which is only named unless asked for.
         url.query_pairs_mut().append_pair("expand[]", "latest_charge");
-        outcome::look_up(&self.get("look_up", url, correlation_id).await)
+        responses::look_up(&self.get("look_up", url, correlation_id).await)
     }
 
     /// The id of a payment of this order. The search lags by a minute or more, so finding none says little.
@@ -98,7 +98,7 @@ impl Stripe {
             return Err(CallFailure::NotSent("the endpoint cannot have a path".to_owned()));
         };
         url.query_pairs_mut().append_pair("query", &order_query(order_id));
-        outcome::first_hit(&self.get("search", url, correlation_id).await)
+        responses::first_hit(&self.get("search", url, correlation_id).await)
     }
 }
 
@@ -129,7 +129,7 @@ impl PaymentPort for Stripe {
         let path = ["v1", "payment_intents"];
         let result =
             self.post("prepare", &path, Some(&request.idempotency_key), &request.correlation_id, &form).await;
-        outcome::prepare(&result, request, &self.0.credential)
+        responses::prepare(&result, request, &self.0.credential)
     }
 
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
@@ -142,7 +142,7 @@ impl PaymentPort for Stripe {
         let path = ["v1", "payment_intents", payment_id, "confirm"];
         let result =
             self.post("charge", &path, Some(&request.idempotency_key), &request.correlation_id, &form).await;
-        outcome::charge(&result, request, payment_id, &self.0.credential)
+        responses::charge(&result, request, payment_id, &self.0.credential)
     }
 
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome {
@@ -160,7 +160,7 @@ impl PaymentPort for Stripe {
     async fn void(&self, request: &VoidRequest) -> VoidOutcome {
         let path = ["v1", "payment_intents", &request.payment_id, "cancel"];
         let result = self.post("void", &path, None, &request.correlation_id, &[]).await;
-        outcome::void(&result, request)
+        responses::void(&result, request)
     }
 
     /// The refund that Stripe answers with tells nothing of earlier ones, so the payment is read after it.
@@ -173,10 +173,10 @@ impl PaymentPort for Stripe {
         let path = ["v1", "refunds"];
         let result =
             self.post("refund", &path, Some(&request.idempotency_key), &request.correlation_id, &form).await;
-        match outcome::refund(&result, request, &self.0.credential) {
+        match responses::refund(&result, request, &self.0.credential) {
             Err(outcome) => outcome,
-            Ok(outcome::RefundMade) => {
-                outcome::refunded(self.find(&request.payment_id, &request.correlation_id).await, request)
+            Ok(responses::RefundMade) => {
+                responses::refunded(self.find(&request.payment_id, &request.correlation_id).await, request)
             }
         }
     }

@@ -2,18 +2,21 @@
 //! breaker does about each. In real time, so that a busy machine adds little in proportion.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fooddelivery_saga::provider::{
     ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome,
 };
 use futures::future::join_all;
+use tokio::time::sleep;
 
-use super::fake::{MS, captured, charge_request, guard, payment, timed_out};
+use super::fake::{MS, captured, charge_request, observed_policy, payment, timed_out};
 use super::*;
-use crate::port::{ChargeRequest, LookUpRequest, RefundRequest, Traits};
+use crate::config::DEFAULT_TIMEOUT;
+use crate::payment::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
 
 const LIMIT: Duration = DEFAULT_TIMEOUT;
 const AT_ONCE: usize = 32;
@@ -66,23 +69,23 @@ impl PaymentPort for Service {
 }
 
 /// Calls in waves; how many were in time, timed out and refused.
-async fn waves(guard: &ResiliencePolicy, service: &Arc<Service>, waves: usize) -> (usize, usize, usize) {
+async fn waves(policy: &ResiliencePolicy, service: &Arc<Service>, waves: usize) -> (usize, usize, usize) {
     let port: Arc<dyn PaymentPort> = service.clone();
     let mut counts = (0, 0, 0);
     for wave in 0..waves {
         let calls = (0..AT_ONCE).map(|number| {
             let port = &port;
             async move {
-                let admission = guard.admit().await.unwrap();
+                let permit = policy.acquire().await.unwrap();
                 let request = ChargeRequest { order_id: format!("{wave}-{number}"), ..charge_request() };
-                guard.call(&admission, port, Request::Charge(request)).await
+                policy.call(&permit, port, Request::Charge(request)).await
             }
         });
         for result in join_all(calls).await {
             match result {
                 Ok(Response::Charge { resolved: None, .. }) => counts.0 += 1,
                 Ok(_) => counts.1 += 1,
-                Err(Refused { .. }) => counts.2 += 1,
+                Err(Rejected { .. }) => counts.2 += 1,
             }
         }
     }
@@ -91,26 +94,26 @@ async fn waves(guard: &ResiliencePolicy, service: &Arc<Service>, waves: usize) -
 
 #[tokio::test]
 async fn the_faster_reference_service_is_nearly_always_in_time_and_leaves_the_circuit_closed() {
-    let (guard, seen) = guard(&ResilienceSettings::default());
-    let (in_time, timed_out, refused) = waves(&guard, &Service::taking(400 * MS), 2).await;
+    let (policy, seen) = observed_policy(&ResilienceSettings::default());
+    let (in_time, timed_out, refused) = waves(&policy, &Service::taking(400 * MS), 2).await;
     assert_eq!(refused, 0);
     // 10 of 220 ms are beyond the limit: 3 of 64.
     assert!((1..=5).contains(&timed_out), "{timed_out} timed out, {in_time} were in time");
-    assert_eq!(guard.circuit(), Circuit::Closed);
-    assert!(guard.rates().slow < 0.5 && guard.rates().failed < 0.01, "{:?}", guard.rates());
+    assert_eq!(policy.circuit(), Circuit::Closed);
+    assert!(policy.rates().slow < 0.5 && policy.rates().failed < 0.01, "{:?}", policy.rates());
     assert!(seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn the_slower_reference_service_opens_the_circuit_by_its_slow_calls_and_not_by_failures() {
-    let (guard, seen) = guard(&ResilienceSettings::default());
+    let (policy, seen) = observed_policy(&ResilienceSettings::default());
     let fake = Service::taking(520 * MS);
-    let (in_time, timed_out, refused) = waves(&guard, &fake, 2).await;
+    let (in_time, timed_out, refused) = waves(&policy, &fake, 2).await;
     // 130 of 220 ms are beyond the limit: about 19 of the 32 that are sent before it opens.
     assert!((16..=22).contains(&timed_out), "{timed_out} timed out, {in_time} were in time");
     assert_eq!((in_time + timed_out, refused), (AT_ONCE, AT_ONCE), "the second wave meets an open circuit");
     assert_eq!(fake.charges.load(Ordering::SeqCst), AT_ONCE);
-    assert!(matches!(guard.circuit(), Circuit::Open { .. }));
+    assert!(matches!(policy.circuit(), Circuit::Open { .. }));
     let seen = seen.lock().unwrap();
     let [Transition { from: Circuit::Closed, to: Circuit::Open { .. }, rates }] = seen[..] else {
         panic!("{seen:?}")

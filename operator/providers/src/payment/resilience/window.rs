@@ -1,22 +1,13 @@
-//! What the breaker has counted, where it can be read: without waiting, and still when a change has cleared it.
+//! A mirror of the breaker's sliding window, readable at any time, also when a transition has just cleared it.
 //!
-//! The library counts behind a lock that its own listeners cannot take, and forgets at each change. It tells its
-//! listeners of every score and every change while it holds that lock, so what is kept here is the same, in the
-//! same order. Pure: times are handed in.
+//! The library counts behind a lock that its own listeners cannot take, and forgets at each transition. It calls its
+//! listeners for every score and every transition while it holds that lock, so this mirror sees the same, in the same
+//! order. Pure: times are handed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::Circuit;
-
-/// Parts of the calls, 0 to 1; 0 when there were none.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Rates {
-    /// Of calls that failed.
-    pub failed: f64,
-    /// Of calls that were slow, whether they failed or not.
-    pub slow: f64,
-}
+use super::circuit::{Circuit, Rates};
 
 #[derive(Debug, Clone, Copy)]
 struct Score {
@@ -27,7 +18,7 @@ struct Score {
 
 /// The scores in the window, and where the circuit stands.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct CallWindow {
     window: Duration,
     trials: usize,
     circuit: Circuit,
@@ -38,7 +29,7 @@ pub(super) struct Tally {
     slow: bool,
 }
 
-impl Tally {
+impl CallWindow {
     pub(super) fn new(window: Duration, trials: usize) -> Self {
         let (circuit, scores) = (Circuit::Closed, VecDeque::new());
         Self { window, trials, circuit, scores, successes: 0, slow: false }
@@ -109,44 +100,44 @@ mod tests {
     #[test]
     fn rates_are_of_the_calls_in_the_window_and_a_change_gives_them_and_starts_anew() {
         let start = Instant::now();
-        let mut tally = Tally::new(10 * SECOND, 1);
-        assert_eq!(tally.rates(start), Rates::default());
+        let mut window = CallWindow::new(10 * SECOND, 1);
+        assert_eq!(window.rates(start), Rates::default());
         for (second, failed, slow) in [(0, true, true), (1, false, true), (9, true, false), (9, false, false)]
         {
             if slow {
-                tally.slow();
+                window.slow();
             }
-            tally.score(start + second * SECOND, failed);
+            window.score(start + second * SECOND, failed);
         }
-        assert_eq!(tally.rates(start + 9 * SECOND), Rates { failed: 0.5, slow: 0.5 });
+        assert_eq!(window.rates(start + 9 * SECOND), Rates { failed: 0.5, slow: 0.5 });
         let later = start + 12 * SECOND;
-        assert_eq!(tally.rates(later), Rates { failed: 0.5, slow: 0.0 });
-        let (from, rates) = tally.change(later, Circuit::HalfOpen);
+        assert_eq!(window.rates(later), Rates { failed: 0.5, slow: 0.0 });
+        let (from, rates) = window.change(later, Circuit::HalfOpen);
         assert_eq!((from, rates), (Circuit::Closed, Rates { failed: 0.5, slow: 0.0 }));
-        assert_eq!(tally.rates(later), Rates::default());
+        assert_eq!(window.rates(later), Rates::default());
     }
 
     #[test]
     fn an_open_circuit_counts_as_half_open_once_its_time_is_over() {
         let start = Instant::now();
         let until = start + SECOND;
-        let mut tally = Tally::new(SECOND, 1);
-        tally.change(start, Circuit::Open { until });
-        assert_eq!(tally.circuit(start), Circuit::Open { until });
-        assert_eq!(tally.circuit(until), Circuit::HalfOpen);
+        let mut window = CallWindow::new(SECOND, 1);
+        window.change(start, Circuit::Open { until });
+        assert_eq!(window.circuit(start), Circuit::Open { until });
+        assert_eq!(window.circuit(until), Circuit::HalfOpen);
     }
 
     #[test]
     fn a_half_open_circuit_is_stuck_when_all_of_its_trials_succeeded_however_long_ago() {
         let start = Instant::now();
-        let mut tally = Tally::new(SECOND, 2);
-        tally.score(start, false);
-        tally.score(start, false);
-        assert!(!tally.is_stuck(), "closed");
-        tally.change(start, Circuit::HalfOpen);
-        tally.score(start, false);
-        assert!(!tally.is_stuck(), "one more to come");
-        tally.score(start + 2 * SECOND, false);
-        assert!(tally.is_stuck());
+        let mut window = CallWindow::new(SECOND, 2);
+        window.score(start, false);
+        window.score(start, false);
+        assert!(!window.is_stuck(), "closed");
+        window.change(start, Circuit::HalfOpen);
+        window.score(start, false);
+        assert!(!window.is_stuck(), "one more to come");
+        window.score(start + 2 * SECOND, false);
+        assert!(window.is_stuck());
     }
 }

@@ -33,12 +33,12 @@ fn refund_request(amount: i64) -> RefundRequest {
     }
 }
 
-fn answer(status: u16, body: &str, retry_after: Option<&str>) -> Result<HttpAnswer, NoAnswer> {
+fn answer(status: u16, body: &str, retry_after: Option<&str>) -> Result<HttpResponse, TransportError> {
     let (retry_after, body) = (retry_after.map(str::to_owned), body.as_bytes().to_vec());
-    Ok(HttpAnswer { status, retry_after, replayed: false, received: SystemTime::UNIX_EPOCH, body })
+    Ok(HttpResponse { status, retry_after, replayed: false, received: SystemTime::UNIX_EPOCH, body })
 }
 
-fn error(status: u16, code: &str) -> Result<HttpAnswer, NoAnswer> {
+fn error(status: u16, code: &str) -> Result<HttpResponse, TransportError> {
     answer(status, &json!({ "code": code, "message": "words" }).to_string(), None)
 }
 
@@ -47,15 +47,15 @@ fn payment_json(status: &str, balance: i64) -> Value {
             "balanceAmount": balance, "currency": "KRW", "method": "카드", "cancels": null })
 }
 
-fn paid(status: &str, balance: i64) -> Result<HttpAnswer, NoAnswer> {
+fn paid(status: &str, balance: i64) -> Result<HttpResponse, TransportError> {
     answer(200, &payment_json(status, balance).to_string(), None)
 }
 
-fn charged(result: &Result<HttpAnswer, NoAnswer>) -> ChargeOutcome {
+fn charged(result: &Result<HttpResponse, TransportError>) -> ChargeOutcome {
     charge(result, &charge_request(), &Credential::new("sk"))
 }
 
-fn refunded(result: &Result<HttpAnswer, NoAnswer>) -> RefundOutcome {
+fn refunded(result: &Result<HttpResponse, TransportError>) -> RefundOutcome {
     refund(result, &refund_request(1000), &Credential::new("sk"))
 }
 
@@ -233,8 +233,8 @@ fn a_redirect_and_an_error_without_a_code_are_unknown() {
 
 #[test]
 fn no_answer_is_not_sent_or_unknown_as_the_client_says() {
-    let not_sent = Err(NoAnswer::NotSent("refused".into()));
-    let unknown = Err(NoAnswer::Unknown("timed out".into()));
+    let not_sent = Err(TransportError::NotSent("refused".into()));
+    let unknown = Err(TransportError::OutcomeUnknown("timed out".into()));
     assert_eq!(charged(&not_sent), ChargeOutcome::CallFailure(CallFailure::NotSent("refused".into())));
     assert_eq!(
         charged(&unknown),

@@ -1,9 +1,9 @@
-//! One guarded call, until it is resolved, and how it is scored.
+//! One call under the policy, until it is resolved, and how it is scored.
 //!
-//! A time-out is not a failure of the provider when the money moved all the same: a charge of which nothing is
-//! known is looked up, at once and then a few times more, and scored only then. So a provider that is slow and works opens its circuit by its
-//! slow calls, and one that is dead by its failures. What a call says about one payment (refused, in progress, key
-//! spent) or about us (not authorised) is no failure of the provider.
+//! A timeout is not a failure of the provider when the money moved all the same: a charge whose outcome is unknown is
+//! looked up, at once and then a few times more, and scored only then. So a provider that is slow but works opens its
+//! circuit by slow calls, and one that is down by failures. What a response says about one payment (refused, in progress,
+//! key consumed) or about us (not authorised) is no failure of the provider.
 
 use std::time::Duration;
 
@@ -13,19 +13,21 @@ use fooddelivery_saga::provider::{
 };
 use tokio::time::sleep;
 
-use crate::port::{ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, VoidRequest};
+use crate::payment::port::{
+    ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, VoidRequest,
+};
 
-/// After these pauses a charge of which nothing is known is looked up again: a provider that is a little slower than
-/// the limit is found to have done it. It has then been asked for less than a second.
-const ASK_AGAIN: [Duration; 3] =
+/// Delays between the look-ups of a charge whose outcome is unknown, so that a provider that is a little slower than the
+/// time limit is found to have made it. Less than a second in all.
+const LOOK_UP_DELAYS: [Duration; 3] =
     [Duration::from_millis(80), Duration::from_millis(160), Duration::from_millis(320)];
 
-/// What to ask of the port.
+/// A call of the port.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// [`PaymentPort::prepare`].
     Prepare(PrepareRequest),
-    /// [`PaymentPort::charge`], and a look-up when that tells nothing.
+    /// [`PaymentPort::charge`], and a look-up when its outcome is unknown.
     Charge(ChargeRequest),
     /// [`PaymentPort::look_up`].
     LookUp(LookUpRequest),
@@ -36,7 +38,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// What is done, in one word.
+    /// The operation's name in logs and metrics.
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Prepare(_) => "prepare",
@@ -58,16 +60,16 @@ impl Request {
     }
 }
 
-/// What it answered.
+/// The response of the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
     /// To [`Request::Prepare`].
     Prepare(PrepareOutcome),
     /// To [`Request::Charge`].
     Charge {
-        /// What the charge itself brought.
+        /// Outcome of the charge itself.
         outcome: ChargeOutcome,
-        /// What the last look-up after it told, where nothing was known of the charge ([`CallFailure::OutcomeUnknown`]).
+        /// Outcome of the last look-up, where that of the charge was [`CallFailure::OutcomeUnknown`].
         resolved: Option<LookUpOutcome>,
     },
     /// To [`Request::LookUp`].
@@ -127,10 +129,10 @@ async fn charge(port: &dyn PaymentPort, request: ChargeRequest) -> Resolved {
     Resolved { response: Response::Charge { outcome, resolved }, failed }
 }
 
-/// What became of a charge, and whether that settles it. A provider that does not answer this either is not asked again.
+/// What became of a charge, and whether that settles it. A provider that fails the look-up, too, is not asked again.
 async fn resolve(port: &dyn PaymentPort, request: &ChargeRequest) -> (LookUpOutcome, bool) {
     let question = question(request);
-    let mut pauses = ASK_AGAIN.iter();
+    let mut pauses = LOOK_UP_DELAYS.iter();
     loop {
         let found = port.look_up(&question).await;
         let settled = matches!(&found, LookUpOutcome::Found(payment) if settles(payment, request));
@@ -141,7 +143,7 @@ async fn resolve(port: &dyn PaymentPort, request: &ChargeRequest) -> (LookUpOutc
     }
 }
 
-/// The question about the payment of a charge.
+/// The look-up of the payment of a charge.
 fn question(charge: &ChargeRequest) -> LookUpRequest {
     LookUpRequest {
         token: Some(charge.token.clone()),
@@ -151,7 +153,7 @@ fn question(charge: &ChargeRequest) -> LookUpRequest {
     }
 }
 
-/// Whether it tells what became of the charge: it is that payment, and it is decided.
+/// Whether it settles what became of the charge: it is that payment, and in a final state.
 fn settles(payment: &ProviderPayment, charge: &ChargeRequest) -> bool {
     let id = charge.payment_id.as_deref().unwrap_or(charge.token.expose());
     let ours = payment.payment_id == id

@@ -1,11 +1,12 @@
-//! Telling a customer how an order stands: the message port, its adapters, and the gate in front of them.
+//! Notifications: how a customer is told how an order stands. The message port, its adapters, and the circuit breaker in
+//! front of them.
 //!
-//! An adapter sends one message, once, within a bounded time, and says what came of it. It does not retry or
-//! remember: a message whose outcome is not final is sent again by the caller, under the same id, and whoever receives
-//! it knows it by that. So an outage delays a message and never loses it, and a crash at any moment at most repeats a
-//! call. The [`FailFastBreaker`] keeps a provider that is out from being called for each of thousands of orders.
+//! An adapter sends one message, once, within a bounded time, and reports the outcome. It neither retries nor
+//! remembers: a message whose outcome is not final is sent again by the caller, under the same id, by which the receiver
+//! recognises it. So an outage delays a message and never loses it, and a crash at any moment at most repeats a call. The
+//! [`FailFastBreaker`] keeps a provider that is down from being called for each of thousands of orders.
 //!
-//! Invariants: no telephone number and no secret is in a log line, a sentence or a Debug output.
+//! Invariant: no phone number and no secret is in a log line, a sentence or a Debug output.
 
 mod alimtalk;
 mod breaker;
@@ -16,35 +17,35 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::{ConfigError, account, check_sendable};
 use crate::http::HttpClient;
-use crate::provider::{ConfigError, account, sendable};
 use crate::secret::Credential;
 use alimtalk::AlimTalk;
 use signature::Signer;
 use webhook::Webhook;
 
 pub use alimtalk::AlimTalkSender;
-pub use breaker::{FailFastBreaker, Pass};
+pub use breaker::{FailFastBreaker, Permit};
 pub use port::{Message, MessagePort, SendOutcome};
 
-/// How messages go out.
+/// Protocol of a message provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageDialect {
     /// Kakao AlimTalk, through NHN Cloud or the sandbox. The endpoint is the API's domain, the credential the secret
-    /// key. Needs a telephone number.
+    /// key. Needs a phone number.
     AlimTalk(AlimTalkSender),
     /// A CloudEvent to a webhook, signed as Standard Webhooks has it. The endpoint is the webhook's URL, the credential
     /// the signing secret: `whsec_` and base64, or any other text, whose bytes then are the key.
-    CloudEvents,
+    Webhook,
 }
 
-/// The message port of a provider. `timeout` is for a request, from connecting to the last byte of the answer; a
-/// message takes one, or at most three.
+/// The message port of a provider. `timeout` limits one request, from connecting to the last byte of the response;
+/// a message takes one, or at most three.
 ///
 /// Whether plain http is allowed is the caller's policy.
 ///
 /// # Errors
-/// When the endpoint, the credential, the sender or the time-out cannot be used.
+/// When the endpoint, the credential, the sender or the timeout cannot be used.
 pub fn message_provider(
     dialect: MessageDialect,
     endpoint: &str,
@@ -55,11 +56,11 @@ pub fn message_provider(
     let account = account(endpoint, credential, timeout, http)?;
     match dialect {
         MessageDialect::AlimTalk(sender) => {
-            sendable(&account.credential)?;
+            check_sendable(&account.credential)?;
             sender.check()?;
             Ok(Arc::new(AlimTalk { account, sender }))
         }
-        MessageDialect::CloudEvents => {
+        MessageDialect::Webhook => {
             let signer = Signer::new(&account.credential).ok_or(ConfigError::SigningSecret)?;
             Ok(Arc::new(Webhook { account, signer }))
         }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn alimtalk_needs_a_telephone_number_and_a_webhook_does_not() {
         assert_eq!(configured(MessageDialect::AlimTalk(sender()), "secret"), Ok(true));
-        assert_eq!(configured(MessageDialect::CloudEvents, "secret"), Ok(false));
+        assert_eq!(configured(MessageDialect::Webhook, "secret"), Ok(false));
     }
 
     #[test]
@@ -107,9 +108,9 @@ mod tests {
             assert_eq!(result, Err(ConfigError::Credential), "{secret:?}");
         }
         for secret in ["", "whsec_", "whsec_not base64"] {
-            let result = configured(MessageDialect::CloudEvents, secret);
+            let result = configured(MessageDialect::Webhook, secret);
             assert_eq!(result, Err(ConfigError::SigningSecret), "{secret:?}");
         }
-        assert_eq!(configured(MessageDialect::CloudEvents, "any other text, 비밀"), Ok(false));
+        assert_eq!(configured(MessageDialect::Webhook, "any other text, 비밀"), Ok(false));
     }
 }

@@ -1,4 +1,4 @@
-//! The payment port: what the operator asks of a payment provider, in the words of the domain.
+//! The payment port: the requests that the operator makes of a payment provider, in the domain's terms.
 //!
 //! Types only; the adapters implement it, and so do the decorators around them.
 
@@ -13,39 +13,39 @@ use fooddelivery_saga::provider::{
 
 use crate::secret::Token;
 
-/// What distinguishes one protocol from another, as far as decisions depend on it.
+/// The properties of a protocol that decisions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits {
     /// Whether a payment is prepared, and its id stored, before it is charged. Such a payment is voided by
     /// [`PaymentPort::void`]; any other by repeating its charge under its key.
     pub prepares: bool,
-    /// For how long at least the first answer is replayed for an idempotency key, from its first use.
+    /// Minimum time for which the first response is replayed for an idempotency key, from its first use.
     pub key_retention: Duration,
-    /// For how long a checkout's token can be charged at most, with room; `None`: for ever.
+    /// Maximum time for which a checkout's token can be charged, with a margin; `None`: forever.
     pub token_lifetime: Option<Duration>,
 }
 
-/// A payment provider. Every call ends within a few times the configured time (that is for one request, and an adapter
-/// may need several for a call) and never panics; what is not known is said to be unknown.
+/// A payment provider. Every call ends within a few times the configured timeout (which limits one request; an adapter may
+/// need several for a call) and never panics; an unknown outcome is reported as unknown.
 #[async_trait]
 pub trait PaymentPort: Send + Sync {
-    /// What is particular about it.
+    /// The properties of its protocol.
     fn traits(&self) -> Traits;
     /// Makes a payment that can be charged, and moves no money; only where [`Traits::prepares`].
     async fn prepare(&self, _: &PrepareRequest) -> PrepareOutcome {
         PrepareOutcome::CallFailure(CallFailure::NotSent("this provider's payments are not prepared".into()))
     }
-    /// Takes the money of a checkout or a prepared payment, or learns what became of an earlier call with the same
-    /// key.
+    /// Takes the money of a checkout or a prepared payment, or finds out what became of an earlier call with the
+    /// same key.
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome;
-    /// Asks what the provider knows of a payment. Moves no money. Whether what is found is the payment that was
+    /// Looks a payment up at the provider. Moves no money. Whether what is found is the payment that was
     /// meant (id, order id and amount) is for the caller to compare.
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome;
     /// Makes it impossible that a prepared payment is ever charged; only where [`Traits::prepares`].
     async fn void(&self, _: &VoidRequest) -> VoidOutcome {
         VoidOutcome::CallFailure(CallFailure::NotSent("this provider's payments are not prepared".into()))
     }
-    /// Gives money back, or learns what became of an earlier call with the same key.
+    /// Gives money back, or finds out what became of an earlier call with the same key.
     async fn refund(&self, request: &RefundRequest) -> RefundOutcome;
 }
 
@@ -54,15 +54,15 @@ pub trait PaymentPort: Send + Sync {
 pub struct PrepareRequest {
     /// The same for every repeat of this attempt. At most 255 characters.
     pub idempotency_key: String,
-    /// What the customer's checkout gave (Stripe: a payment method's id).
+    /// The token of the customer's checkout (Stripe: a payment method's id).
     pub token: Token,
-    /// The order id that it is found by later.
+    /// The order id by which it is found later.
     pub order_id: String,
     /// In the currency's smallest unit.
     pub amount: i64,
     /// ISO 4217 code, upper case.
     pub currency: String,
-    /// Ties the provider's log to ours.
+    /// Correlates the provider's log with ours.
     pub correlation_id: String,
 }
 
@@ -71,9 +71,9 @@ pub struct PrepareRequest {
 pub struct ChargeRequest {
     /// The last fence against charging twice; the same for every repeat of this attempt. At most 255 characters.
     pub idempotency_key: String,
-    /// What the customer's checkout gave (Toss: `paymentKey`; Stripe: a payment method's id).
+    /// The token of the customer's checkout (Toss: `paymentKey`; Stripe: a payment method's id).
     pub token: Token,
-    /// The provider's name for the payment, where it was prepared.
+    /// The provider's id of the payment, where it was prepared.
     pub payment_id: Option<String>,
     /// The order id that was fixed at checkout.
     pub order_id: String,
@@ -81,20 +81,20 @@ pub struct ChargeRequest {
     pub amount: i64,
     /// ISO 4217 code, upper case.
     pub currency: String,
-    /// Ties the provider's log to ours.
+    /// Correlates the provider's log with ours.
     pub correlation_id: String,
 }
 
-/// A question about a payment.
+/// A look-up of a payment.
 #[derive(Debug, Clone)]
 pub struct LookUpRequest {
-    /// What the customer's checkout gave, while it is to be had.
+    /// The token of the customer's checkout, while it is available.
     pub token: Option<Token>,
-    /// The provider's name for the payment, where it is known.
+    /// The provider's id of the payment, where it is known.
     pub payment_id: Option<String>,
     /// The order id that was fixed at checkout.
     pub order_id: String,
-    /// Ties the provider's log to ours.
+    /// Correlates the provider's log with ours.
     pub correlation_id: String,
 }
 
@@ -102,9 +102,9 @@ pub struct LookUpRequest {
 /// error under a key would keep it from ever being voided.
 #[derive(Debug, Clone)]
 pub struct VoidRequest {
-    /// The provider's name for the payment.
+    /// The provider's id of the payment.
     pub payment_id: String,
-    /// Ties the provider's log to ours.
+    /// Correlates the provider's log with ours.
     pub correlation_id: String,
 }
 
@@ -113,13 +113,13 @@ pub struct VoidRequest {
 pub struct RefundRequest {
     /// The same for every repeat of this refund. At most 255 characters.
     pub idempotency_key: String,
-    /// The provider's name for the payment, from [`fooddelivery_saga::provider::ProviderPayment`].
+    /// The provider's id of the payment, from [`fooddelivery_saga::provider::ProviderPayment`].
     pub payment_id: String,
     /// In the currency's smallest unit.
     pub amount: i64,
     /// Shown to the customer; cut at the length that the provider takes.
     pub reason: String,
-    /// Ties the provider's log to ours.
+    /// Correlates the provider's log with ours.
     pub correlation_id: String,
 }
 

@@ -11,7 +11,7 @@ use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket;
 use stateright::{Model, Property};
 
-use crate::hand::{Hand, ORDERS, Set, all, bit, has};
+use crate::snapshot::{ORDERS, Set, Snapshot, all, bit, has};
 
 /// The bounds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub struct Bounds {
     pub crashes: u8,
     /// Whether the list is long, so that tickets that are gone leave it.
     pub long: bool,
-    /// A planted mistake.
-    pub mistake: Option<Mistake>,
+    /// The mutant under test, if any.
+    pub mutant: Option<Mutant>,
 }
 
-/// A planted mistake in carrying out decisions; each must be found.
+/// A mutant of how decisions are carried out; each must be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Mutant {
     /// A ticket is counted as the cache has it.
     NoLiveRead,
     /// Counts are written without compare-and-set.
@@ -91,11 +91,11 @@ impl Ticket {
     }
 }
 
-/// A visit of the store's controller.
+/// A reconcile of the store's controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Visit {
+pub struct ReconcileState {
     /// The store, as it was.
-    pub store: Hand<Store>,
+    pub store: Snapshot<Store>,
     /// Tickets that are still to be read.
     pub unread: Set,
     /// Tickets that are owed.
@@ -111,11 +111,11 @@ pub struct World {
     pub store: Store,
     /// Its tickets.
     pub tickets: [Ticket; ORDERS],
-    /// What the two replicas are at.
-    pub visits: [Option<Visit>; 2],
-    /// A write that was sent by somebody who is not there any more.
-    pub stray: Option<Hand<Store>>,
-    /// So many crashes were.
+    /// The reconciles of the two replicas.
+    pub reconciles: [Option<ReconcileState>; 2],
+    /// A write by a replica that has crashed since, still in transit.
+    pub late_write: Option<Snapshot<Store>>,
+    /// Number of crashes so far.
     pub crashes: u8,
 }
 
@@ -136,7 +136,7 @@ pub enum Event {
     Dropped(usize),
     /// The store is deleted, or made anew.
     Store,
-    /// A replica that is at leisure takes its copy of the store.
+    /// An idle replica takes its copy of the store.
     Begin(usize),
     /// A replica reads the next ticket live.
     Read(usize),
@@ -158,12 +158,12 @@ pub const COOKED: &str = "no ticket is in the counts that the store has not begu
 pub const ENDS: &str =
     "in fair weather each cooked ticket is in the counts, and all that want to go are gone";
 
-/// Rounds of fair weather; more means that something goes round in circles.
-const ROUNDS: usize = 40;
+/// Maximum rounds of fair weather; more means that something goes round in circles.
+const ROUNDS_MAX: usize = 40;
 
 /// The model within its bounds.
 #[derive(Debug, Clone)]
-pub struct Counting {
+pub struct CounterModel {
     /// The bounds.
     pub bounds: Bounds,
 }
@@ -172,28 +172,28 @@ fn id(name: String) -> OrderId {
     OrderId { uid: format!("uid of {name}"), name }
 }
 
-impl Counting {
-    fn has(&self, mistake: Mistake) -> bool {
-        self.bounds.mistake == Some(mistake)
+impl CounterModel {
+    fn has(&self, mutant: Mutant) -> bool {
+        self.bounds.mutant == Some(mutant)
     }
 
-    /// What a visit's write would be. Where the list is to be long, others stand in it.
-    fn folded(&self, visit: &Visit) -> Option<Store> {
+    /// What a reconcile's write would be. Where the list is to be long, others stand in it.
+    fn folded(&self, reconcile: &ReconcileState) -> Option<Store> {
         let named = |set: Set| all(set).map(|order| id(order.to_string()));
         let others = if self.bounds.long { LIST_LIMIT / 2 + 1 } else { 0 };
-        let mut list: Vec<OrderId> = named(visit.store.value.list).collect();
+        let mut list: Vec<OrderId> = named(reconcile.store.value.list).collect();
         list.extend((0..others).map(|n| id(format!("other {n}"))));
-        let owed = all(visit.owed).map(|order| (id(order.to_string()), order)).collect();
-        let settled: BTreeSet<String> = named(visit.settled.unwrap_or(0)).map(|id| id.uid).collect();
+        let owed = all(reconcile.owed).map(|order| (id(order.to_string()), order)).collect();
+        let settled: BTreeSet<String> = named(reconcile.settled.unwrap_or(0)).map(|id| id.uid).collect();
         let batch = batch(&list, owed, &settled)?;
-        let mut store = visit.store.value;
+        let mut store = reconcile.store.value;
         for order in batch.added {
             if let Some(count) = store.counts.get_mut(order) {
                 *count += 1;
             }
         }
         store.list = (0..ORDERS).filter(|o| batch.list.contains(&id(o.to_string()))).map(bit).sum();
-        if self.has(Mistake::NoList) {
+        if self.has(Mutant::NoList) {
             store.list = 0;
         }
         Some(store)
@@ -204,9 +204,9 @@ impl Counting {
     }
 
     /// Tickets that are owed and not listed. By the cache it may be any that was ever owed; as all are read live, only
-    /// those that are owed now make a difference, but for a planted mistake. In fair weather caches show what is.
+    /// those that are owed now make a difference, but for a mutant. In fair weather caches show what is.
     fn keys(&self, world: &World, fair: bool) -> Set {
-        let believed = self.has(Mistake::NoLiveRead) && !fair;
+        let believed = self.has(Mutant::NoLiveRead) && !fair;
         let owed = |order: &usize| {
             let Some(ticket) = world.tickets.get(*order).copied() else { return false };
             let is = ticket.is_owed() || (believed && ticket.cooks());
@@ -220,7 +220,7 @@ impl Counting {
         let may = |order: &usize| {
             let Some(ticket) = world.tickets.get(*order).copied() else { return false };
             let looked_for = self.bounds.long && ticket.gone;
-            ticket.marked || looked_for || self.has(Mistake::OldCopySettles)
+            ticket.marked || looked_for || self.has(Mutant::OldCopySettles)
         };
         all(list).filter(may).map(bit).sum()
     }
@@ -228,7 +228,7 @@ impl Counting {
     /// Whether an order's ticket has to stay: as the controller's `owes_store`.
     fn owes(&self, world: &World, ticket: Ticket) -> bool {
         // An old copy shows a ticket that has only been accepted.
-        let old = self.has(Mistake::OldCopyOwesNothing);
+        let old = self.has(Mutant::OldCopyOwesNothing);
         !old && ticket.is_owed() && !ticket.listed && Self::is_its_own(ticket, world.store)
     }
 
@@ -248,7 +248,7 @@ impl Counting {
         if ticket.stage.is_some() && !ticket.deleting {
             events.push(Event::Delete(order));
         }
-        let first = self.has(Mistake::MarkFirst) && ticket.cooks();
+        let first = self.has(Mutant::MarkFirst) && ticket.cooks();
         if (ticket.listed || first) && !ticket.marked {
             events.push(Event::Mark(order));
         }
@@ -282,33 +282,34 @@ impl Counting {
             }
             Event::Begin(replica) => {
                 let unread = self.keys(world, false);
-                let (owed, store) = (0, Hand::of(world.store));
-                *world.visits.get_mut(replica)? = Some(Visit { store, unread, owed, settled: None });
+                let (owed, store) = (0, Snapshot::of(world.store));
+                *world.reconciles.get_mut(replica)? =
+                    Some(ReconcileState { store, unread, owed, settled: None });
             }
             Event::Read(replica) => {
-                let visit = world.visits.get_mut(replica)?.as_mut()?;
-                let order = all(visit.unread).next()?;
+                let reconcile = world.reconciles.get_mut(replica)?.as_mut()?;
+                let order = all(reconcile.unread).next()?;
                 let ticket = world.tickets.get(order)?;
-                let owed = ticket.is_owed() || self.has(Mistake::NoLiveRead);
-                visit.owed |= if owed { bit(order) } else { 0 };
-                visit.unread &= !bit(order);
+                let owed = ticket.is_owed() || self.has(Mutant::NoLiveRead);
+                reconcile.owed |= if owed { bit(order) } else { 0 };
+                reconcile.unread &= !bit(order);
             }
             Event::Settle(replica, settled) => {
-                world.visits.get_mut(replica)?.as_mut()?.settled = Some(settled);
+                world.reconciles.get_mut(replica)?.as_mut()?.settled = Some(settled);
             }
             Event::Write(replica) => {
-                let visit = world.visits.get_mut(replica)?.take()?;
-                self.write(world, &visit);
+                let reconcile = world.reconciles.get_mut(replica)?.take()?;
+                self.write(world, &reconcile);
             }
             Event::Crash(replica) => {
-                let visit = world.visits.get_mut(replica)?.take()?;
+                let reconcile = world.reconciles.get_mut(replica)?.take()?;
                 world.crashes += 1;
-                if visit.settled.is_some() && visit.store.current {
-                    world.stray = self.folded(&visit).map(Hand::of);
+                if reconcile.settled.is_some() && reconcile.store.current {
+                    world.late_write = self.folded(&reconcile).map(Snapshot::of);
                 }
             }
             Event::Arrive => {
-                if let Some(store) = world.stray.take().filter(|stray| stray.current) {
+                if let Some(store) = world.late_write.take().filter(|late_write| late_write.current) {
                     put(world, store.value);
                 }
             }
@@ -316,9 +317,9 @@ impl Counting {
         Some(())
     }
 
-    fn write(&self, world: &mut World, visit: &Visit) {
-        let goes_through = visit.store.current || (self.has(Mistake::BlindCounts) && world.store.there);
-        if let Some(store) = self.folded(visit).filter(|_| goes_through) {
+    fn write(&self, world: &mut World, reconcile: &ReconcileState) {
+        let goes_through = reconcile.store.current || (self.has(Mutant::BlindCounts) && world.store.there);
+        if let Some(store) = self.folded(reconcile).filter(|_| goes_through) {
             put(world, store);
         }
     }
@@ -329,16 +330,16 @@ impl Counting {
     /// What is not as it should be at the end.
     pub fn settles(&self, world: &World) -> Result<(), &'static str> {
         let mut world = world.clone();
-        for _ in 0..ROUNDS {
+        for _ in 0..ROUNDS_MAX {
             let before = world.clone();
             for order in 0..self.bounds.tickets {
                 self.play(&mut world, order);
             }
             let unread = self.keys(&world, true);
             if unread != 0 {
-                let store = Hand::of(world.store);
-                world.visits = [Some(Visit { store, unread, owed: 0, settled: None }), None];
-                while world.visits.iter().flatten().any(|visit| visit.unread != 0) {
+                let store = Snapshot::of(world.store);
+                world.reconciles = [Some(ReconcileState { store, unread, owed: 0, settled: None }), None];
+                while world.reconciles.iter().flatten().any(|reconcile| reconcile.unread != 0) {
                     self.happen(&mut world, Event::Read(0));
                 }
                 let settled = self.may_leave(&world, world.store.list);
@@ -390,23 +391,23 @@ fn put(world: &mut World, store: Store) {
     for (order, ticket) in world.tickets.iter_mut().enumerate() {
         ticket.listed |= has(store.list, order) && store.there;
     }
-    for visit in world.visits.iter_mut().flatten() {
-        visit.store.current = false;
+    for reconcile in world.reconciles.iter_mut().flatten() {
+        reconcile.store.current = false;
     }
-    if let Some(stray) = &mut world.stray {
-        stray.current = false;
+    if let Some(late_write) = &mut world.late_write {
+        late_write.current = false;
     }
     world.store = store;
 }
 
-impl Model for Counting {
+impl Model for CounterModel {
     type State = World;
     type Action = Event;
 
     fn init_states(&self) -> Vec<World> {
         let store = Store { there: true, ..Store::default() };
-        let (tickets, visits) = ([Ticket::default(); ORDERS], [None; 2]);
-        vec![World { store, tickets, visits, stray: None, crashes: 0 }]
+        let (tickets, reconciles) = ([Ticket::default(); ORDERS], [None; 2]);
+        vec![World { store, tickets, reconciles, late_write: None, crashes: 0 }]
     }
 
     fn actions(&self, world: &World, events: &mut Vec<Event>) {
@@ -416,18 +417,18 @@ impl Model for Counting {
         if world.store.uid < self.bounds.stores {
             events.push(Event::Store);
         }
-        // Replicas are alike: the first that is at leisure stands for both.
+        // Replicas are symmetric: the first idle one stands for both.
         if let Some(idle) =
-            world.visits.iter().position(Option::is_none).filter(|_| self.keys(world, false) != 0)
+            world.reconciles.iter().position(Option::is_none).filter(|_| self.keys(world, false) != 0)
         {
             events.push(Event::Begin(idle));
         }
-        for (replica, visit) in world.visits.iter().enumerate() {
-            let Some(visit) = visit else { continue };
-            if visit.unread != 0 {
+        for (replica, reconcile) in world.reconciles.iter().enumerate() {
+            let Some(reconcile) = reconcile else { continue };
+            if reconcile.unread != 0 {
                 events.push(Event::Read(replica));
-            } else if visit.settled.is_none() {
-                let may = self.may_leave(world, visit.store.value.list);
+            } else if reconcile.settled.is_none() {
+                let may = self.may_leave(world, reconcile.store.value.list);
                 let sets = (0..=may).filter(|set| set & may == *set);
                 events.extend(sets.map(|set| Event::Settle(replica, set)));
             } else {
@@ -437,7 +438,7 @@ impl Model for Counting {
                 events.push(Event::Crash(replica));
             }
         }
-        if world.stray.is_some() {
+        if world.late_write.is_some() {
             events.push(Event::Arrive);
         }
     }
@@ -445,11 +446,11 @@ impl Model for Counting {
     fn next_state(&self, world: &World, event: Event) -> Option<World> {
         let mut next = world.clone();
         self.happen(&mut next, event)?;
-        // What is in vain is as good as over.
-        for slot in &mut next.visits {
-            *slot = slot.filter(|visit| visit.store.current || self.has(Mistake::BlindCounts));
+        // A reconcile whose write can only fail is over.
+        for slot in &mut next.reconciles {
+            *slot = slot.filter(|reconcile| reconcile.store.current || self.has(Mutant::BlindCounts));
         }
-        next.visits.sort_unstable();
+        next.reconciles.sort_unstable();
         (next != *world).then_some(next)
     }
 
@@ -463,7 +464,7 @@ impl Model for Counting {
                     .all(|(ticket, count)| count == 0 || (ticket.cooks() && ticket.store == w.store.uid))
             }),
             Property::always(ENDS, |model: &Self, w: &World| {
-                let calm = w.visits.iter().all(Option::is_none) && w.stray.is_none();
+                let calm = w.reconciles.iter().all(Option::is_none) && w.late_write.is_none();
                 !calm || model.settles(w).is_ok()
             }),
         ]

@@ -1,19 +1,20 @@
-//! Fair weather: every step that is under way comes to its end, every watch catches up, the provider answers, and
-//! time passes. No actor helps. From any state all must come to an end this way.
+//! Liveness: in fair weather every step that is under way comes to its end, every watch catches up, the provider answers,
+//! and time passes. No actor helps. From any state all must come to an end this way.
 
 use fooddelivery_saga::phases::{OrderPhase, TicketStage};
 
-use crate::bank::Weather;
+use crate::bank::ProviderFault;
 use crate::bounds::Bounds;
 use crate::children::{self, next_for_delivery, next_for_ticket};
+use crate::flight::OrderStep;
 use crate::objects::{Delivery, Order, Payment, Ticket};
 use crate::world::World;
 use crate::{order, payment};
 
-/// Rounds in one epoch; more means that something goes round in circles.
-const ROUNDS: usize = 200;
-/// Epochs until everything must be over.
-const EPOCHS: usize = 12;
+/// Maximum rounds in one epoch; more means that something goes round in circles.
+const ROUNDS_PER_EPOCH_MAX: usize = 200;
+/// Maximum epochs until everything is over.
+const EPOCHS_MAX: usize = 12;
 
 /// Whether nothing is under way and every cache shows what is.
 pub fn is_calm(world: &World) -> bool {
@@ -24,7 +25,7 @@ pub fn is_calm(world: &World) -> bool {
 pub fn is_quiet(world: &World, bounds: &Bounds) -> bool {
     is_calm(world)
         && (0..world.replicas.len()).all(|r| {
-            order::next(world, bounds, r).is_none_or(|step| matches!(step, order::Step::Rest { .. }))
+            order::next(world, bounds, r).is_none_or(|step| matches!(step, OrderStep::Rest { .. }))
                 && payment::rests(world, bounds, r)
                 && next_for_ticket(world, r).is_none()
                 && next_for_delivery(world, r).is_none()
@@ -33,7 +34,7 @@ pub fn is_quiet(world: &World, bounds: &Bounds) -> bool {
 
 /// Works until there is nothing to do now; `false` when that does not come.
 pub fn work(world: &mut World, bounds: &Bounds) -> bool {
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUNDS_PER_EPOCH_MAX {
         let before = world.clone();
         while let Some(request) = world.bank.wire.pop() {
             world.bank.execute(request, false);
@@ -79,7 +80,7 @@ pub fn catch_up(world: &mut World, replica: usize) {
 fn finish(world: &mut World, bounds: &Bounds, replica: usize) {
     while world.replicas.get(replica).is_some_and(|r| r.in_flight() > 0) {
         order::carry_out(world, bounds, replica);
-        payment::carry_out(world, bounds, replica, Weather::Fair);
+        payment::carry_out(world, bounds, replica, ProviderFault::None);
         children::carry_out_ticket(world, bounds, replica);
         children::carry_out_delivery(world, bounds, replica);
     }
@@ -90,7 +91,7 @@ fn finish(world: &mut World, bounds: &Bounds, replica: usize) {
 /// # Errors
 /// What is not as it should be at the end.
 pub fn settle(mut world: World, bounds: &Bounds) -> Result<(), &'static str> {
-    for _ in 0..EPOCHS {
+    for _ in 0..EPOCHS_MAX {
         if !work(&mut world, bounds) {
             return Err("the operator goes round in circles");
         }

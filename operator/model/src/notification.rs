@@ -1,5 +1,5 @@
-//! A model of its own: an order whose history grows, providers that are told of it, and two replicas that both believe
-//! that they are to tell. `saga::notification` says which step is next, as it does in the operator; how the controllers carry
+//! A model of its own: an order whose history grows, providers that are notified of it, and two replicas that both
+//! believe that the order is theirs. `saga::notification` says which step is next, as it does in the operator; how the controllers carry
 //! it out is transcribed.
 //!
 //! A provider is known to every replica as soon as it is there: one that came a moment before an order went may not be
@@ -11,12 +11,12 @@ use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::time::Timestamp;
 use stateright::{Model, Property};
 
-use crate::hand::Hand;
+use crate::snapshot::Snapshot;
 
 /// The bounds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// After so many moves the order has ended.
+    /// Number of moves after which the order has ended.
     pub moves: u8,
     /// Whether a provider was there before the order.
     pub first: bool,
@@ -24,13 +24,13 @@ pub struct Bounds {
     pub second: bool,
     /// Crashes of replicas.
     pub crashes: u8,
-    /// A planted mistake.
-    pub mistake: Option<Mistake>,
+    /// The mutant under test, if any.
+    pub mutant: Option<Mutant>,
 }
 
-/// A planted mistake in carrying out decisions; each must be found.
+/// A mutant of how decisions are carried out; each must be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Mutant {
     /// A step is taken for told before it is sent.
     CursorFirst,
     /// A step is taken for told though nobody knows whether it was.
@@ -41,19 +41,19 @@ pub enum Mistake {
     OneForAll,
 }
 
-/// The phases that the order moves to, before it is cancelled; which is two steps at once.
-const WAY: &[OrderPhase] = &[OrderPhase::AwaitingStore, OrderPhase::Accepted];
+/// The phases that the order moves to before it is cancelled, which is two steps at once.
+const PATH: &[OrderPhase] = &[OrderPhase::AwaitingStore, OrderPhase::Accepted];
 
-/// So many providers there are at most.
-const PROVIDERS: usize = 2;
+/// Maximum number of providers.
+const PROVIDERS_MAX: usize = 2;
 
 /// The order, as far as messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Order {
     /// How often it has moved.
     pub moves: u8,
-    /// Of how many steps each provider was told, as its status says.
-    pub told: [u8; PROVIDERS],
+    /// Number of leading steps that each provider was notified of, as its status says.
+    pub told: [u8; PROVIDERS_MAX],
     /// Whether it is being deleted.
     pub deleting: bool,
 }
@@ -62,14 +62,14 @@ pub struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Replica {
     /// Its copy of the order.
-    pub order: Hand<Order>,
-    /// Of how many steps it has told each provider.
-    pub told: [u8; PROVIDERS],
-    /// What it is sending: to whom, and which step.
+    pub order: Snapshot<Order>,
+    /// Number of leading steps that it has notified each provider of.
+    pub told: [u8; PROVIDERS_MAX],
+    /// The message that it is sending: the provider, and the step.
     pub sending: Option<(u8, u8)>,
 }
 
-/// What a provider has heard.
+/// What a provider has received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Provider {
     /// After how many moves it came; `None` before.
@@ -90,12 +90,12 @@ pub struct World {
     /// The replicas.
     pub replicas: [Replica; 2],
     /// The providers.
-    pub providers: [Provider; PROVIDERS],
-    /// So many crashes were.
+    pub providers: [Provider; PROVIDERS_MAX],
+    /// Number of crashes so far.
     pub crashes: u8,
 }
 
-/// What becomes of a message.
+/// Outcome of sending a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It arrives, and is answered.
@@ -139,14 +139,14 @@ pub const COMPLETE: &str = "no order goes before everybody was told of its last 
 pub const ENDS: &str =
     "in fair weather everybody is told everything, the status says so, and a deleted order goes";
 
-/// Rounds of fair weather.
-const ROUNDS: usize = 40;
+/// Maximum rounds of fair weather; more means that something goes round in circles.
+const ROUNDS_MAX: usize = 40;
 
 /// The model within its bounds.
 #[derive(Debug, Clone)]
-pub struct NotificationStatus {
+pub struct NotificationModel {
     bounds: Bounds,
-    /// The steps that are known after so many moves, and none.
+    /// The steps that are known after each number of moves, from 0 on.
     known: Vec<Vec<Step>>,
 }
 
@@ -154,13 +154,13 @@ fn at(moves: u8) -> Timestamp {
     Timestamp(i64::from(moves))
 }
 
-impl NotificationStatus {
+impl NotificationModel {
     /// Within these bounds.
     pub fn new(bounds: Bounds) -> Self {
         let mut state = OrderState::default();
         let mut known = vec![steps(&state, at(0))];
         let last = usize::from(bounds.moves);
-        for (moves, phase) in (1..).zip(WAY.iter().take(last.saturating_sub(1))) {
+        for (moves, phase) in (1..).zip(PATH.iter().take(last.saturating_sub(1))) {
             state.move_to(*phase, at(moves), at(0));
             known.push(steps(&state, at(0)));
         }
@@ -173,8 +173,8 @@ impl NotificationStatus {
         self.known.get(usize::from(moves)).map_or(&[], Vec::as_slice)
     }
 
-    fn has(&self, mistake: Mistake) -> bool {
-        self.bounds.mistake == Some(mistake)
+    fn has(&self, mutant: Mutant) -> bool {
+        self.bounds.mutant == Some(mutant)
     }
 
     /// The number of the next step that a replica is to tell a provider.
@@ -217,12 +217,12 @@ impl NotificationStatus {
         }
         let written = *order;
         changed(world);
-        world.replicas.get_mut(replica)?.order = Hand::of(written);
+        world.replicas.get_mut(replica)?.order = Snapshot::of(written);
         Some(())
     }
 
     fn owes(&self, world: &World, replica: &Replica) -> bool {
-        !self.has(Mistake::OwesNothing) && (0..PROVIDERS).any(|of| self.next(world, replica, of).is_some())
+        !self.has(Mutant::OwesNothing) && (0..PROVIDERS_MAX).any(|of| self.next(world, replica, of).is_some())
     }
 
     fn happen(&self, world: &mut World, event: Event) -> Option<()> {
@@ -233,13 +233,13 @@ impl NotificationStatus {
             }
             Event::Watch(replica) => {
                 let order = world.order?;
-                world.replicas.get_mut(replica)?.order = Hand::of(order);
+                world.replicas.get_mut(replica)?.order = Snapshot::of(order);
             }
             Event::Send(replica, of) => {
                 let step = self.next(world, world.replicas.get(replica)?, of)?;
                 let this = world.replicas.get_mut(replica)?;
                 this.sending = Some((u8::try_from(of).ok()?, step));
-                if self.has(Mistake::CursorFirst) {
+                if self.has(Mutant::CursorFirst) {
                     *this.told.get_mut(of)? = step + 1;
                 }
             }
@@ -247,11 +247,11 @@ impl NotificationStatus {
                 let this = world.replicas.get_mut(replica)?;
                 let (of, step) = this.sending.take()?;
                 let provider = world.providers.get_mut(usize::from(of))?;
-                if fate == Fate::Answered || self.has(Mistake::TroubleIsTold) {
+                if fate == Fate::Answered || self.has(Mutant::TroubleIsTold) {
                     *this.told.get_mut(usize::from(of))? = step + 1;
                 }
-                if self.has(Mistake::OneForAll) && fate == Fate::Answered {
-                    this.told = [step + 1; PROVIDERS];
+                if self.has(Mutant::OneForAll) && fate == Fate::Answered {
+                    this.told = [step + 1; PROVIDERS_MAX];
                 }
                 match fate {
                     Fate::Answered => self.hear(provider, step),
@@ -283,8 +283,8 @@ impl NotificationStatus {
                 if let Some((of, step)) = this.sending {
                     world.providers.get_mut(usize::from(of))?.wire |= 1 << step;
                 }
-                let order = world.order.map_or(this.order, Hand::of);
-                *this = Replica { order, told: [0; PROVIDERS], sending: None };
+                let order = world.order.map_or(this.order, Snapshot::of);
+                *this = Replica { order, told: [0; PROVIDERS_MAX], sending: None };
             }
         }
         Some(())
@@ -305,11 +305,11 @@ impl NotificationStatus {
     /// Plays fair weather: what is lost stays lost, and the replicas do their work. Nobody moves the order.
     fn settles(&self, world: &World) -> bool {
         let mut world = world.clone();
-        for _ in 0..ROUNDS {
+        for _ in 0..ROUNDS_MAX {
             let before = world.clone();
             for replica in 0..world.replicas.len() {
                 self.happen(&mut world, Event::Watch(replica));
-                for of in 0..PROVIDERS {
+                for of in 0..PROVIDERS_MAX {
                     self.happen(&mut world, Event::Send(replica, of));
                     self.happen(&mut world, Event::Sent(replica, Fate::Answered));
                 }
@@ -365,13 +365,13 @@ fn changed(world: &mut World) {
     }
 }
 
-impl Model for NotificationStatus {
+impl Model for NotificationModel {
     type State = World;
     type Action = Event;
 
     fn init_states(&self) -> Vec<World> {
         let order = Order::default();
-        let replica = Replica { order: Hand::of(order), told: [0; PROVIDERS], sending: None };
+        let replica = Replica { order: Snapshot::of(order), told: [0; PROVIDERS_MAX], sending: None };
         let first = Provider { came: self.bounds.first.then_some(0), ..Provider::default() };
         let providers = [first, Provider::default()];
         vec![World { order: Some(order), replicas: [replica; 2], providers, crashes: 0 }]
@@ -388,7 +388,7 @@ impl Model for NotificationStatus {
             if replica.sending.is_some() {
                 events.extend([Event::Sent(r, Fate::Answered), Event::Sent(r, Fate::Lost)]);
             } else {
-                let due = (0..PROVIDERS).filter(|of| self.next(world, replica, *of).is_some());
+                let due = (0..PROVIDERS_MAX).filter(|of| self.next(world, replica, *of).is_some());
                 events.extend(due.map(|of| Event::Send(r, of)));
             }
             let own = [Event::LastWord(r), Event::LetGo(r)];

@@ -1,22 +1,22 @@
-//! What the small models share: a copy of an object that somebody has in hand, and three orders at most.
+//! What the small models share: a snapshot of an object that a decision rests on, and sets of at most three orders.
 
-/// A copy, and whether it is still what the API server has: a compare-and-set on it goes through only then.
+/// A copy of an object, and whether the API server still has the same: a compare-and-set on it goes through only then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Hand<T> {
+pub struct Snapshot<T> {
     /// What was copied.
     pub value: T,
     /// Whether nobody has written since.
     pub current: bool,
 }
 
-impl<T> Hand<T> {
+impl<T> Snapshot<T> {
     /// A copy of what is there now.
     pub fn of(value: T) -> Self {
         Self { value, current: true }
     }
 }
 
-/// At most so many orders take part.
+/// Maximum number of orders that take part.
 pub const ORDERS: usize = 3;
 
 /// Some of the orders.

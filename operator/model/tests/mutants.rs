@@ -1,8 +1,8 @@
 //! The model finds mistakes: each of these is planted in how decisions are carried out, and each breaks a property.
 
-use fooddelivery_model::bounds::{Bounds, Carrying, Mistake, Start, Store};
-use fooddelivery_model::model::Saga;
+use fooddelivery_model::bounds::{Bounds, Carrying, Mutant, Start, Store};
 use fooddelivery_model::runs::story;
+use fooddelivery_model::saga::Saga;
 use fooddelivery_saga::phases::WhenUnavailable;
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -37,51 +37,51 @@ fn breaks(carrying: Carrying, bounds: Bounds) {
     for (name, path) in &found {
         println!("not {name}, in {} steps\n{}", path.clone().into_actions().len(), story(path.clone()));
     }
-    assert!(!found.is_empty(), "the mistake was not found in {} states", checker.unique_state_count());
+    assert!(!found.is_empty(), "the mutant was not found in {} states", checker.unique_state_count());
 }
 
-fn planted(mistake: Mistake, bounds: Bounds) {
-    breaks(Carrying { mistake: Some(mistake), ..Carrying::RIGHT }, bounds);
+fn planted(mutant: Mutant, bounds: Bounds) {
+    breaks(Carrying { mutant: Some(mutant), ..Carrying::RIGHT }, bounds);
 }
 
 #[test]
 fn an_order_status_written_blindly_is_found() {
-    planted(Mistake::BlindOrderStatus, COOKING);
+    planted(Mutant::BlindOrderStatus, COOKING);
 }
 
 #[test]
 fn a_payment_status_written_blindly_is_found() {
-    planted(Mistake::BlindPaymentStatus, PAYING);
+    planted(Mutant::BlindPaymentStatus, PAYING);
 }
 
 #[test]
 fn a_charge_before_the_intent_is_recorded_is_found() {
-    planted(Mistake::ChargeBeforeIntent, PAYING);
+    planted(Mutant::ChargeBeforeIntent, PAYING);
 }
 
 #[test]
 fn money_asked_back_before_the_ticket_is_fenced_is_found() {
-    planted(Mistake::MoneyBeforeTicket, COOKING);
+    planted(Mutant::MoneyBeforeTicket, COOKING);
 }
 
 #[test]
 fn a_payment_dropped_before_its_refund_is_found() {
-    planted(Mistake::DropBeforeRefund, Bounds { cancel: false, delete: true, ..COOKING });
+    planted(Mutant::DropBeforeRefund, Bounds { cancel: false, delete: true, ..COOKING });
 }
 
 #[test]
 fn a_fresh_idempotency_key_for_each_call_is_found() {
-    planted(Mistake::FreshKeys, Bounds { faults: 1, ..PAYING });
+    planted(Mutant::FreshKeys, Bounds { faults: 1, ..PAYING });
 }
 
 #[test]
 fn a_prepared_payment_charged_before_its_id_is_stored_is_found() {
-    planted(Mistake::ChargeBeforeId, Bounds { prepares: true, ..PAYING });
+    planted(Mutant::ChargeBeforeId, Bounds { prepares: true, ..PAYING });
 }
 
 #[test]
 fn a_missing_tombstone_is_found() {
-    planted(Mistake::NoTombstone, PAYING);
+    planted(Mutant::NoTombstone, PAYING);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! was so. What a replica sends may arrive at any later time, and as often as the bounds allow: so a payment, or a
 //! tombstone, may be made whenever it might have been asked for before.
 
-pub mod coupon;
+pub mod controller;
 pub mod model;
 pub mod order;
 pub mod world;
@@ -20,7 +20,7 @@ pub struct Bounds {
     pub limit: Option<i64>,
     /// How many orders of one customer may hold it. The last order is another customer's than the first two.
     pub per_customer: Option<i64>,
-    /// The first so many orders may be cancelled, deleted and declined at any time.
+    /// Number of orders, from the first on, that may be cancelled, deleted and declined at any time.
     pub undone: usize,
     /// Payments that are ever made for one order, tombstones among them.
     pub payments: u8,
@@ -28,13 +28,13 @@ pub struct Bounds {
     pub crashes: u8,
     /// Whether the lists are long, so that who may leave them leaves them with a write.
     pub long: bool,
-    /// A planted mistake.
-    pub mistake: Option<Mistake>,
+    /// The mutant under test, if any.
+    pub mutant: Option<Mutant>,
 }
 
-/// A planted mistake in carrying out decisions; each must be found.
+/// A mutant of how decisions are carried out; each must be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Mutant {
     /// Orders that give the coupon back are believed from the cache.
     NoLiveRead,
     /// Counts are written without compare-and-set.

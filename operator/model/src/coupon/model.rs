@@ -4,9 +4,9 @@ use fooddelivery_saga::coupon::RedemptionState;
 use stateright::{Model, Property};
 
 use super::order::{self, OTHERS, OWN, Step};
-use super::world::{CUSTOMERS, Stage, Standing, Visit, World, customer};
-use super::{Bounds, Mistake, coupon};
-use crate::hand::{ORDERS, Set, all};
+use super::world::{CUSTOMERS, ReconcileState, Stage, Standing, World, customer};
+use super::{Bounds, Mutant, controller};
+use crate::snapshot::{ORDERS, Set, all};
 
 /// No more than the limit.
 pub const LIMIT: &str = "no more are kept and redeemed than the limit";
@@ -22,12 +22,12 @@ pub const KEPT: &str = "no payment begins with a discount that is not kept for i
 pub const ENDS: &str =
     "in fair weather the count comes to what orders hold, and all that want to go are gone";
 
-/// Rounds of fair weather; more means that something goes round in circles.
-const ROUNDS: usize = 60;
+/// Maximum rounds of fair weather; more means that something goes round in circles.
+const ROUNDS_MAX: usize = 60;
 
 /// The model within its bounds.
 #[derive(Debug, Clone)]
-pub struct Redeeming {
+pub struct CouponModel {
     /// The bounds.
     pub bounds: Bounds,
 }
@@ -37,10 +37,10 @@ pub struct Redeeming {
 pub enum Event {
     /// To an order or its payment.
     Order(usize, Step),
-    /// A replica that is at leisure takes its copies of the counts, or those that it has not taken yet, and believes this
+    /// An idle replica takes its copies of the counts, or those that it has not taken yet, and believes this
     /// of these orders.
     Begin(usize, Set),
-    /// A replica that is at leisure takes one of its copies: of the customers' counts, or of the coupon's.
+    /// An idle replica takes one of its copies: of the customers' counts, or of the coupon's.
     BeginWith(usize, bool),
     /// A replica takes its next step.
     GoOn(usize),
@@ -50,34 +50,34 @@ pub enum Event {
     Arrive,
 }
 
-impl Redeeming {
+impl CouponModel {
     fn happen(&self, world: &mut World, event: Event) -> Option<()> {
         let bounds = &self.bounds;
         match event {
             Event::Order(order, step) => order::take(world, order, step),
             Event::Begin(replica, believed) => {
-                let slot = world.visits.get(replica)?;
-                let visit = coupon::begin(world, bounds, believed, *slot);
-                if visit == *slot {
+                let slot = world.reconciles.get(replica)?;
+                let reconcile = controller::begin(world, bounds, believed, *slot);
+                if reconcile == *slot {
                     return None;
                 }
-                *world.visits.get_mut(replica)? = visit;
+                *world.reconciles.get_mut(replica)? = reconcile;
             }
             Event::BeginWith(replica, own) => {
-                *world.visits.get_mut(replica)? = Some(coupon::begin_with(world, own));
+                *world.reconciles.get_mut(replica)? = Some(controller::begin_with(world, own));
             }
             Event::GoOn(replica) => {
-                let mut visit = world.visits.get_mut(replica)?.take()?;
-                if coupon::go_on(world, bounds, &mut visit) {
-                    *world.visits.get_mut(replica)? = Some(visit);
+                let mut reconcile = world.reconciles.get_mut(replica)?.take()?;
+                if controller::go_on(world, bounds, &mut reconcile) {
+                    *world.reconciles.get_mut(replica)? = Some(reconcile);
                 }
             }
             Event::Crash(replica) => {
-                let visit = world.visits.get_mut(replica)?.take()?;
+                let reconcile = world.reconciles.get_mut(replica)?.take()?;
                 world.crashes += 1;
-                coupon::lose(world, bounds, &visit);
+                controller::lose(world, bounds, &reconcile);
             }
-            Event::Arrive => coupon::arrive(world),
+            Event::Arrive => controller::arrive(world),
         }
         remember(world, bounds);
         Some(())
@@ -91,7 +91,7 @@ impl Redeeming {
         let bounds = &self.bounds;
         let mut world = world.clone();
         forget_requests(&mut world);
-        for _ in 0..ROUNDS {
+        for _ in 0..ROUNDS_MAX {
             let before = world.clone();
             for order in 0..bounds.orders {
                 for step in OWN {
@@ -101,8 +101,8 @@ impl Redeeming {
                 }
                 forget_requests(&mut world);
             }
-            if let Some(mut visit) = coupon::begin(&world, bounds, 0, None) {
-                while coupon::go_on(&mut world, bounds, &mut visit) {}
+            if let Some(mut reconcile) = controller::begin(&world, bounds, 0, None) {
+                while controller::go_on(&mut world, bounds, &mut reconcile) {}
             }
             if world == before {
                 return self.is_right(&world);
@@ -155,12 +155,12 @@ fn remember(world: &mut World, bounds: &Bounds) {
         let holder = world.holder(bounds, order);
         if let Some(state) = world.orders.get_mut(order) {
             state.held |= holder == RedemptionState::Redeemed;
-            state.gave |= holder == RedemptionState::Releasing && bounds.mistake == Some(Mistake::NoLiveRead);
+            state.gave |= holder == RedemptionState::Releasing && bounds.mutant == Some(Mutant::NoLiveRead);
         }
     }
 }
 
-impl Model for Redeeming {
+impl Model for CouponModel {
     type State = World;
     type Action = Event;
 
@@ -174,21 +174,21 @@ impl Model for Redeeming {
             let steps = OWN.iter().chain(OTHERS).filter(|step| order::may(world, bounds, order, **step));
             events.extend(steps.map(|step| Event::Order(order, *step)));
         }
-        let believable = coupon::believable(world, bounds);
+        let believable = controller::believable(world, bounds);
         let believe = |events: &mut Vec<Event>, replica: usize| {
             let sets = (0..=believable).filter(|set| set & believable == *set);
             events.extend(sets.map(|believed| Event::Begin(replica, believed)));
         };
-        // Replicas are alike: the first that is at leisure stands for both.
-        if let Some(idle) = world.visits.iter().position(Option::is_none) {
+        // Replicas are symmetric: the first idle one stands for both.
+        if let Some(idle) = world.reconciles.iter().position(Option::is_none) {
             believe(events, idle);
             if bounds.per_customer.is_some() {
                 events.extend([Event::BeginWith(idle, false), Event::BeginWith(idle, true)]);
             }
         }
-        for (replica, visit) in world.visits.iter().enumerate() {
-            match visit {
-                Some(Visit { stage: Stage::Take(_), .. }) => believe(events, replica),
+        for (replica, reconcile) in world.reconciles.iter().enumerate() {
+            match reconcile {
+                Some(ReconcileState { stage: Stage::Take(_), .. }) => believe(events, replica),
                 Some(_) => events.push(Event::GoOn(replica)),
                 None => continue,
             }
@@ -196,7 +196,7 @@ impl Model for Redeeming {
                 events.push(Event::Crash(replica));
             }
         }
-        if world.stray.is_some() {
+        if world.late_write.is_some() {
             events.push(Event::Arrive);
         }
     }
@@ -222,7 +222,7 @@ impl Model for Redeeming {
             }),
             Property::always(KEPT, |_, w: &World| !w.unkept),
             Property::always(ENDS, |model: &Self, w: &World| {
-                let calm = w.visits.iter().all(Option::is_none) && w.stray.is_none();
+                let calm = w.reconciles.iter().all(Option::is_none) && w.late_write.is_none();
                 !calm || model.settles(w).is_ok()
             }),
         ]
@@ -230,7 +230,7 @@ impl Model for Redeeming {
 }
 
 /// How many orders hold the coupon, by what they are themselves.
-fn within(model: &Redeeming, world: &World) -> bool {
+fn within(model: &CouponModel, world: &World) -> bool {
     let bounds = &model.bounds;
     let holds = |order: &usize| {
         let gone = world.orders.get(*order).is_some_and(|o| o.completed);

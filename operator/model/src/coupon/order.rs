@@ -4,8 +4,8 @@
 use fooddelivery_saga::phases::PaymentPhase;
 
 use super::world::{Payment, Standing, World, customer};
-use super::{Bounds, Mistake};
-use crate::hand::has;
+use super::{Bounds, Mutant};
+use crate::snapshot::has;
 
 /// A step on an order or its payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +83,7 @@ pub fn may(world: &World, bounds: &Bounds, order: usize, step: Step) -> bool {
         (Step::Cancel, _) => state.wants() && order < bounds.undone,
         (Step::Delete, _) => !state.deleting && state.standing != Standing::Gone && order < bounds.undone,
         (Step::Send, None) => {
-            let kept = is_reserved(world, order) || bounds.mistake == Some(Mistake::PaidUnkept);
+            let kept = is_reserved(world, order) || bounds.mutant == Some(Mutant::PaidUnkept);
             !state.sent && state.wants() && kept
         }
         (Step::SendTombstone, None) => {
@@ -166,8 +166,8 @@ pub fn take(world: &mut World, order: usize, step: Step) {
         }
     }
     if *slot != before {
-        for visit in world.visits.iter_mut().flatten() {
-            visit.fresh &= !crate::hand::bit(order);
+        for reconcile in world.reconciles.iter_mut().flatten() {
+            reconcile.fresh &= !crate::snapshot::bit(order);
         }
     }
 }

@@ -3,10 +3,10 @@
 use fooddelivery_saga::coupon::{RedemptionRecord, RedemptionState};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
 
-use super::{Bounds, Mistake};
-use crate::hand::{Hand, ORDERS, Set, bit, has};
+use super::{Bounds, Mutant};
+use crate::snapshot::{ORDERS, Set, Snapshot, bit, has};
 
-/// So many customers there are.
+/// Number of customers.
 pub const CUSTOMERS: usize = 2;
 
 /// Whose an order is.
@@ -61,7 +61,7 @@ pub struct Order {
     pub sent: bool,
     /// The same of a tombstone.
     pub sent_tombstone: bool,
-    /// So many payments were made.
+    /// Number of payments made so far.
     pub made: u8,
     /// A replica has found that nothing is owed, and is to delete the payment.
     pub drops: bool,
@@ -98,7 +98,7 @@ pub struct Payment {
     pub phase: PaymentPhase,
 }
 
-/// What a replica writes next.
+/// Where a reconcile stands: what the replica does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// Nothing: it has taken its copy of one kind of counts (the customers', if so), and is to take the other.
@@ -113,15 +113,15 @@ pub enum Stage {
     Mark(u8),
 }
 
-/// A visit of the coupon controller.
+/// A reconcile of the coupon controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Visit {
+pub struct ReconcileState {
     /// What is next.
     pub stage: Stage,
     /// The coupon's counts, as they were, and then as they were written.
-    pub coupon: Hand<Counts>,
+    pub coupon: Snapshot<Counts>,
     /// The customers' counts.
-    pub own: [Hand<Counts>; CUSTOMERS],
+    pub own: [Snapshot<Counts>; CUSTOMERS],
     /// How it stands with the orders that are settled.
     pub holders: [Option<RedemptionState>; ORDERS],
     /// Orders that are still to be read.
@@ -130,7 +130,7 @@ pub struct Visit {
     pub fresh: Set,
 }
 
-impl Visit {
+impl ReconcileState {
     /// Whether no write of it can go through any more.
     fn is_in_vain(&self, bounds: &Bounds) -> bool {
         let own = match self.stage {
@@ -140,7 +140,7 @@ impl Visit {
             Stage::Coupon => false,
         };
         let all = self.coupon.current && !matches!(self.stage, Stage::Own(_));
-        !own && !all && bounds.mistake != Some(Mistake::BlindCounts)
+        !own && !all && bounds.mutant != Some(Mutant::BlindCounts)
     }
 
     /// Without what makes no difference any more.
@@ -148,23 +148,23 @@ impl Visit {
         let gives = |holder: &Option<RedemptionState>| *holder == Some(RedemptionState::Releasing);
         let giving: Set = (0..ORDERS).filter(|o| self.holders.get(*o).is_some_and(gives)).map(bit).sum();
         self.fresh &= giving;
-        let written = bounds.mistake != Some(Mistake::MarkFirst);
+        let written = bounds.mutant != Some(Mutant::MarkFirst);
         if matches!(self.stage, Stage::Mark(_)) && written {
             for holder in self.holders.iter_mut().filter(|holder| !gives(holder)) {
                 *holder = None;
             }
-            for hand in self.own.iter_mut().chain([&mut self.coupon]) {
-                let releasing = hand.value.releasing & giving;
-                *hand = Hand::of(Counts { releasing, ..Counts::default() });
+            for snapshot in self.own.iter_mut().chain([&mut self.coupon]) {
+                let releasing = snapshot.value.releasing & giving;
+                *snapshot = Snapshot::of(Counts { releasing, ..Counts::default() });
             }
         }
         self
     }
 }
 
-/// A write that was sent by somebody who is not there any more.
+/// A write by a replica that has crashed since, still in transit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Stray {
+pub struct LateWrite {
     /// The customer whose counts it is for, or the coupon's.
     pub customer: Option<u8>,
     /// Whether it goes through when it arrives.
@@ -186,11 +186,11 @@ pub struct World {
     pub orders: [Order; ORDERS],
     /// Their payments.
     pub payments: [Option<Payment>; ORDERS],
-    /// What the two replicas are at.
-    pub visits: [Option<Visit>; 2],
-    /// What is still on its way.
-    pub stray: Option<Stray>,
-    /// So many crashes were.
+    /// The reconciles of the two replicas.
+    pub reconciles: [Option<ReconcileState>; 2],
+    /// A write that is still in transit.
+    pub late_write: Option<LateWrite>,
+    /// Number of crashes so far.
     pub crashes: u8,
     /// A payment began with a coupon that was not kept.
     pub unkept: bool,
@@ -218,24 +218,26 @@ impl World {
         };
         let own = self.own.get(customer(order)).is_some_and(|own| has(own.kept, order));
         let kept = has(self.coupon.kept, order) || (bounds.per_customer.is_some() && own);
-        bounds.mistake != Some(Mistake::OwesNothing)
+        bounds.mutant != Some(Mutant::OwesNothing)
             && RedemptionState::of(carrier(bounds, payment)).blocks_deletion(kept)
     }
 
     /// Brings the state into the one form that stands for all that behave alike.
     #[must_use]
     pub fn canonical(mut self, bounds: &Bounds) -> Self {
-        for slot in &mut self.visits {
-            *slot = slot.filter(|visit| !visit.is_in_vain(bounds)).map(|visit| visit.canonical(bounds));
+        for slot in &mut self.reconciles {
+            *slot = slot
+                .filter(|reconcile| !reconcile.is_in_vain(bounds))
+                .map(|reconcile| reconcile.canonical(bounds));
         }
-        self.visits.sort_unstable();
+        self.reconciles.sort_unstable();
         self
     }
 }
 
 fn carrier(bounds: &Bounds, payment: Payment) -> RedemptionRecord {
     let unbegun = matches!(payment.phase, PaymentPhase::Pending | PaymentPhase::Voided);
-    let begun = !unbegun || bounds.mistake == Some(Mistake::CountsUnbegun);
+    let begun = !unbegun || bounds.mutant == Some(Mutant::CountsUnbegun);
     let desired = if payment.phase.is_over() && payment.phase != PaymentPhase::Declined {
         PaymentDesired::Refunded
     } else {

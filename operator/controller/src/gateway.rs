@@ -62,7 +62,7 @@ pub type MakePort = dyn Fn(providers::Dialect, &PaymentProviderSpec, Credential)
 pub fn over_http(http: HttpClient) -> Arc<MakePort> {
     Arc::new(move |dialect, spec, credential| {
         let timeout = Duration::from_millis(spec.timeout_ms());
-        providers::provider(dialect, &spec.endpoint, credential, timeout, http.clone())
+        providers::payment_provider(dialect, &spec.endpoint, credential, timeout, http.clone())
     })
 }
 

@@ -128,14 +128,14 @@ impl Messages {
             if way.port.needs_contact() && contact.is_none() {
                 return Ok(Next::End(NotificationStatus::NoContact));
             }
-            let pass = match way.gate.enter() {
-                Ok(pass) => pass,
+            let permit = match way.gate.acquire() {
+                Ok(permit) => permit,
                 Err(come_back) => {
                     return Ok(Next::Later(Some(come_back), format!("{name} is not reachable")));
                 }
             };
             let outcome = way.port.send(&Self::message(key, order, step, contact)).await;
-            pass.ended(&outcome);
+            permit.record(&outcome);
             context.metrics.message(&name, word(&outcome));
             match outcome {
                 SendOutcome::Sent => {

@@ -112,7 +112,7 @@ impl Ways {
                     template_code: alim_talk.template_code.clone(),
                 })
             }
-            (MessageDialect::CloudEvents, _) => notification::MessageDialect::CloudEvents,
+            (MessageDialect::CloudEvents, _) => notification::MessageDialect::Webhook,
             _ => {
                 let message =
                     format!("message provider {name} speaks a dialect that this version does not know");

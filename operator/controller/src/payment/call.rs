@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fooddelivery_api::Payment;
-use fooddelivery_providers::resilience::{Admission, Refused, Request, Response};
+use fooddelivery_providers::resilience::{Permit, Rejected, Request, Response};
 use fooddelivery_providers::{
     ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, Token, VoidRequest,
 };
@@ -46,7 +46,7 @@ pub(super) enum NotCalled {
 pub(super) async fn call(
     context: &Context,
     gateway: &Gateway,
-    admission: &Admission,
+    permit: &Permit,
     token: Option<Token>,
     payment: &Payment,
     call: ProviderCall,
@@ -58,8 +58,8 @@ pub(super) async fn call(
     if planted::has(Bug::FreshKey) {
         freshen(&mut request, context.clock.now());
     }
-    let answer = gateway.guard.call(admission, &gateway.port, request).await;
-    let response = answer.map_err(|Refused { retry_in }| NotCalled::CircuitOpen(retry_in))?;
+    let answer = gateway.guard.call(permit, &gateway.port, request).await;
+    let response = answer.map_err(|Rejected { retry_in }| NotCalled::CircuitOpen(retry_in))?;
     let outcome = word(&response);
     let took = begun.elapsed();
     context.metrics.provider_call(operation, outcome, took);

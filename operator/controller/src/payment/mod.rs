@@ -127,8 +127,8 @@ impl Payments {
             return Ok(Next::Again(payment));
         };
         // The bulkhead and the rate limit first, so that waiting for a place does not age what was read.
-        let admission = match gateway.guard.admit().await {
-            Ok(admission) => admission,
+        let permit = match gateway.guard.acquire().await {
+            Ok(permit) => permit,
             Err(come_back) => return Ok(Next::End(Outcome::After(come_back))),
         };
         if visit.read_at.is_none_or(|at| at.elapsed() > FRESH_FOR) {
@@ -144,7 +144,7 @@ impl Payments {
             visit.read_at = Some(before);
         }
         let responses = &mut visit.responses;
-        match call::call(&self.context, &gateway, &admission, token, &payment, call, responses).await {
+        match call::call(&self.context, &gateway, &permit, token, &payment, call, responses).await {
             Ok(()) => {}
             Err(NotCalled::CircuitOpen(retry_in)) => {
                 if let Some(Access::Ready(way)) = &mut responses.access {
@@ -306,13 +306,13 @@ impl Payments {
         }
         let status = Some(PaymentStatus::from_state(state, payment.metadata.generation));
         let early = Payment { status, ..payment.clone() };
-        if let Ok(admission) = gateway.guard.admit().await {
+        if let Ok(permit) = gateway.guard.acquire().await {
             let mut responses = Responses::default();
             let (payment_id, amount) = (state.provider_payment_id(), payment.spec.quote.total);
             let charge = ProviderCall::Charge { payment_id, amount };
             // What comes of it is asked for again, under the same key.
             let _ =
-                call::call(&self.context, &gateway, &admission, token, &early, charge, &mut responses).await;
+                call::call(&self.context, &gateway, &permit, token, &early, charge, &mut responses).await;
         }
     }
 

@@ -27,7 +27,7 @@ pub use common::{Condition, NameRef, OrderRef, StoreRef, Time, TokenText};
 pub use coupon::{Coupon, CouponSpec, CouponStatus, CouponUse, CouponUseSpec};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use delivery::{Delivery, DeliverySpec, DeliveryStatus};
-pub use message_provider::{MessageDialect, MessageProvider, MessageProviderSpec, MessageProviderStatus};
+pub use message_provider::{MessageProvider, MessageProviderSpec, MessageProviderStatus, MessageTransport};
 pub use order::{Order, OrderSpec, OrderStatus};
 pub use payment::{Payment, PaymentSpec, PaymentStatus};
 pub use provider::{Dialect, PaymentProvider, PaymentProviderSpec, PaymentProviderStatus};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fooddelivery_api::kinds::{self, Scope};
-use fooddelivery_api::{crds, policies, roles};
+use fooddelivery_api::{MessageTransport, crds, policies, roles};
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -95,6 +95,15 @@ fn whatever_people_make_has_a_sample_and_samples_are_of_the_types() {
     let made = kinds::ALL.iter().filter(|kind| !kind.is_made_by_operator());
     let without: Vec<&str> = made.map(|kind| kind.name).filter(|name| !sampled.contains(*name)).collect();
     assert!(without.is_empty(), "without a sample: {without:?}");
+}
+
+#[test]
+fn every_transport_of_messages_is_in_the_schema() {
+    let crd = crds::all().expect("they can be generated").pop().expect("MessageProvider");
+    let schema = serde_json::to_value(&crd.spec.versions[0].schema).expect("it can be written");
+    let words = &schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["transport"]["enum"];
+    let known: Vec<String> = MessageTransport::ALL.iter().map(|transport| format!("{transport:?}")).collect();
+    assert_eq!(*words, serde_json::json!(known));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub enum MessageDialect {
     AlimTalk(AlimTalkSender),
     /// A CloudEvent to a webhook, signed as Standard Webhooks has it. The endpoint is the webhook's URL, the credential
     /// the signing secret: `whsec_` and base64, or any other text, whose bytes then are the key.
-    CloudEvents,
+    Webhook,
 }
 
 /// The message port of a provider. `timeout` is for a request, from connecting to the last byte of the answer; a
@@ -59,7 +59,7 @@ pub fn message_provider(
             sender.check()?;
             Ok(Arc::new(AlimTalk { account, sender }))
         }
-        MessageDialect::CloudEvents => {
+        MessageDialect::Webhook => {
             let signer = Signer::new(&account.credential).ok_or(ConfigError::SigningSecret)?;
             Ok(Arc::new(Webhook { account, signer }))
         }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn alimtalk_needs_a_telephone_number_and_a_webhook_does_not() {
         assert_eq!(configured(MessageDialect::AlimTalk(sender()), "secret"), Ok(true));
-        assert_eq!(configured(MessageDialect::CloudEvents, "secret"), Ok(false));
+        assert_eq!(configured(MessageDialect::Webhook, "secret"), Ok(false));
     }
 
     #[test]
@@ -107,9 +107,9 @@ mod tests {
             assert_eq!(result, Err(ConfigError::Credential), "{secret:?}");
         }
         for secret in ["", "whsec_", "whsec_not base64"] {
-            let result = configured(MessageDialect::CloudEvents, secret);
+            let result = configured(MessageDialect::Webhook, secret);
             assert_eq!(result, Err(ConfigError::SigningSecret), "{secret:?}");
         }
-        assert_eq!(configured(MessageDialect::CloudEvents, "any other text, 비밀"), Ok(false));
+        assert_eq!(configured(MessageDialect::Webhook, "any other text, 비밀"), Ok(false));
     }
 }

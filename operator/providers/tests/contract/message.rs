@@ -37,7 +37,7 @@ fn port(channel: Channel, url: &str, secret: &str, timeout: Duration) -> Arc<dyn
             let sender = AlimTalkSender { app_key, sender_key, template_code: "STEP".into() };
             (MessageDialect::AlimTalk(sender), url.to_owned())
         }
-        Channel::Webhook => (MessageDialect::CloudEvents, format!("{url}/webhook")),
+        Channel::Webhook => (MessageDialect::Webhook, format!("{url}/webhook")),
     };
     let http = HttpClient::new().unwrap();
     message_provider(dialect, &endpoint, Credential::new(secret), timeout, http).unwrap()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fooddelivery_api::kinds::{self, Scope};
 use fooddelivery_api::{
     Coupon, CouponStatus, CouponUse, Customer, Delivery, MessageProvider, Order, OrderRef, Payment,
     PaymentProvider, Rider, Store, Ticket,
@@ -120,9 +121,9 @@ pub struct Watches {
 }
 
 /// Kinds that are watched per namespace.
-const NAMESPACED_KINDS: usize = 9;
+const NAMESPACED_KINDS: usize = kinds::count(Scope::Namespaced);
 /// Kinds that are not.
-const CLUSTER_KINDS: usize = 2;
+const CLUSTER_KINDS: usize = kinds::count(Scope::Cluster);
 
 impl Watches {
     /// Over the namespaces of the settings, or all.

@@ -35,7 +35,7 @@ struct Told {
     _turn: MutexGuard<'static, ()>,
 }
 
-async fn told(name: &str, dialects: &[&str], operator: OperatorOptions) -> Result<Told> {
+async fn told(name: &str, transports: &[&str], operator: OperatorOptions) -> Result<Told> {
     let turn = TURN.lock().await;
     forget_others().await?;
     let mut operator = operator;
@@ -43,8 +43,8 @@ async fn told(name: &str, dialects: &[&str], operator: OperatorOptions) -> Resul
     let options = KitchenOptions { operator, ..KitchenOptions::default() };
     let kitchen = Stage::shared().await?.kitchen_with(name, options).await?;
     let mut providers = Vec::new();
-    for dialect in dialects {
-        providers.push(kitchen.message_provider(dialect).await?);
+    for transport in transports {
+        providers.push(kitchen.message_provider(transport).await?);
     }
     let told = Told { kitchen, providers, _turn: turn };
     for provider in &told.providers {
@@ -135,7 +135,7 @@ fn is_whole(heard: &[Message], phases: &[OrderPhase]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_is_told_to_everybody_in_order_for_one_status_write() -> Result<()> {
-    let told = told("told", &["AlimTalk", "CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told", &["AlimTalk", "Webhook"], OperatorOptions::default()).await?;
     told.complete("lunch").await?;
     let order = told.wait_notified("lunch", "True", "Told").await?;
     is_whole(&told.heard("lunch", "Webhook").await?, &HAPPY)?;
@@ -166,7 +166,7 @@ async fn every_step_is_told_to_everybody_in_order_for_one_status_write() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_in_it() -> Result<()> {
-    let told = told("told-out", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-out", &["Webhook"], OperatorOptions::default()).await?;
     told.kitchen.sandbox.set_message_outage("error").await?;
     told.complete("lunch").await?;
     assert_eq!(told.heard("lunch", "Webhook").await?.len(), 0);
@@ -182,7 +182,7 @@ async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out() -> Result<()> {
-    let told = told("told-kill", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-kill", &["Webhook"], OperatorOptions::default()).await?;
     let names: Vec<String> = (0..6).map(|n| format!("order-{n}")).collect();
     for name in &names {
         told.kitchen.order(name, |_| {}).await?;
@@ -214,7 +214,7 @@ async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_telephone_number_the_order_goes_on_and_says_so_and_is_told_when_there_is_one() -> Result<()>
 {
-    let told = told("told-mute", &["AlimTalk", "CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-mute", &["AlimTalk", "Webhook"], OperatorOptions::default()).await?;
     told.kitchen.patch::<Customer>("jiwoo", json!({ "spec": { "contact": null } })).await?;
     told.complete("lunch").await?;
     told.wait_notified("lunch", "False", "NoContact").await?;
@@ -237,7 +237,7 @@ async fn a_number_that_is_refused_holds_nothing_up() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_deleted_goes_when_its_customer_has_been_told() -> Result<()> {
-    let told = told("told-gone", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-gone", &["Webhook"], OperatorOptions::default()).await?;
     let lunch = told.kitchen.order("lunch", |_| {}).await?;
     told.kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
     told.kitchen.sandbox.set_message_outage("error").await?;
@@ -261,7 +261,7 @@ async fn an_order_that_is_deleted_goes_when_its_customer_has_been_told() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_deleted_in_an_outage_goes_when_the_provider_is_taken_away() -> Result<()> {
-    let told = told("told-off", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-off", &["Webhook"], OperatorOptions::default()).await?;
     told.kitchen.sandbox.set_message_outage("refuse").await?;
     told.complete("lunch").await?;
     told.kitchen.delete("lunch", PropagationPolicy::Foreground).await?;
@@ -278,7 +278,7 @@ async fn with_the_message_controllers_off_orders_complete_and_are_told_when_they
     let controllers = ["order", "payment", "ticket", "delivery", "provider", "coupon", "store", "rider"];
     let controllers: Vec<String> = controllers.map(str::to_owned).to_vec();
     let turn_off = OperatorOptions { controllers, ..OperatorOptions::default() };
-    let told = told("told-late", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-late", &["Webhook"], OperatorOptions::default()).await?;
     let namespaces = told.kitchen.operator.options().namespaces;
     told.kitchen
         .operator
@@ -305,8 +305,8 @@ async fn a_provider_that_makes_no_sense_is_refused_and_one_that_cannot_be_called
     let mut wrong = told.kitchen.message_provider_object(&name, "AlimTalk");
     wrong["spec"].as_object_mut().context("a spec")?.remove("alimTalk");
     let refused = apply(&wrong).await.expect_err("it has no sender");
-    assert!(refused.contains("alimTalk is needed for the dialect AlimTalk"), "{refused}");
-    let mut lost = told.kitchen.message_provider_object(&name, "CloudEvents");
+    assert!(refused.contains("alimTalk is needed for the transport AlimTalk"), "{refused}");
+    let mut lost = told.kitchen.message_provider_object(&name, "Webhook");
     lost["spec"]["secretRef"]["name"] = "nowhere".into();
     apply(&lost).await.map_err(anyhow::Error::msg)?;
     let path = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ProviderSecretMissing";

@@ -20,7 +20,7 @@ async fn every_metric_of_the_alerts_and_the_dashboard_is_exported() -> Result<()
     let breaker = json!({ "breaker": { "minimumCalls": 1, "openFor": "60s" } });
     let options = KitchenOptions { provider_timeout: Some("2s".into()), ..KitchenOptions::default() };
     let kitchen = Stage::shared().await?.kitchen_with("watched", options.with_provider(breaker)).await?;
-    kitchen.message_provider("CloudEvents").await?;
+    kitchen.message_provider("Webhook").await?;
     // A metric is there once it has counted something: money, messages, a circuit that opens.
     kitchen.order("lunch", |_| {}).await?;
     kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;

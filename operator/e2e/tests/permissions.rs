@@ -75,7 +75,7 @@ fn log(dir: &Path) -> String {
 /// Orders that are completed, cancelled, declined, refunded, removed after their time and by people; with coupons,
 /// messages, tokens from Secrets, and for what is not there.
 async fn everything(kitchen: &Kitchen) -> Result<()> {
-    kitchen.message_provider("CloudEvents").await?;
+    kitchen.message_provider("Webhook").await?;
     kitchen.allow_token_secrets().await?;
     kitchen.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
     kitchen.coupon("spring", json!({ "discount": { "amount": 3_000 }, "perCustomer": 1 })).await?;

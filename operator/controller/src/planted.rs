@@ -3,7 +3,7 @@
 
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{Child, TicketSeen};
-use fooddelivery_saga::words::TicketStage;
+use fooddelivery_saga::phases::TicketStage;
 
 /// A planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,9 @@
 //! in a log line, an error or a Debug output.
 
 mod account;
-pub mod guard;
+pub mod resilience;
 mod http;
-pub mod message;
+pub mod notification;
 pub mod port;
 mod provider;
 mod refusal;

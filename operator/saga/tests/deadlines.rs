@@ -4,7 +4,7 @@ mod support;
 
 use fooddelivery_saga::order::{Decision, OrderState, SLACK, decide};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::words::{OrderPhase, TicketStage};
+use fooddelivery_saga::phases::{OrderPhase, TicketStage};
 use proptest::prelude::*;
 use support::{Event, World};
 

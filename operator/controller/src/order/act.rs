@@ -6,7 +6,7 @@ use fooddelivery_api::payment::{PaymentCoupon, PaymentQuote, PaymentSpec, Revers
 use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
 use fooddelivery_saga::order::{ChildKind, Command, Note};
 use fooddelivery_saga::quote::Quote;
-use fooddelivery_saga::words::{DeliveryStage, PaymentDesired, TicketStage};
+use fooddelivery_saga::phases::{DeliveryStage, PaymentDesired, TicketStage};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tracing::info;

@@ -10,7 +10,7 @@ use fooddelivery_e2e::{
     LONG, NamespaceOptions, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, TestCluster,
     TestNamespace, WhenUnavailable,
 };
-use fooddelivery_saga::words::CircuitState;
+use fooddelivery_saga::phases::CircuitState;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use kube::Api;

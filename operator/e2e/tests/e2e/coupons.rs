@@ -196,7 +196,7 @@ async fn an_order_that_is_undone_gives_its_coupon_back() -> Result<()> {
         ns.order_with(name, "only").await?;
         ns.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
         let held = ns.wait_redeemed("only", 1).await?;
-        assert_eq!(held.status.unwrap().in_flight, []);
+        assert_eq!(held.status.unwrap().reserved, []);
         ns.order_with(&format!("beside-{name}"), "only").await?;
         wait_refused(&ns, &format!("beside-{name}"), "CouponExhausted").await?;
         match name {
@@ -327,7 +327,7 @@ async fn an_order_that_is_undone_before_its_charge_began_never_held_the_coupon()
     let ns = TestCluster::shared().await?.namespace_with("coupon-unbegun", options).await?;
     ns.coupon("spring", json!({ "discount": { "percent": 10 }, "maxRedemptions": 1 })).await?;
     ns.order_with("lunch", "spring").await?;
-    let kept = |coupon: &Coupon| coupon.status.as_ref().is_some_and(|status| !status.in_flight.is_empty());
+    let kept = |coupon: &Coupon| coupon.status.as_ref().is_some_and(|status| !status.reserved.is_empty());
     ns.wait_until::<Coupon>("spring", "one is kept", LONG, kept).await?;
     ns.wait_until::<Payment>("lunch", "its payment", LONG, |_| true).await?;
     ns.cancel("lunch", "changed my mind").await?;

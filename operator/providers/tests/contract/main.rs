@@ -30,7 +30,7 @@ macro_rules! both {
 mod charge;
 mod common;
 mod fault;
-mod guard;
+mod resilience;
 mod message;
 mod refund;
 mod stripe;

@@ -1,10 +1,10 @@
 //! Between the API's types and the domain's: the only place that knows both.
 
+use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
 use fooddelivery_saga::payment::PaymentState;
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
-use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 

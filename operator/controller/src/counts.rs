@@ -145,7 +145,8 @@ impl<K: Counted> Tally<'_, K> {
         }
         let some_are_settled = owed.len() < keys.len();
         let settled = self.settled().await?;
-        let list = if planted::has(Bug::CountOnEvent) { Vec::new() } else { convert::ids(self.recently_counted) };
+        let list =
+            if planted::has(Bug::CountOnEvent) { Vec::new() } else { convert::ids(self.recently_counted) };
         let batch = batch(&list, owed, &settled);
         Ok(Turn { came_further: batch.is_some() || some_are_settled, batch })
     }
@@ -234,7 +235,8 @@ impl Reconciler for Stores {
         let old = store.status.clone().unwrap_or_default();
         let uid = uid_of(&*store);
         let is_its_own = |ticket: &Ticket| ticket.spec.store_ref.uid == uid;
-        let (cache, namespace, recently_counted) = (&*context.tickets, &*key.namespace, &*old.recently_counted);
+        let (cache, namespace, recently_counted) =
+            (&*context.tickets, &*key.namespace, &*old.recently_counted);
         let tally = Tally { context, cache, namespace, recently_counted };
         let keys = tally.owed(is_its_own);
         let count = async {
@@ -287,7 +289,8 @@ impl Reconciler for Riders {
         let Some(rider) = context.riders.object(&key) else { return Ok(Outcome::Done) };
         let old = rider.status.clone().unwrap_or_default();
         let is_its_own = |delivery: &Delivery| is_of_rider(delivery, &key.name);
-        let (cache, namespace, recently_counted) = (&*context.deliveries, &*key.namespace, &*old.recently_counted);
+        let (cache, namespace, recently_counted) =
+            (&*context.deliveries, &*key.namespace, &*old.recently_counted);
         let tally = Tally { context, cache, namespace, recently_counted };
         let keys = tally.owed(is_its_own);
         let count = async {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fooddelivery_api::provider::ProviderSecretRef;
 use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
-use fooddelivery_providers::resilience::{ResiliencePolicy, ResilienceSettings, Rate};
+use fooddelivery_providers::resilience::{Rate, ResiliencePolicy, ResilienceSettings};
 use fooddelivery_providers::{self as providers, ConfigError, Credential, HttpClient, PaymentPort};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;

@@ -12,8 +12,8 @@ use fooddelivery_api::store::MenuItemCount;
 use fooddelivery_api::{
     Coupon, CouponStatus, Delivery, OrderRef, Payment, Rider, RiderStatus, Store, StoreStatus, Ticket,
 };
-use fooddelivery_saga::coupon::RedemptionState;
 use fooddelivery_saga::counter::Dishes;
+use fooddelivery_saga::coupon::RedemptionState;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
@@ -161,7 +161,8 @@ fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (Coup
     let holds = payments.iter().filter(|payment| {
         let order = &payment.spec.order_ref;
         let held = payment.spec.coupon.as_ref().filter(|c| c.uid == uid);
-        let holds = held.is_some_and(|held| RedemptionState::of(carrier(held, payment)) == RedemptionState::Redeemed);
+        let holds =
+            held.is_some_and(|held| RedemptionState::of(carrier(held, payment)) == RedemptionState::Redeemed);
         holds && !lists(&old.reserved, order) && !lists(&old.releasing, order)
     });
     let existing = i64::try_from(holds.count()).unwrap_or(i64::MAX);

@@ -1,7 +1,7 @@
 //! Calls to the provider in some weather, what they tell, and the same in the words of `saga`.
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, CallFailure,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 
 use crate::bank::{Charged, Request, Weather};

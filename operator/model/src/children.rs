@@ -2,9 +2,9 @@
 //! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
 
 use fooddelivery_saga::delivery::{self, DeliveryView};
+use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::view::Child;
-use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};
 
 use crate::bounds::Bounds;
 use crate::cluster::Kind;

@@ -4,8 +4,8 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use fooddelivery_saga::table;
 use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::table;
 
 use crate::children::{DeliveryFlight, TicketFlight};
 use crate::objects::{Delivery, Order, Payment, Ticket};

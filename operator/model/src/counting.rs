@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use fooddelivery_saga::counter::{LIST_LIMIT, OrderId, batch};
-use fooddelivery_saga::ticket;
 use fooddelivery_saga::phases::TicketStage;
+use fooddelivery_saga::ticket;
 use stateright::{Model, Property};
 
 use crate::hand::{Hand, ORDERS, Set, all, bit, has};

@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use fooddelivery_saga::order::{
     ChildKind, Command, Condition, ConditionKind, Decision, OrderState, OrderView, PhaseEntry, decide,
 };
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{ControllerAvailability, Child, DeliverySeen, RelatedState, PaymentSeen, Reversal, TicketSeen};
-use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
+use fooddelivery_saga::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
+};
 
 use crate::bounds::{Bounds, Mistake};
 use crate::cluster::{Kind, Refused};

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fooddelivery_saga::payment::{
-    Access, Responses, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, decide,
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, Responses, decide,
 };
+use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, PaymentPhase};
 use fooddelivery_saga::provider::{PrepareOutcome, ProviderStatus, VoidOutcome};
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, PaymentPhase};
 
 use crate::bank::{Charged, Weather};
 use crate::bounds::{Bounds, Mistake};

@@ -108,7 +108,9 @@ pub fn check_small(run: Small, extent: Extent) -> Report {
     match run.of {
         Of::Redeeming(bounds) => explore(run.name, &bounds, Redeeming { bounds }, extent, story),
         Of::Counting(bounds) => explore(run.name, &bounds, Counting { bounds }, extent, story),
-        Of::NotificationStatus(bounds) => explore(run.name, &bounds, NotificationStatus::new(bounds), extent, story),
+        Of::NotificationStatus(bounds) => {
+            explore(run.name, &bounds, NotificationStatus::new(bounds), extent, story)
+        }
     }
 }
 

@@ -7,8 +7,8 @@
 
 use fooddelivery_saga::notification::{Step, next, steps};
 use fooddelivery_saga::order::OrderState;
-use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::time::Timestamp;
 use stateright::{Model, Property};
 
 use crate::hand::Hand;

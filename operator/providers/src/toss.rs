@@ -8,7 +8,7 @@ mod outcome;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome, CallFailure};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome};
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use url::Url;
@@ -83,7 +83,9 @@ impl PaymentPort for Toss {
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
         let token = request.token.expose();
         let Some(url) = self.0.url(&["v1", "payments", "confirm"]) else {
-            return ChargeOutcome::CallFailure(CallFailure::NotSent("the endpoint cannot have a path".to_owned()));
+            return ChargeOutcome::CallFailure(CallFailure::NotSent(
+                "the endpoint cannot have a path".to_owned(),
+            ));
         };
         let body = ConfirmBody { payment_key: token, order_id: &request.order_id, amount: request.amount };
         let sent = self

@@ -11,10 +11,10 @@
 //! for which none is kept any more. It never begins, as money moves only for an order that wants it, and so it is never
 //! counted and gives nothing back.
 
-use crate::quote::{CURRENCY, Blocker};
 use crate::counter::{LIST_LIMIT, OrderId, is_long};
-use crate::time::Timestamp;
 use crate::phases::{PaymentDesired, PaymentPhase};
+use crate::quote::{Blocker, CURRENCY};
+use crate::time::Timestamp;
 
 /// For at most so many orders one is kept. That of a payment whose provider is out of reach is kept until it has begun.
 pub const RESERVED_LIMIT: usize = 500;
@@ -245,7 +245,9 @@ mod tests {
     #[test]
     fn a_payment_is_a_record_of_its_coupon_once_it_has_begun() {
         use {PaymentDesired as D, PaymentPhase as P};
-        let of = |desired, phase, attempt| RedemptionState::of(RedemptionRecord { returned: false, desired, phase, attempt });
+        let of = |desired, phase, attempt| {
+            RedemptionState::of(RedemptionRecord { returned: false, desired, phase, attempt })
+        };
         assert_eq!(of(D::Captured, P::Pending, 0), RedemptionState::Undetermined);
         assert_eq!(of(D::Captured, P::Deferred, 0), RedemptionState::Undetermined);
         assert_eq!(of(D::Captured, P::Pending, 1), RedemptionState::Redeemed);
@@ -255,14 +257,16 @@ mod tests {
         assert_eq!(of(D::Refunded, P::Refunded, 0), RedemptionState::Releasing);
         assert_eq!(of(D::Refunded, P::Pending, 0), RedemptionState::None);
         assert_eq!(of(D::Refunded, P::Voided, 0), RedemptionState::None);
-        let carrier = RedemptionRecord { returned: true, desired: D::Refunded, phase: P::Refunded, attempt: 1 };
+        let carrier =
+            RedemptionRecord { returned: true, desired: D::Refunded, phase: P::Refunded, attempt: 1 };
         assert_eq!(RedemptionState::of(carrier), RedemptionState::Released);
     }
 
     #[test]
     fn of_many_that_want_the_last_one_gets_it() {
         let mut counts = Redemptions { redeemed: 4, ..Redemptions::default() };
-        let got: Vec<bool> = (0..10).map(|n| counts.settle(&id(n), RedemptionState::Requested, Some(5))).collect();
+        let got: Vec<bool> =
+            (0..10).map(|n| counts.settle(&id(n), RedemptionState::Requested, Some(5))).collect();
         assert_eq!(got.iter().filter(|got| **got).count(), 1);
         assert!(counts.is_reserved(&id(0)) && counts.is_exhausted(Some(5)));
         assert!(!counts.settle(&id(0), RedemptionState::Requested, Some(5)), "it has one already");

@@ -1,10 +1,10 @@
 //! What the riders' side of the operator does: offer cooked orders, mirror the stage into status, and clear away
 //! deliveries whose order is gone.
 
+use crate::phases::{DeliveryStage, OrderPhase, TicketStage};
 use crate::ticket::OrderSeen;
 use crate::time::Timestamp;
 use crate::view::{Child, PaymentSeen, TicketSeen};
-use crate::phases::{DeliveryStage, OrderPhase, TicketStage};
 
 /// All that a decision about a delivery depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]

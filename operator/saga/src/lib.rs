@@ -11,16 +11,16 @@
 //! * [`notification`]: what people are told.
 //! * [`provider`]: what a payment provider can answer.
 
+pub mod counter;
 pub mod coupon;
 pub mod delivery;
 pub mod notification;
 pub mod order;
 pub mod payment;
+pub mod phases;
 pub mod provider;
 pub mod quote;
 pub mod table;
-pub mod counter;
 pub mod ticket;
 pub mod time;
 pub mod view;
-pub mod phases;

@@ -2,8 +2,8 @@
 //! number stays the same for ever, so that a message that is repeated can be recognised.
 
 use crate::order::OrderState;
-use crate::time::Timestamp;
 use crate::phases::OrderPhase;
+use crate::time::Timestamp;
 
 /// A step in an order's history.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What the store's side of the operator does: put paid orders into the store's queue, accept on the store's behalf
 //! where it wants that, mirror the stage into status, and clear away tickets whose order is gone.
 
-use crate::view::{Child, PaymentSeen};
 use crate::phases::{Acceptance, OrderPhase, TicketStage};
+use crate::view::{Child, PaymentSeen};
 
 /// The order behind a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,12 +177,8 @@ mod tests {
         assert_eq!(decide(&crowded), Decision::Mirror(TicketStage::Cooking));
         let cooked = TicketStage::Cooked;
         assert_eq!(counted(cooked, cooked), Decision::Mirror(cooked));
-        let said = TicketView {
-            ticket: Child::Present((cooked, cooked)),
-            counted: true,
-            is_marked: true,
-            ..view()
-        };
+        let said =
+            TicketView { ticket: Child::Present((cooked, cooked)), counted: true, is_marked: true, ..view() };
         assert_eq!(decide(&said), Decision::Rest);
     }
 

@@ -1,7 +1,7 @@
 //! What one controller sees of another's object, and of the others' being there: as little as its decisions need.
 
-use crate::time::{Millis, Timestamp};
 use crate::phases::{DeliveryStage, PaymentDesired, PaymentPhase, TicketStage};
+use crate::time::{Millis, Timestamp};
 
 /// A child of an order, found under the order's name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -71,7 +71,9 @@ impl Inbox {
             Weather::NotSent | Weather::Declined => {
                 SendOutcome::CallFailure(CallFailure::NotSent("nobody listens".into()))
             }
-            Weather::Throttled => SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(500) }),
+            Weather::Throttled => {
+                SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(500) })
+            }
             Weather::ErrorBefore | Weather::ErrorAfter => {
                 SendOutcome::CallFailure(CallFailure::Errored("500".into()))
             }

@@ -15,8 +15,8 @@ use fooddelivery_providers::{
     Traits, VoidRequest,
 };
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
-    CallFailure, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, Refusal, VoidOutcome,
 };
 use fooddelivery_sandbox::bank::{self, money::Money};
 use fooddelivery_sandbox::idempotency::{Admission, Answer, Keys, Policy, Presented};
@@ -223,7 +223,9 @@ impl Providers {
                 told
             }
             Admission::InProgress => call.trouble(CallFailure::InProgress),
-            Admission::Mismatch => call.trouble(CallFailure::IdempotencyKeyConsumed("400 idempotency_error".into())),
+            Admission::Mismatch => {
+                call.trouble(CallFailure::IdempotencyKeyConsumed("400 idempotency_error".into()))
+            }
             Admission::Replay(answer) => {
                 let number: Option<usize> = answer.body.parse().ok();
                 number.and_then(|n| self.answers.get(n)).cloned().unwrap_or_else(|| spent(call))

@@ -15,8 +15,8 @@ use std::time::Duration;
 use fooddelivery_api::common::NameRef;
 use fooddelivery_api::coupon::CouponRef;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, CouponUseSpec};
-use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::counter::OrderId;
+use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tracing::info;
@@ -150,7 +150,10 @@ impl Coupons {
                 of_customers.insert(customer, counts);
             }
             let kept = |case: &Case| {
-                case.customer.as_ref().and_then(|c| of_customers.get(c)).is_some_and(|u| u.is_reserved(&case.id))
+                case.customer
+                    .as_ref()
+                    .and_then(|c| of_customers.get(c))
+                    .is_some_and(|u| u.is_reserved(&case.id))
             };
             for case in &mut cases {
                 if case.holder == RedemptionState::Requested && !kept(case) {

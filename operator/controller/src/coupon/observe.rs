@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use fooddelivery_api::payment::PaymentCoupon;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Order, Payment, convert};
-use fooddelivery_saga::coupon::{RedemptionRecord, RedemptionState, Redemptions};
-use fooddelivery_saga::quote::price;
 use fooddelivery_saga::counter::OrderId;
-use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::coupon::{RedemptionRecord, RedemptionState, Redemptions};
 use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::quote::price;
+use fooddelivery_saga::time::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 

@@ -7,9 +7,9 @@ use fooddelivery_api::common::{StoreRef, Time};
 use fooddelivery_api::delivery::{DeliveryDeadlines, DeliveryStatus};
 use fooddelivery_api::{Delivery, DeliverySpec, Order, Payment, Store, Ticket};
 use fooddelivery_saga::delivery::{Decision, DeliveryView, decide};
+use fooddelivery_saga::phases::DeliveryStage;
 use fooddelivery_saga::ticket::OrderSeen;
 use fooddelivery_saga::view::Child;
-use fooddelivery_saga::phases::DeliveryStage;
 use kube::ResourceExt;
 use tracing::info;
 

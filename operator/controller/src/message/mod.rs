@@ -16,7 +16,7 @@ use fooddelivery_api::common::Time;
 use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::{MessageDialect, MessageProvider, Order, convert};
 use fooddelivery_providers::notification::{Message, SendOutcome};
-use fooddelivery_saga::notification::{self, Step, NotificationStatus};
+use fooddelivery_saga::notification::{self, NotificationStatus, Step};
 use fooddelivery_saga::provider::CallFailure;
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -235,7 +235,9 @@ fn sentence(trouble: &CallFailure) -> String {
         | CallFailure::Errored(why)
         | CallFailure::OutcomeUnknown(why) => why.clone(),
         CallFailure::Throttled { .. } => "it asks for patience".into(),
-        CallFailure::InProgress | CallFailure::IdempotencyKeyConsumed(_) => "an earlier call is still under way".into(),
+        CallFailure::InProgress | CallFailure::IdempotencyKeyConsumed(_) => {
+            "an earlier call is still under way".into()
+        }
     }
 }
 

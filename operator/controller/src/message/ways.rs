@@ -48,7 +48,11 @@ struct Built {
 }
 
 /// Makes the adapter for a provider. The simulation hands in one that calls a provider within the process.
-pub type MakeMessagePort = dyn Fn(notification::MessageDialect, &MessageProviderSpec, Credential) -> Result<Arc<dyn MessagePort>, ConfigError>
+pub type MakeMessagePort = dyn Fn(
+        notification::MessageDialect,
+        &MessageProviderSpec,
+        Credential,
+    ) -> Result<Arc<dyn MessagePort>, ConfigError>
     + Send
     + Sync;
 

@@ -4,10 +4,10 @@ use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment, Ticket};
 use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
 use fooddelivery_saga::order::COUPON_PENDING;
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
-use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -37,7 +37,11 @@ pub(super) async fn market(
         store: store_of(context, key, order, children.payment.as_deref()),
         names_coupon: order.spec.coupon_code.is_some(),
         claim_is_surplus: claim_is_surplus(context, key, children.delivery.as_deref()),
-        deletion_blockers: if leaving { deletion_blockers(context, key, order, children, terminating).await? } else { Vec::new() },
+        deletion_blockers: if leaving {
+            deletion_blockers(context, key, order, children, terminating).await?
+        } else {
+            Vec::new()
+        },
         deleting_since: deleting_since.map(|t| Timestamp(t.0.as_millisecond())),
         time_to_live: context.time_to_live,
     })

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use fooddelivery_api::store::StoreDeadlines;
 use fooddelivery_api::{Coupon, Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
 use fooddelivery_saga::order::{ConditionKind, OrderView};
+use fooddelivery_saga::phases::{Acceptance, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote, price};
 use fooddelivery_saga::time::{Deadlines, Millis};
-use fooddelivery_saga::view::{ControllerAvailability, Child};
-use fooddelivery_saga::phases::{Acceptance, OrderPhase};
+use fooddelivery_saga::view::{Child, ControllerAvailability};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 

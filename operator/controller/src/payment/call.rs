@@ -8,9 +8,9 @@ use fooddelivery_providers::resilience::{Admission, Refused, Request, Response};
 use fooddelivery_providers::{
     ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, Token, VoidRequest,
 };
-use fooddelivery_saga::payment::{Responses, Command};
+use fooddelivery_saga::payment::{Command, Responses};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, CallFailure, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_saga::time::Timestamp;
 use tokio::time::Instant;

@@ -12,9 +12,9 @@ use fooddelivery_api::Payment;
 use fooddelivery_api::payment::PaymentStatus;
 use fooddelivery_providers::Token;
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::payment::{Access, Responses, Command, Decision, RetryAfter, PaymentState, decide};
-use fooddelivery_saga::provider::{ChargeOutcome, CallFailure};
+use fooddelivery_saga::payment::{Access, Command, Decision, PaymentState, Responses, RetryAfter, decide};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
@@ -141,7 +141,8 @@ impl Payments {
             visit.read_at = Some(before);
         }
         let responses = &mut visit.responses;
-        let called = call::call(&self.context, &gateway, &admission, token, &payment, command, responses).await;
+        let called =
+            call::call(&self.context, &gateway, &admission, token, &payment, command, responses).await;
         if let Err(retry_in) = called
             && let Some(Access::Ready(way)) = &mut responses.access
         {
@@ -274,7 +275,8 @@ impl Reconciler for Payments {
 
 /// A planted bug: a call whose outcome is not known counts as an attempt.
 fn is_counted_twice(responses: &Responses, payment: &Payment) -> bool {
-    let unknown = matches!(&responses.charge, Some(ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_))));
+    let unknown =
+        matches!(&responses.charge, Some(ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_))));
     planted::has(Bug::CountedTwice) && unknown && payment.state().phase == PaymentPhase::Pending
 }
 
@@ -308,7 +310,10 @@ impl Payments {
                 let before = Instant::now();
                 let live =
                     self.context.refresh(&self.context.payments, key).await?.ok_or(ApiError::NotFound)?;
-                visit.responses = Responses { unresolved_attempts: visit.responses.unresolved_attempts, ..Responses::default() };
+                visit.responses = Responses {
+                    unresolved_attempts: visit.responses.unresolved_attempts,
+                    ..Responses::default()
+                };
                 visit.read_at = Some(before);
                 Ok(live)
             }

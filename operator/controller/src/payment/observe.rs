@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fooddelivery_api::{Order, Payment, TOKEN_SECRETS_ROLE, Ticket, TokenText};
 use fooddelivery_providers::Token;
 use fooddelivery_providers::resilience::Circuit;
-use fooddelivery_saga::payment::{Access, Responses, NoToken, OrderStanding, PaymentView, ProviderSession};
+use fooddelivery_saga::payment::{Access, NoToken, OrderStanding, PaymentView, ProviderSession, Responses};
 use fooddelivery_saga::time::{Millis, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;

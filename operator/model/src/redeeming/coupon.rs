@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::counter::{LIST_LIMIT, OrderId};
+use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 
 use super::world::{CUSTOMERS, Counts, Stage, Stray, Visit, World, customer};
 use super::{Bounds, Mistake};
@@ -185,7 +185,11 @@ fn outcome(bounds: &Bounds, visit: &Visit, of: Option<usize>) -> (Counts, bool, 
         }
         let kept_by_own = visit.own.get(customer(order)).is_none_or(|own| has(own.value.kept, order));
         let refused = of.is_none() && bounds.per_customer.is_some() && !kept_by_own;
-        let holder = if holder == RedemptionState::Requested && refused { RedemptionState::Undetermined } else { holder };
+        let holder = if holder == RedemptionState::Requested && refused {
+            RedemptionState::Undetermined
+        } else {
+            holder
+        };
         let before = counts.redeemed;
         let (after, says) = settle(bounds, counts, order, holder, limit);
         counts = after;

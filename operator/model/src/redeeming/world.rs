@@ -218,7 +218,8 @@ impl World {
         };
         let own = self.own.get(customer(order)).is_some_and(|own| has(own.kept, order));
         let kept = has(self.coupon.kept, order) || (bounds.per_customer.is_some() && own);
-        bounds.mistake != Some(Mistake::OwesNothing) && RedemptionState::of(carrier(bounds, payment)).blocks_deletion(kept)
+        bounds.mistake != Some(Mistake::OwesNothing)
+            && RedemptionState::of(carrier(bounds, payment)).blocks_deletion(kept)
     }
 
     /// Brings the state into the one form that stands for all that behave alike.

@@ -169,9 +169,10 @@ fn trouble_of_the_provider(outcome: &SendOutcome) -> Option<Duration> {
             CallFailure::Throttled { retry_after_ms } => {
                 Some(Duration::from_millis(retry_after_ms.unwrap_or_default()))
             }
-            CallFailure::NotSent(_) | CallFailure::Unauthorized(_) | CallFailure::Errored(_) | CallFailure::OutcomeUnknown(_) => {
-                Some(Duration::ZERO)
-            }
+            CallFailure::NotSent(_)
+            | CallFailure::Unauthorized(_)
+            | CallFailure::Errored(_)
+            | CallFailure::OutcomeUnknown(_) => Some(Duration::ZERO),
             CallFailure::InProgress | CallFailure::IdempotencyKeyConsumed(_) => None,
         },
         SendOutcome::Sent | SendOutcome::Pending | SendOutcome::Refused(_) => None,

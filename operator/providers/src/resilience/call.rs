@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, CallFailure,
-    VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, VoidOutcome,
 };
 use tokio::time::sleep;
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, CallFailure,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use tokio::sync::Semaphore;
 
-use super::{ResiliencePolicy, ResilienceSettings, Request, Transition};
+use super::{Request, ResiliencePolicy, ResilienceSettings, Transition};
 use crate::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
 use crate::secret::Token;
 
@@ -105,7 +105,8 @@ impl PaymentPort for Fake {
 pub(super) fn guard(settings: &ResilienceSettings) -> (Arc<ResiliencePolicy>, Arc<Mutex<Vec<Transition>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
-    let guard = ResiliencePolicy::new("fake", settings, move |transition| notes.lock().unwrap().push(transition));
+    let guard =
+        ResiliencePolicy::new("fake", settings, move |transition| notes.lock().unwrap().push(transition));
     (Arc::new(guard.unwrap()), seen)
 }
 

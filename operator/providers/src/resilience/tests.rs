@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome, CallFailure};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 

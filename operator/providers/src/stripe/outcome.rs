@@ -7,8 +7,8 @@
 //! Source: <https://docs.stripe.com/api/errors>, <https://docs.stripe.com/error-codes>.
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, CallFailure,
-    VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, VoidOutcome,
 };
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -151,9 +151,9 @@ pub(crate) fn charge(
         Ok(payment) if payment.payment_id != payment_id || !agrees(&payment, order_id, *amount, currency) => {
             ChargeOutcome::CallFailure(unknown("answered with another payment than the one asked for"))
         }
-        Ok(payment) if payment.status != ProviderStatus::Captured => {
-            ChargeOutcome::CallFailure(unknown(format!("answered with a payment that is {:?}", payment.status)))
-        }
+        Ok(payment) if payment.status != ProviderStatus::Captured => ChargeOutcome::CallFailure(unknown(
+            format!("answered with a payment that is {:?}", payment.status),
+        )),
         Ok(payment) => ChargeOutcome::Captured(payment),
         Err(Failure::Refused { code, message }) => ChargeOutcome::Refused(refusal(&code, &message, &secrets)),
         Err(Failure::UnexpectedState(state)) => {
@@ -186,7 +186,9 @@ pub(crate) fn first_hit(result: &Result<HttpAnswer, NoAnswer>) -> Result<Option<
 pub(crate) fn void(result: &Result<HttpAnswer, NoAnswer>, request: &VoidRequest) -> VoidOutcome {
     match read(result).and_then(parse::<IntentState>) {
         Ok(state) if canceled(Some(&state), &request.payment_id) => VoidOutcome::Voided,
-        Ok(_) => VoidOutcome::CallFailure(unknown("answered with a payment that is not canceled, or not ours")),
+        Ok(_) => {
+            VoidOutcome::CallFailure(unknown("answered with a payment that is not canceled, or not ours"))
+        }
         Err(Failure::UnexpectedState(state)) => {
             if canceled(state.as_ref(), &request.payment_id) {
                 VoidOutcome::Voided
@@ -289,7 +291,9 @@ fn intent(body: &[u8], expanded: bool) -> Result<ProviderPayment, Failure> {
         // Right after its capture nothing has been given back.
         Some(LatestCharge::Named(_)) | None if !expanded => 0,
         Some(LatestCharge::Named(_)) | None => {
-            return Err(Failure::CallFailure(unknown("200 without the charge, which tells what was given back")));
+            return Err(Failure::CallFailure(unknown(
+                "200 without the charge, which tells what was given back",
+            )));
         }
     };
     if body.amount < 0 || !(0..=body.amount).contains(&refunded) {
@@ -318,7 +322,9 @@ fn failure(answer: &HttpAnswer) -> Failure {
     });
     let sentence = format!("{status} {}", code.as_deref().unwrap_or("without a code"));
     match (status, error, code) {
-        (500.., ..) if answer.replayed => Failure::CallFailure(CallFailure::IdempotencyKeyConsumed(format!("a stored {sentence}"))),
+        (500.., ..) if answer.replayed => {
+            Failure::CallFailure(CallFailure::IdempotencyKeyConsumed(format!("a stored {sentence}")))
+        }
         (500.., ..) => Failure::CallFailure(CallFailure::Errored(sentence)),
         (401 | 403, ..) => Failure::CallFailure(CallFailure::Unauthorized(sentence)),
         (400..500, Some(error), Some(code)) => by_error(status, error, code, sentence),

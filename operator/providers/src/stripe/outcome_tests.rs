@@ -159,7 +159,10 @@ fn a_200_about_another_payment_order_amount_or_currency_is_not_ours() {
         assert!(is_unknown(&charged(&shown(&body))), "{field}");
         if field != "id" {
             let outcome = prepared(&shown(&body));
-            assert!(matches!(outcome, PrepareOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{field}");
+            assert!(
+                matches!(outcome, PrepareOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+                "{field}"
+            );
         }
     }
 }
@@ -217,7 +220,10 @@ fn a_key_with_other_parameters_and_a_stored_5xx_mean_that_the_key_is_spent() {
     for status in [500, 502, 503] {
         let stored = failure(&replayed(error(status, "api_error", "boom")));
         assert_eq!(stored, CallFailure::IdempotencyKeyConsumed(format!("a stored {status} boom")));
-        assert_eq!(failure(&error(status, "api_error", "boom")), CallFailure::Errored(format!("{status} boom")));
+        assert_eq!(
+            failure(&error(status, "api_error", "boom")),
+            CallFailure::Errored(format!("{status} boom"))
+        );
         let bare = CallFailure::Errored(format!("{status} without a code"));
         assert_eq!(failure(&answer(status, "<html>")), bare);
     }
@@ -269,7 +275,10 @@ fn a_payment_that_the_provider_named_and_does_not_know_is_no_refusal() {
     assert!(matches!(voided(&missing), VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))));
     assert!(matches!(refund_made(&missing), Err(RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))));
     assert_eq!(look_up(&missing), LookUpOutcome::NotFound);
-    assert!(matches!(look_up(&invalid(404, "x")), LookUpOutcome::CallFailure(_)), "only the provider's own word");
+    assert!(
+        matches!(look_up(&invalid(404, "x")), LookUpOutcome::CallFailure(_)),
+        "only the provider's own word"
+    );
 }
 
 #[test]
@@ -278,7 +287,10 @@ fn only_a_canceled_intent_of_that_id_is_voided() {
     let mut other = intent_json("canceled");
     other["id"] = json!("pi_2");
     for odd in [intent_json("succeeded"), intent_json("requires_confirmation"), other] {
-        assert!(matches!(voided(&shown(&odd)), VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{odd}");
+        assert!(
+            matches!(voided(&shown(&odd)), VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+            "{odd}"
+        );
     }
 }
 

@@ -7,7 +7,7 @@
 //! Source: <https://docs.tosspayments.com/reference/error-codes>.
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, CallFailure,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use serde::Deserialize;
 

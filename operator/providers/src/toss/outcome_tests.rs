@@ -163,11 +163,17 @@ fn a_key_that_is_not_accepted_is_not_a_refusal_of_the_card() {
             "{status} {code}"
         );
         assert!(
-            matches!(refunded(&error(status, code)), RefundOutcome::CallFailure(CallFailure::Unauthorized(_))),
+            matches!(
+                refunded(&error(status, code)),
+                RefundOutcome::CallFailure(CallFailure::Unauthorized(_))
+            ),
             "{status} {code}"
         );
     }
-    assert!(matches!(charged(&answer(401, "", None)), ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))));
+    assert!(matches!(
+        charged(&answer(401, "", None)),
+        ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))
+    ));
     assert!(matches!(
         charged(&answer(403, "<html>", None)),
         ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))
@@ -230,11 +236,20 @@ fn no_answer_is_not_sent_or_unknown_as_the_client_says() {
     let not_sent = Err(NoAnswer::NotSent("refused".into()));
     let unknown = Err(NoAnswer::Unknown("timed out".into()));
     assert_eq!(charged(&not_sent), ChargeOutcome::CallFailure(CallFailure::NotSent("refused".into())));
-    assert_eq!(charged(&unknown), ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())));
+    assert_eq!(
+        charged(&unknown),
+        ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
+    );
     assert_eq!(refunded(&not_sent), RefundOutcome::CallFailure(CallFailure::NotSent("refused".into())));
-    assert_eq!(refunded(&unknown), RefundOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())));
+    assert_eq!(
+        refunded(&unknown),
+        RefundOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
+    );
     assert_eq!(look_up(&not_sent), LookUpOutcome::CallFailure(CallFailure::NotSent("refused".into())));
-    assert_eq!(look_up(&unknown), LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())));
+    assert_eq!(
+        look_up(&unknown),
+        LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
+    );
 }
 
 #[test]
@@ -282,7 +297,10 @@ fn a_refund_is_done_when_the_payment_shows_that_much_given_back() {
     let outcome = refund(&paid("PARTIAL_CANCELED", 700), &refund_request(300), &Credential::new("sk"));
     assert_eq!(outcome, RefundOutcome::Refunded(part));
     for odd in [paid("PARTIAL_CANCELED", 700), paid("DONE", 1000), paid("ABORTED", 0)] {
-        assert!(matches!(refunded(&odd), RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{odd:?}");
+        assert!(
+            matches!(refunded(&odd), RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+            "{odd:?}"
+        );
     }
     let other = RefundRequest { payment_id: "pk_2".into(), ..refund_request(1000) };
     assert!(matches!(

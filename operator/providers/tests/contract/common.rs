@@ -9,7 +9,7 @@ use fooddelivery_providers::{
     PrepareRequest, RefundRequest, Token, VoidRequest, provider,
 };
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, CallFailure,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome,
 };
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::faults::{Fault, Operation, Rule};

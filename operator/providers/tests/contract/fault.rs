@@ -1,7 +1,7 @@
 //! Charges that go wrong: whatever the answer was, the ledger shows the money once.
 
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
-use fooddelivery_saga::provider::{ChargeOutcome, ProviderStatus, CallFailure};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, ProviderStatus};
 use fooddelivery_sandbox::Outage;
 use fooddelivery_sandbox::faults::{Fault, Operation};
 use futures::future::join_all;
@@ -49,7 +49,10 @@ async fn a_5xx_is_an_error_of_the_provider_and_the_look_up_tells_whether_the_mon
     {
         let shop = Shop::with_fault(dialect, Operation::Confirm, fault.clone()).await;
         let outcome = shop.charge().await;
-        assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Errored(_))), "{fault:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Errored(_))),
+            "{fault:?}: {outcome:?}"
+        );
         assert_eq!(shop.shows_no_capture().await, !moved, "{fault:?}");
         assert_eq!(shop.captures().len(), usize::from(moved), "{fault:?}");
     }
@@ -57,7 +60,9 @@ async fn a_5xx_is_an_error_of_the_provider_and_the_look_up_tells_whether_the_mon
 
 async fn a_dropped_connection_is_seen_as_one_and_not_as_an_answer(dialect: Dialect) {
     let shop = Shop::with_fault(dialect, Operation::Confirm, Fault::DropAfter).await;
-    let ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why)) = shop.charge().await else { panic!("known") };
+    let ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why)) = shop.charge().await else {
+        panic!("known")
+    };
     assert!(why.starts_with("no answer: "), "{why}");
     assert_eq!(shop.calls(Operation::Confirm)[0].status, None);
 }

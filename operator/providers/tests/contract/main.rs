@@ -30,9 +30,9 @@ macro_rules! both {
 mod charge;
 mod common;
 mod fault;
-mod resilience;
 mod message;
 mod refund;
+mod resilience;
 mod stripe;
 mod timing;
 mod toss;

@@ -244,10 +244,16 @@ async fn a_provider_that_is_not_there_got_nothing() {
     for channel in BOTH {
         let nobody = port(channel, "http://127.0.0.1:1", DEFAULT_SECRET_KEY, PATIENT);
         let outcome = nobody.send(&message()).await;
-        assert!(matches!(outcome, SendOutcome::CallFailure(CallFailure::NotSent(_))), "{channel:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, SendOutcome::CallFailure(CallFailure::NotSent(_))),
+            "{channel:?}: {outcome:?}"
+        );
         let office = Office::open(channel).await;
         let outcome = office.port.send(&Message { id: "line\nbreak".into(), ..message() }).await;
-        assert!(matches!(outcome, SendOutcome::CallFailure(CallFailure::NotSent(_))), "{channel:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, SendOutcome::CallFailure(CallFailure::NotSent(_))),
+            "{channel:?}: {outcome:?}"
+        );
     }
 }
 

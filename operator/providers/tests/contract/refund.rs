@@ -1,7 +1,7 @@
 //! Refunds: whole, in part, repeated, refused, and with their answer lost.
 
 use fooddelivery_providers::{Dialect, RefundRequest};
-use fooddelivery_saga::provider::{RefundOutcome, CallFailure};
+use fooddelivery_saga::provider::{CallFailure, RefundOutcome};
 use fooddelivery_sandbox::faults::{Fault, Operation};
 
 use crate::common::{AMOUNT, Shop, refund_is_unknown, refund_of, rule};

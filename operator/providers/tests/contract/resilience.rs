@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use fooddelivery_providers::resilience::{Circuit, ResiliencePolicy, ResilienceSettings, Request, Response, Transition};
+use fooddelivery_providers::resilience::{
+    Circuit, Request, ResiliencePolicy, ResilienceSettings, Response, Transition,
+};
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
 use fooddelivery_saga::provider::{LookUpOutcome, ProviderStatus};
 use fooddelivery_sandbox::Outage;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fooddelivery_providers::{ChargeRequest, Dialect, LookUpRequest, PrepareRequest, RefundRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, RefundOutcome, CallFailure, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_sandbox::Config;
 use fooddelivery_sandbox::faults::{Fault, Operation};
@@ -51,7 +51,10 @@ async fn a_preparation_under_a_used_key_with_other_parameters_spends_the_key_and
     let shop = open().await;
     let dearer = PrepareRequest { amount: AMOUNT + 1, ..preparation(&request()) };
     let outcome = shop.port.prepare(&dearer).await;
-    assert!(matches!(outcome, PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))),
+        "{outcome:?}"
+    );
     assert_eq!(shop.sandbox.payment_intents().len(), 1);
 }
 
@@ -202,7 +205,10 @@ async fn a_void_that_lost_its_answer_is_unknown_and_its_repeat_voids() {
     for fault in [Fault::DropBefore, Fault::DropAfter, Fault::GarbledAnswer] {
         let shop = with_fault(Operation::Void, fault.clone()).await;
         let outcome = void(&shop).await;
-        assert!(matches!(outcome, VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{fault:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+            "{fault:?}: {outcome:?}"
+        );
         assert_eq!(void(&shop).await, VoidOutcome::Voided, "{fault:?}");
     }
     let shop = with_fault(Operation::Void, Fault::ErrorAfter { status: 500 }).await;
@@ -251,6 +257,9 @@ async fn a_refund_under_a_used_key_with_another_amount_spends_the_key_and_gives_
     shop.charge().await;
     shop.refund(1_000).await;
     let outcome = shop.refund(2_000).await;
-    assert!(matches!(outcome, RefundOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, RefundOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))),
+        "{outcome:?}"
+    );
     assert_eq!(shop.refunds(), [1_000]);
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
-use fooddelivery_saga::provider::{ChargeOutcome, ProviderStatus, CallFailure};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, ProviderStatus};
 use fooddelivery_sandbox::faults::{Fault, Operation};
 use futures::future::join_all;
 

@@ -2,7 +2,7 @@
 
 use fooddelivery_providers::{ChargeRequest, Dialect, LookUpRequest, RefundRequest, Token};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, CallFailure, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_sandbox::Config;
 use fooddelivery_sandbox::faults::{Fault, Operation};

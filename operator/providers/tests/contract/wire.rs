@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fooddelivery_providers::{Dialect, MAX_ANSWER_BYTES};
-use fooddelivery_saga::provider::{ChargeOutcome, CallFailure};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use fooddelivery_sandbox::faults::Operation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -6,12 +6,12 @@
 use super::status::{ConditionKind, Note, OrderState};
 use super::{Command, Decision, OrderView, Rest, deadline, forward};
 use crate::payment::PROVIDER_UNAVAILABLE;
-use crate::time::Timestamp;
-use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
 };
+use crate::time::Timestamp;
+use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 
 const NEEDS_REVIEW: &str = "PaymentNeedsReview";
 const DELIVERY_TIMED_OUT: &str = "DeliveryTimedOut";

@@ -5,8 +5,8 @@
 //! What this module may not do: decide what follows when it has passed.
 
 use super::{OrderState, OrderView};
-use crate::time::{Millis, RESTART_GRACE, Timestamp};
 use crate::phases::OrderPhase;
+use crate::time::{Millis, RESTART_GRACE, Timestamp};
 
 /// What is not worth a status write of its own: a deadline that would move by less than this (or than a tenth of its
 /// span), and one for a wait that is over sooner, as that for a payment, or for a ticket to be made.

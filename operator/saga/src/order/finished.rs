@@ -2,9 +2,9 @@
 
 use super::status::{ConditionKind, Note, OrderState};
 use super::{ChildKind, Command, Decision, OrderView, Rest, compensate};
+use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 use crate::time::{Millis, Timestamp};
 use crate::view::{Child, DeletionBlocker, Reversal};
-use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     let completed = view.state.phase == OrderPhase::Completed;
@@ -68,15 +68,23 @@ fn finalize(view: &OrderView, state: OrderState, now: Timestamp) -> Decision {
         (Child::Present(delivery), ..) if !delivery.deleting => {
             Some((ChildKind::Delivery, DeletionBlocker::DeliveryCount))
         }
-        (_, Child::Present(ticket), _) if !ticket.deleting => Some((ChildKind::Ticket, DeletionBlocker::TicketCount)),
-        (_, _, Child::Present(payment)) if !payment.deleting => Some((ChildKind::Payment, DeletionBlocker::Coupon)),
+        (_, Child::Present(ticket), _) if !ticket.deleting => {
+            Some((ChildKind::Ticket, DeletionBlocker::TicketCount))
+        }
+        (_, _, Child::Present(payment)) if !payment.deleting => {
+            Some((ChildKind::Payment, DeletionBlocker::Coupon))
+        }
         _ => None,
     };
     let gone = view.delivery.is_absent() && view.ticket.is_absent() && view.payment.is_absent();
     match next {
-        Some((_, blocker)) if view.related.deletion_blockers.contains(&blocker) => blocked(view, state, blocker, now),
+        Some((_, blocker)) if view.related.deletion_blockers.contains(&blocker) => {
+            blocked(view, state, blocker, now)
+        }
         Some((child, _)) => Decision::Act(Command::DeleteChild(child)),
-        None if gone && view.related.deletion_blockers.contains(&DeletionBlocker::Messages) => blocked(view, state, DeletionBlocker::Messages, now),
+        None if gone && view.related.deletion_blockers.contains(&DeletionBlocker::Messages) => {
+            blocked(view, state, DeletionBlocker::Messages, now)
+        }
         None if gone => Decision::Act(Command::RemoveFinalizer),
         None => Decision::Rest(Rest { state, notes: Vec::new(), wake_at: None }),
     }

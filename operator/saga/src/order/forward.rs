@@ -2,10 +2,10 @@
 
 use super::status::{ConditionKind, Note, OrderState};
 use super::{Command, Decision, OrderView, Rest, deadline};
+use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 use crate::quote::Blocker;
 use crate::time::Timestamp;
 use crate::view::Child;
-use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 
 /// The order can be paid once its coupon is kept for it.
 pub const COUPON_PENDING: &str = "CouponPending";

@@ -4,23 +4,25 @@
 //! only then the status is written, once, as a compare-and-set. So the status never runs ahead of the facts, and a
 //! crash at any point leaves something from which the same decision follows.
 
+mod compensate;
 mod deadline;
 mod finished;
 mod forward;
 mod status;
-mod compensate;
 
+pub use compensate::Cause;
 pub use deadline::SLACK;
 pub use forward::COUPON_PENDING;
 pub use status::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
-pub use compensate::Cause;
 
-use crate::quote::{Blocker, Quote};
-use crate::time::{Deadlines, Timestamp};
-use crate::view::{ControllerAvailability, Child, DeliverySeen, RelatedState, PaymentSeen, Reversal, TicketSeen};
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
+};
+use crate::quote::{Blocker, Quote};
+use crate::time::{Deadlines, Timestamp};
+use crate::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
 };
 
 /// All that a decision about an order depends on.
@@ -186,7 +188,10 @@ fn paused(view: &OrderView) -> Decision {
         return Decision::Skip;
     }
     let mut state = view.state.clone();
-    state.set_reason(PAUSED, "a person stopped the order where it is; its deadline begins anew when it goes on");
+    state.set_reason(
+        PAUSED,
+        "a person stopped the order where it is; its deadline begins anew when it goes on",
+    );
     state.deadline = None;
     Decision::Rest(Rest { state, notes: Vec::new(), wake_at: None })
 }

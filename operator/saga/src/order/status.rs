@@ -1,8 +1,8 @@
 //! The order's status as the domain sees it, and how it moves: phases, filled-in history, conditions.
 
+use crate::phases::{CancellationVerdict, OrderPhase};
 use crate::table;
 use crate::time::Timestamp;
-use crate::phases::{CancellationVerdict, OrderPhase};
 
 /// At most so many entries are kept; the oldest after the first go.
 pub const HISTORY_LIMIT: usize = 20;

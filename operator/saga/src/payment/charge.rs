@@ -1,10 +1,10 @@
 //! The order wants its money taken.
 
 use super::inquiry::{self, ChargeInquiry};
-use super::transitions::{defer, held_by_circuit, review, reason_and_message, taken, unresolved};
-use super::{Command, Decision, OrderStanding, RetryAfter, PaymentState, PaymentView, session};
-use crate::time::Timestamp;
+use super::transitions::{defer, held_by_circuit, reason_and_message, review, taken, unresolved};
+use super::{Command, Decision, OrderStanding, PaymentState, PaymentView, RetryAfter, session};
 use crate::phases::PaymentPhase;
+use crate::time::Timestamp;
 
 /// The next step towards the money, or the status that follows from what was learnt.
 pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
@@ -48,7 +48,11 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
     if state.provider_uid.is_none() {
         return Decision::Write(Box::new(session.scoped(state, now)));
     }
-    let inquiry = if session.prepares { inquiry::prepared(view, session, now) } else { inquiry::direct(view, session, now) };
+    let inquiry = if session.prepares {
+        inquiry::prepared(view, session, now)
+    } else {
+        inquiry::direct(view, session, now)
+    };
     match inquiry {
         ChargeInquiry::Act(command) => Decision::Act(command),
         ChargeInquiry::Keep(state) => Decision::Write(state),

@@ -4,9 +4,9 @@
 //! money back, is decided in `charge` and `void`.
 
 use super::transitions::{OUTCOME_UNKNOWN, throttled};
-use super::{Responses, Command, NoToken, RetryAfter, PaymentState, PaymentView, ProviderSession};
+use super::{Command, NoToken, PaymentState, PaymentView, ProviderSession, Responses, RetryAfter};
 use crate::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, Refusal, CallFailure,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, Refusal,
     VoidOutcome,
 };
 use crate::time::Timestamp;
@@ -118,7 +118,9 @@ pub(super) fn prepared(view: &PaymentView, session: &ProviderSession, now: Times
         Some(ChargeOutcome::Captured(payment)) => ChargeInquiry::Captured(payment.clone()),
         Some(ChargeOutcome::AlreadyProcessed) => dealt_with(),
         // The refusal is final once the prepared payment can no longer be charged by a call that is still on its way.
-        Some(ChargeOutcome::Refused(refusal)) => when_voided(void.as_ref(), || ChargeInquiry::Never(refusal.clone())),
+        Some(ChargeOutcome::Refused(refusal)) => {
+            when_voided(void.as_ref(), || ChargeInquiry::Never(refusal.clone()))
+        }
         Some(ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))) => {
             when_voided(void.as_ref(), || ChargeInquiry::Keep(Box::new(next_attempt(&view.state))))
         }
@@ -147,7 +149,11 @@ fn not_prepared(view: &PaymentView, session: &ProviderSession, now: Timestamp) -
                 return ChargeInquiry::Keep(Box::new(PaymentState { payment_id, ..state }));
             };
             // A payment that was voided under this attempt's key, before its successor was recorded.
-            if let ChargeInquiry::Never(_) = inquiry { ChargeInquiry::Keep(Box::new(next_attempt(&view.state))) } else { inquiry }
+            if let ChargeInquiry::Never(_) = inquiry {
+                ChargeInquiry::Keep(Box::new(next_attempt(&view.state)))
+            } else {
+                inquiry
+            }
         }
         Some(PrepareOutcome::Refused(refusal)) => ChargeInquiry::Never(refusal.clone()),
         Some(PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))) => {

@@ -13,18 +13,18 @@
 //!
 //! Protocol facts: see the providers' documentation as summed up in ARCHITECTURE.md.
 
-mod inquiry;
 mod charge;
-mod transitions;
+mod inquiry;
 mod refund;
 mod review;
+mod transitions;
 mod void;
 
 pub use transitions::RetryAfter;
 
+use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase, Resolution};
 use crate::provider::{ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome};
 use crate::time::{Millis, Timestamp};
-use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase, Resolution};
 
 /// The reason of a payment that was put off because the provider is out of reach.
 pub const PROVIDER_UNAVAILABLE: &str = "ProviderUnavailable";

@@ -1,11 +1,11 @@
 //! The money is in and has to go back.
 
 use super::inquiry::ChargeInquiry;
-use super::transitions::{OUTCOME_UNKNOWN, review, reason_and_message, unresolved, wait_for_circuit};
-use super::{Command, Decision, RetryAfter, PaymentState, PaymentView, ProviderSession, session};
-use crate::provider::{LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, CallFailure};
-use crate::time::Timestamp;
+use super::transitions::{OUTCOME_UNKNOWN, reason_and_message, review, unresolved, wait_for_circuit};
+use super::{Command, Decision, PaymentState, PaymentView, ProviderSession, RetryAfter, session};
 use crate::phases::PaymentPhase;
+use crate::provider::{CallFailure, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal};
+use crate::time::Timestamp;
 
 /// A provider that answered so often with its own errors has stored one of them under the key.
 const IN_VAIN_AFTER: u32 = 3;
@@ -37,9 +37,8 @@ pub(super) fn refund(view: &PaymentView, now: Timestamp) -> Decision {
             Decision::Act(Command::LookUp)
         }
         (Some(outcome), Some(LookUpOutcome::Found(payment))) => looked_up(view, outcome, payment),
-        (Some(RefundOutcome::CallFailure(failure)), _) | (Some(_), Some(LookUpOutcome::CallFailure(failure))) => {
-            in_trouble(view, failure)
-        }
+        (Some(RefundOutcome::CallFailure(failure)), _)
+        | (Some(_), Some(LookUpOutcome::CallFailure(failure))) => in_trouble(view, failure),
         (Some(_), Some(LookUpOutcome::NotFound)) => not_found(view),
     }
 }

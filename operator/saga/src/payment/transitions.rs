@@ -1,9 +1,9 @@
 //! From what was learnt to the next status: taken, put off, not resolved yet, for a person to look at.
 
 use super::{Decision, PROVIDER_UNAVAILABLE, PaymentState, PaymentView};
+use crate::phases::PaymentPhase;
 use crate::provider::{ProviderPayment, Refusal};
 use crate::time::{Millis, Timestamp};
-use crate::phases::PaymentPhase;
 
 /// How soon to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

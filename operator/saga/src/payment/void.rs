@@ -1,11 +1,11 @@
 //! The order wants no money, and a charge may be on its way: only the provider's word makes it impossible.
 
 use super::inquiry::{self, ChargeInquiry};
-use super::transitions::{OUTCOME_UNKNOWN, review, reason_and_message, taken, unresolved, wait_for_circuit};
-use super::{Command, Decision, RetryAfter, PaymentState, PaymentView, ProviderSession, session};
+use super::transitions::{OUTCOME_UNKNOWN, reason_and_message, review, taken, unresolved, wait_for_circuit};
+use super::{Command, Decision, PaymentState, PaymentView, ProviderSession, RetryAfter, session};
+use crate::phases::PaymentPhase;
 use crate::provider::{LookUpOutcome, Refusal};
 use crate::time::Timestamp;
-use crate::phases::PaymentPhase;
 
 /// The next step towards a payment that can never take money, or to its refund.
 pub(super) fn void(view: &PaymentView, now: Timestamp) -> Decision {
@@ -49,7 +49,10 @@ fn cancelled(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> C
         Some(LookUpOutcome::CallFailure(failure)) => return failure.into(),
     }
     inquiry::when_voided(view.responses.void.as_ref(), || {
-        ChargeInquiry::Never(Refusal { code: "CANCELED".into(), message: "it was voided at the provider".into() })
+        ChargeInquiry::Never(Refusal {
+            code: "CANCELED".into(),
+            message: "it was voided at the provider".into(),
+        })
     })
 }
 

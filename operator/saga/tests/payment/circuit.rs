@@ -1,14 +1,17 @@
 //! What an open circuit holds up, and for how long.
 
-use fooddelivery_saga::payment::{Access, Decision, PROVIDER_UNAVAILABLE, PaymentView, ProviderSession, decide};
-use fooddelivery_saga::provider::{ChargeOutcome, CallFailure};
-use fooddelivery_saga::time::Millis;
+use fooddelivery_saga::payment::{
+    Access, Decision, PROVIDER_UNAVAILABLE, PaymentView, ProviderSession, decide,
+};
 use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
+use fooddelivery_saga::time::Millis;
 
 use crate::support::*;
 
 fn with_open_circuit(mut view: PaymentView) -> PaymentView {
-    view.responses.access = Some(Access::Ready(ProviderSession { open_until: Some(NOW + Millis(10_000)), ..way() }));
+    view.responses.access =
+        Some(Access::Ready(ProviderSession { open_until: Some(NOW + Millis(10_000)), ..way() }));
     view
 }
 

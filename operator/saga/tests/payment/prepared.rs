@@ -1,10 +1,10 @@
 //! Prepared payments: an id before a charge, a void before a refusal counts.
 
-use fooddelivery_saga::payment::{Responses, Command, Decision, decide};
-use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, CallFailure, VoidOutcome,
-};
+use fooddelivery_saga::payment::{Command, Decision, Responses, decide};
 use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
+use fooddelivery_saga::provider::{
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, VoidOutcome,
+};
 
 use crate::support::*;
 
@@ -17,7 +17,8 @@ fn a_payment_is_prepared_and_its_id_stored_before_it_is_charged() {
     view.responses.prepare = Some(PrepareOutcome::Prepared(at_provider(ProviderStatus::Open, 0)));
     let state = written(&view);
     assert_eq!((state.phase, state.payment_id.as_deref()), (P::Pending, Some("pk")));
-    view.responses.prepare = Some(PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("500".into())));
+    view.responses.prepare =
+        Some(PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("500".into())));
     assert_eq!(written(&view).attempt, 2, "nothing can have been charged under a payment that nobody knows");
     view.responses.prepare = Some(PrepareOutcome::Refused(refusal()));
     assert_eq!(written(&view).phase, P::Declined);
@@ -38,7 +39,8 @@ fn a_refusal_of_a_prepared_payment_is_final_only_when_it_is_voided() {
 #[test]
 fn a_spent_key_leads_to_another_attempt_only_when_the_first_can_take_no_money_any_more() {
     let mut view = prepared(paying(P::Pending, Want::Captured));
-    view.responses.charge = Some(ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("500".into())));
+    view.responses.charge =
+        Some(ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("500".into())));
     view.responses.look_up = None;
     assert_eq!(acts(&view), Command::LookUp);
     view.responses.look_up = Some(LookUpOutcome::Found(taken()));

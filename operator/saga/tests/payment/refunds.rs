@@ -1,8 +1,8 @@
 //! Money on its way back.
 
 use fooddelivery_saga::payment::{Command, Decision, decide};
-use fooddelivery_saga::provider::{LookUpOutcome, ProviderStatus, RefundOutcome, CallFailure};
 use fooddelivery_saga::phases::PaymentPhase as P;
+use fooddelivery_saga::provider::{CallFailure, LookUpOutcome, ProviderStatus, RefundOutcome};
 
 use crate::support::*;
 

@@ -1,9 +1,9 @@
 //! Keys mean something in a scope and for a time.
 
 use fooddelivery_saga::payment::{Command, Decision, PaymentView, decide};
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderStatus, CallFailure};
-use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, LookUpOutcome, ProviderStatus};
+use fooddelivery_saga::time::Timestamp;
 
 use crate::support::*;
 
@@ -25,7 +25,8 @@ fn with_another_credential_or_provider_or_beyond_the_retention_the_provider_is_a
             assert_eq!(written(&view).captured, TOTAL, "what it says counts");
             view.responses.look_up = Some(LookUpOutcome::NotFound);
             assert_eq!(written(&view).phase, P::NeedsReview, "asking could not tell");
-            view.responses.look_up = Some(LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown("time-out".into())));
+            view.responses.look_up =
+                Some(LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown("time-out".into())));
             assert!(matches!(decide(&view, NOW), Decision::AskAgain(_)), "it was not asked yet");
             view.responses.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
             let state = written(&view);

@@ -1,11 +1,11 @@
 //! Every step of the table is taken by a decision, and what is not understood moves nothing.
 
 use fooddelivery_saga::payment::{Command, Decision, OrderStanding, PaymentView, decide};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, ProviderPayment, ProviderStatus, RefundOutcome, CallFailure, VoidOutcome,
+    CallFailure, ChargeOutcome, ProviderPayment, ProviderStatus, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_saga::table::{self, PAYMENT};
-use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 
 use crate::support::*;
 

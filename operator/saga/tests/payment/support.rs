@@ -1,13 +1,13 @@
 //! A payment in the middle of things, to be changed by each test.
 
 use fooddelivery_saga::payment::{
-    Access, Responses, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, decide,
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, Responses, decide,
 };
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 use fooddelivery_saga::provider::{
     ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);
 pub(crate) const TOTAL: i64 = 9_000;

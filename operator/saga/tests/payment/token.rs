@@ -1,9 +1,9 @@
 //! Without the customer's token.
 
 use fooddelivery_saga::payment::{Access, Command, NoToken, PaymentView, ProviderSession};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
 use fooddelivery_saga::provider::LookUpOutcome;
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
 
 use crate::support::*;
 

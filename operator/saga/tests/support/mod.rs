@@ -6,13 +6,15 @@ mod money;
 
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
 use fooddelivery_saga::payment::PaymentState;
+use fooddelivery_saga::phases::{
+    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{ControllerAvailability, Child, DeliverySeen, RelatedState, PaymentSeen, Reversal, TicketSeen};
-use fooddelivery_saga::phases::{
-    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+use fooddelivery_saga::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
 };
 use fooddelivery_saga::{delivery, phases::CancellationVerdict};
 

@@ -5,14 +5,14 @@
 use std::collections::{HashMap, HashSet};
 
 use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView, ProviderSession};
+use fooddelivery_saga::phases::PaymentDesired;
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
-    CallFailure, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, Refusal, VoidOutcome,
 };
 use fooddelivery_saga::table;
 use fooddelivery_saga::time::Millis;
 use fooddelivery_saga::view::TicketSeen;
-use fooddelivery_saga::phases::PaymentDesired;
 
 use super::{TOTAL, World};
 
@@ -272,7 +272,11 @@ impl World {
             Some(standing) => *standing = Standing::Voided,
             None => {}
         }
-        if weather == 4 { VoidOutcome::CallFailure(unknown("connection dropped")) } else { VoidOutcome::Voided }
+        if weather == 4 {
+            VoidOutcome::CallFailure(unknown("connection dropped"))
+        } else {
+            VoidOutcome::Voided
+        }
     }
 
     fn refund(&mut self, amount: i64, key: i64, weather: u8) -> RefundOutcome {

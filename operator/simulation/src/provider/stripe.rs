@@ -2,8 +2,8 @@
 
 use fooddelivery_providers::{ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, VoidRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, CallFailure,
-    VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, VoidOutcome,
 };
 use fooddelivery_sandbox::bank::stripe::{
     Book, Intent, IntentStatus, NewIntent, NewRefund, ORDER_ID, Refusal,
@@ -31,7 +31,9 @@ fn was_canceled(refused: &Refusal) -> bool {
 }
 
 fn missing() -> CallFailure {
-    CallFailure::OutcomeUnknown("resource_missing: the provider does not know the payment that it named".into())
+    CallFailure::OutcomeUnknown(
+        "resource_missing: the provider does not know the payment that it named".into(),
+    )
 }
 
 pub(super) fn prepare(book: &mut Book, id: &str, request: &PrepareRequest, now: Timestamp) -> PrepareOutcome {

@@ -2,7 +2,7 @@
 
 use fooddelivery_providers::{ChargeRequest, LookUpRequest, RefundRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, CallFailure,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome,
 };
 use fooddelivery_sandbox::bank::toss::{Book, Cancel, Status};
 use fooddelivery_sandbox::bank::{Checkout, Payment, Rejection};

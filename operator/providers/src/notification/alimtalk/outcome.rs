@@ -119,7 +119,10 @@ pub(super) fn found(result: &Result<HttpAnswer, NoAnswer>, id: &str, secrets: &[
         return match no(header.result_code, header.result_message.as_deref(), secrets) {
             SendOutcome::CallFailure(failure) => Found::CallFailure(failure),
             // A question asks for nothing that could be refused.
-            _ => Found::CallFailure(CallFailure::OutcomeUnknown(format!("the look-up failed with {}", header.result_code))),
+            _ => Found::CallFailure(CallFailure::OutcomeUnknown(format!(
+                "the look-up failed with {}",
+                header.result_code
+            ))),
         };
     }
     let messages = list.map(|list| list.messages).unwrap_or_default();
@@ -177,11 +180,14 @@ fn read<'a, T: Deserialize<'a>>(result: &'a Result<HttpAnswer, NoAnswer>) -> Res
         429 => return Err(CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() }),
         401 | 403 => return Err(CallFailure::Unauthorized(format!("the provider answered {status}"))),
         500.. => return Err(CallFailure::Errored(format!("the provider answered {status}"))),
-        408 | 409 | 425 => return Err(CallFailure::OutcomeUnknown(format!("the provider answered {status}"))),
+        408 | 409 | 425 => {
+            return Err(CallFailure::OutcomeUnknown(format!("the provider answered {status}")));
+        }
         _ => {}
     }
     // The text of serde could quote the body, so it is not passed on.
-    serde_json::from_slice(&answer.body).map_err(|_| CallFailure::OutcomeUnknown(format!("{status} without a result")))
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| CallFailure::OutcomeUnknown(format!("{status} without a result")))
 }
 
 #[cfg(test)]

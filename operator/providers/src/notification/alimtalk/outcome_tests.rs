@@ -108,7 +108,9 @@ fn success_without_a_recipient_and_an_answer_that_makes_no_sense_are_unknown() {
 #[test]
 fn the_status_decides_where_it_speaks_of_us_or_of_the_provider() {
     let failure = |status: u16| match (asked_for(&raw(status, "{}")), found(&raw(status, "{}"), "", &[])) {
-        (Asked::Ended(SendOutcome::CallFailure(failure)), Found::CallFailure(same)) if failure == same => failure,
+        (Asked::Ended(SendOutcome::CallFailure(failure)), Found::CallFailure(same)) if failure == same => {
+            failure
+        }
         other => panic!("{status}: {other:?}"),
     };
     assert_eq!(failure(429), CallFailure::Throttled { retry_after_ms: Some(3_000) });

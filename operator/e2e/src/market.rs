@@ -15,8 +15,8 @@ use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::POLL;
 use crate::namespace::{Kind, TestNamespace};
+use crate::pause;
 
 /// How long a count may take: also when many are counted at once, on a busy machine.
 const COUNTED_WITHIN: Duration = Duration::from_mins(1);
@@ -200,7 +200,7 @@ impl TestNamespace {
                 Err(Unsettled { what, about }) if started.elapsed() >= COUNTED_WITHIN => {
                     return Err(self.failure(&what, &about).await);
                 }
-                Err(_) => tokio::time::sleep(POLL).await,
+                Err(_) => pause(started).await,
             }
         }
     }
@@ -235,7 +235,7 @@ impl TestNamespace {
             if let Some((_, note)) = self.events(name).await?.into_iter().find(is_it) {
                 return Ok(note);
             }
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
         Err(anyhow!("no Event {reason} about {name}, with {part:?}\n{}", self.describe(name).await))
     }
@@ -253,7 +253,7 @@ impl TestNamespace {
                 return Ok(());
             }
             ensure!(started.elapsed() < crate::LONG, "no {line} in\n{metrics}");
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
     }
 }

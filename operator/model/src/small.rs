@@ -8,7 +8,7 @@ use stateright::Path;
 use crate::counter::{self, CounterModel};
 use crate::coupon::{self, model::CouponModel};
 use crate::notification::{self, NotificationModel};
-use crate::runs::{Report, explore};
+use crate::runs::{Extent, Report, explore};
 
 /// A named configuration.
 #[derive(Debug, Clone, Copy)]
@@ -103,12 +103,12 @@ pub const SMALL: &[Small] = &[
     },
 ];
 
-/// Checks every state within the bounds, or, with `any`, stops where the first property breaks.
-pub fn check_small(run: Small, any: bool) -> Report {
+/// Checks the states within the bounds, breadth first.
+pub fn check_small(run: Small, extent: Extent) -> Report {
     match run.of {
-        Of::Coupon(bounds) => explore(run.name, &bounds, CouponModel { bounds }, any, story),
-        Of::Counter(bounds) => explore(run.name, &bounds, CounterModel { bounds }, any, story),
-        Of::Notification(bounds) => explore(run.name, &bounds, NotificationModel::new(bounds), any, story),
+        Of::Coupon(bounds) => explore(run.name, &bounds, CouponModel { bounds }, extent, story),
+        Of::Counter(bounds) => explore(run.name, &bounds, CounterModel { bounds }, extent, story),
+        Of::Notification(bounds) => explore(run.name, &bounds, NotificationModel::new(bounds), extent, story),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Between the API's types and the domain's: the only place that knows both.
 
+use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
 use fooddelivery_saga::payment::PaymentState;
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
-use fooddelivery_saga::tally::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 
@@ -275,8 +275,8 @@ impl CouponStatus {
     pub fn to_redemptions(&self) -> Redemptions {
         Redemptions {
             redeemed: self.redeemed,
-            in_flight: ids(&self.in_flight),
-            returning: ids(&self.returning),
+            reserved: ids(&self.reserved),
+            releasing: ids(&self.releasing),
         }
     }
 
@@ -284,8 +284,8 @@ impl CouponStatus {
     pub fn from_redemptions(counts: &Redemptions) -> Self {
         Self {
             redeemed: counts.redeemed,
-            in_flight: references(&counts.in_flight),
-            returning: references(&counts.returning),
+            reserved: references(&counts.reserved),
+            releasing: references(&counts.releasing),
         }
     }
 }
@@ -305,7 +305,7 @@ impl StoreStatus {
     }
 
     /// As it is written.
-    pub fn from_dishes(dishes: &Dishes, counting: &[OrderId]) -> Self {
+    pub fn from_dishes(dishes: &Dishes, recently_counted: &[OrderId]) -> Self {
         let count = |d: &DishCount| MenuItemCount {
             menu_item: d.menu_item.clone(),
             orders: d.orders,
@@ -315,7 +315,7 @@ impl StoreStatus {
         Self {
             orders_by_menu_item: dishes.listed.iter().map(count).collect(),
             retired: (dishes.retired != (0, 0)).then_some(RetiredCount { orders, quantity }),
-            counting: references(counting),
+            recently_counted: references(recently_counted),
         }
     }
 }

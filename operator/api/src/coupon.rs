@@ -77,11 +77,11 @@ pub struct CouponStatus {
     /// Orders that one is kept for, and that are not in `redeemed` yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "atomic"))]
-    pub in_flight: Vec<OrderRef>,
+    pub reserved: Vec<OrderRef>,
     /// Orders that gave it back and are out of `redeemed`, and whose payments may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
-    pub returning: Vec<OrderRef>,
+    pub releasing: Vec<OrderRef>,
 }
 
 /// Whose redemptions of which coupon are counted here. Written by the operator alone.

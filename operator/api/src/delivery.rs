@@ -1,6 +1,6 @@
 //! Delivery: cooked food on its way to the customer.
 
-use fooddelivery_saga::words::DeliveryStage;
+use fooddelivery_saga::phases::DeliveryStage;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Order: what a customer applies, and the integrated status of everything that follows from it.
 
-use fooddelivery_saga::words::{CancellationVerdict, OrderPhase, WhenUnavailable};
+use fooddelivery_saga::phases::{CancellationVerdict, OrderPhase, WhenUnavailable};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

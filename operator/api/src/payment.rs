@@ -1,6 +1,6 @@
 //! Payment: the recorded intent to take an order's money, and what became of it.
 
-use fooddelivery_saga::words::{PaymentDesired, PaymentPhase, Resolution, WhenUnavailable};
+use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase, Resolution, WhenUnavailable};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

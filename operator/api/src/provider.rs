@@ -1,6 +1,6 @@
 //! PaymentProvider: where money is charged. Cluster-scoped, for administrators only.
 
-use fooddelivery_saga::words::CircuitState;
+use fooddelivery_saga::phases::CircuitState;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -55,7 +55,7 @@ pub struct RiderStatus {
     /// Orders that are in the count, and whose deliveries may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
-    pub counting: Vec<OrderRef>,
+    pub recently_counted: Vec<OrderRef>,
 }
 
 fn yes() -> bool {

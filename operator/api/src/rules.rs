@@ -7,8 +7,8 @@
 
 use std::fmt::Display;
 
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::table::{self, Step};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 
 /// A CEL rule at a place in a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]

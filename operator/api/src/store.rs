@@ -1,6 +1,6 @@
 //! Store: a menu, and how the store takes orders.
 
-use fooddelivery_saga::words::Acceptance;
+use fooddelivery_saga::phases::Acceptance;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ pub struct StoreStatus {
     /// Orders that are in the counts, and whose tickets may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
-    pub counting: Vec<OrderRef>,
+    pub recently_counted: Vec<OrderRef>,
 }
 
 /// How often a dish was ordered.

@@ -1,6 +1,6 @@
 //! Ticket: a paid order in the store's queue.
 
-use fooddelivery_saga::words::TicketStage;
+use fooddelivery_saga::phases::TicketStage;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

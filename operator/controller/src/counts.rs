@@ -1,12 +1,12 @@
 //! Counts: how many orders had each dish, and how many deliveries each rider brought. Each is folded once: see
-//! `saga::tally`. A ticket or delivery says so in its own status, with its next mirror.
+//! `saga::counter`. A ticket or delivery says so in its own status, with its next mirror.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::{Delivery, OrderRef, RiderStatus, StoreStatus, Ticket, convert};
-use fooddelivery_saga::tally::{Fold, OrderId, fold, is_long};
+use fooddelivery_saga::counter::{Batch, OrderId, batch, is_long};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
 use tracing::info;
@@ -28,14 +28,14 @@ pub(crate) trait Counted: Namespaced + OfOrder {
     fn counts(&self) -> bool;
 
     /// Whether it says that it is counted.
-    fn says_counted(&self) -> bool;
+    fn is_marked(&self) -> bool;
 
     /// What `look` sees in the list of its count, as the cache has it; nothing where there is no such count.
     fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T;
 
     /// Whether it belongs into its count and does not say that it is there.
     fn is_owed(&self) -> bool {
-        self.counts() && !self.says_counted()
+        self.counts() && !self.is_marked()
     }
 
     /// Whether its count has it, and it may not say so yet.
@@ -59,7 +59,7 @@ impl Counted for Ticket {
         ticket::counts(self.spec.stage)
     }
 
-    fn says_counted(&self) -> bool {
+    fn is_marked(&self) -> bool {
         self.status.as_ref().is_some_and(|s| s.counted)
     }
 
@@ -67,7 +67,7 @@ impl Counted for Ticket {
         let reference = &self.spec.store_ref;
         let key = Key::new(&self.namespace().unwrap_or_default(), &reference.name);
         let store = context.stores.object(&key).filter(|store| uid_of(&**store) == reference.uid);
-        look(store.as_ref().and_then(|s| s.status.as_ref()).map_or(&[], |status| &status.counting))
+        look(store.as_ref().and_then(|s| s.status.as_ref()).map_or(&[], |status| &status.recently_counted))
     }
 }
 
@@ -76,7 +76,7 @@ impl Counted for Delivery {
         delivery::counts(self.spec.stage)
     }
 
-    fn says_counted(&self) -> bool {
+    fn is_marked(&self) -> bool {
         self.status.as_ref().is_some_and(|s| s.counted)
     }
 
@@ -84,13 +84,13 @@ impl Counted for Delivery {
         let namespace = self.namespace().unwrap_or_default();
         let reference = self.spec.rider_ref.as_ref();
         let rider = reference.and_then(|rider| context.riders.object(&Key::new(&namespace, &rider.name)));
-        look(rider.as_ref().and_then(|r| r.status.as_ref()).map_or(&[], |status| &status.counting))
+        look(rider.as_ref().and_then(|r| r.status.as_ref()).map_or(&[], |status| &status.recently_counted))
     }
 }
 
 /// Whether a list has an order.
-pub(crate) fn lists(counting: &[OrderRef], order: &OrderRef) -> bool {
-    counting.iter().any(|known| known.uid == order.uid)
+pub(crate) fn lists(recently_counted: &[OrderRef], order: &OrderRef) -> bool {
+    recently_counted.iter().any(|known| known.uid == order.uid)
 }
 
 /// The dishes of a ticket, and how many of each, line by line.
@@ -108,13 +108,13 @@ struct Tally<'a, K> {
     context: &'a Context,
     cache: &'a Cache<K>,
     namespace: &'a str,
-    counting: &'a [OrderRef],
+    recently_counted: &'a [OrderRef],
 }
 
 /// What comes of a look at a count.
 struct Turn<T> {
     /// What is to be written, if anything is.
-    fold: Option<Fold<T>>,
+    batch: Option<Batch<T>>,
     /// Whether the next look will see less; if not, the list is full, and has room when those in it say that they are
     /// counted.
     came_further: bool,
@@ -124,13 +124,13 @@ impl<K: Counted> Tally<'_, K> {
     /// What is owed and not listed: by the caches.
     fn owed(&self, is_its_own: impl Fn(&K) -> bool) -> Vec<Key> {
         self.cache.keys_in(self.namespace, |object| {
-            let is_new = planted::has(Bug::CountOnEvent) || !lists(self.counting, object.order_ref());
+            let is_new = planted::has(Bug::CountOnEvent) || !lists(self.recently_counted, object.order_ref());
             is_its_own(object) && object.is_owed() && is_new
         })
     }
 
     /// What is to be written of `keys`, which are read live: after the copy of the count that is written over was taken.
-    async fn fold<T>(
+    async fn batch<T>(
         &self,
         keys: &[Key],
         is_its_own: impl Fn(&K) -> bool,
@@ -145,26 +145,27 @@ impl<K: Counted> Tally<'_, K> {
         }
         let some_are_settled = owed.len() < keys.len();
         let settled = self.settled().await?;
-        let list = if planted::has(Bug::CountOnEvent) { Vec::new() } else { convert::ids(self.counting) };
-        let fold = fold(&list, owed, &settled);
-        Ok(Turn { came_further: fold.is_some() || some_are_settled, fold })
+        let list =
+            if planted::has(Bug::CountOnEvent) { Vec::new() } else { convert::ids(self.recently_counted) };
+        let batch = batch(&list, owed, &settled);
+        Ok(Turn { came_further: batch.is_some() || some_are_settled, batch })
     }
 
     /// Who may leave the list: whose object says that it is counted. (That it is not owed is not enough: a copy may be
     /// older than what it was counted for.) One that is gone is looked for live, and only when the list is long.
     async fn settled(&self) -> Result<BTreeSet<String>, ApiError> {
         let mut settled = BTreeSet::new();
-        for order in self.counting {
+        for order in self.recently_counted {
             let key = Key::new(self.namespace, &order.name);
             let is_of = |object: &K| object.order_ref().uid == order.uid;
             let mut object = self.cache.object(&key).filter(|object| is_of(object));
-            if object.is_none() && is_long(self.counting.len()) {
+            if object.is_none() && is_long(self.recently_counted.len()) {
                 object = self.context.refresh(self.cache, &key).await?.filter(is_of).map(Arc::new);
                 if object.is_none() {
                     settled.insert(order.uid.clone());
                 }
             }
-            if object.is_some_and(|object| object.says_counted()) {
+            if object.is_some_and(|object| object.is_marked()) {
                 settled.insert(order.uid.clone());
             }
         }
@@ -173,9 +174,9 @@ impl<K: Counted> Tally<'_, K> {
 }
 
 /// When to count.
-struct Pace(Lag);
+struct RetryAfter(Lag);
 
-impl Pace {
+impl RetryAfter {
     /// Half of the mirrors' lag: so that the mirror that follows says that it is counted.
     fn new(context: &Context) -> Self {
         Self(Lag::new(context.mirror_lag / 2))
@@ -204,13 +205,13 @@ impl Pace {
 /// The store controller.
 pub struct Stores {
     context: Arc<Context>,
-    pace: Pace,
+    pace: RetryAfter,
 }
 
 impl Stores {
     /// Over the shared context.
     pub fn new(context: Arc<Context>) -> Self {
-        let pace = Pace::new(&context);
+        let pace = RetryAfter::new(&context);
         Self { context, pace }
     }
 }
@@ -234,20 +235,21 @@ impl Reconciler for Stores {
         let old = store.status.clone().unwrap_or_default();
         let uid = uid_of(&*store);
         let is_its_own = |ticket: &Ticket| ticket.spec.store_ref.uid == uid;
-        let (cache, namespace, counting) = (&*context.tickets, &*key.namespace, &*old.counting);
-        let tally = Tally { context, cache, namespace, counting };
+        let (cache, namespace, recently_counted) =
+            (&*context.tickets, &*key.namespace, &*old.recently_counted);
+        let tally = Tally { context, cache, namespace, recently_counted };
         let keys = tally.owed(is_its_own);
         let count = async {
-            let turn = tally.fold(&keys, is_its_own, lines).await?;
-            if let Some(fold) = turn.fold {
+            let turn = tally.batch(&keys, is_its_own, lines).await?;
+            if let Some(batch) = turn.batch {
                 let mut dishes = old.to_dishes();
-                for lines in &fold.added {
+                for lines in &batch.added {
                     dishes.add(lines);
                 }
                 dishes.retire(&store.spec.menu.iter().map(|dish| dish.name.clone()).collect());
-                let new = StoreStatus::from_dishes(&dishes, &fold.list);
+                let new = StoreStatus::from_dishes(&dishes, &batch.list);
                 context.write_status(&context.stores, &*store, &old, &new).await?;
-                info!(orders = fold.added.len(), "orders counted");
+                info!(orders = batch.added.len(), "orders counted");
             }
             Ok(turn.came_further)
         };
@@ -258,13 +260,13 @@ impl Reconciler for Stores {
 /// The rider controller.
 pub struct Riders {
     context: Arc<Context>,
-    pace: Pace,
+    pace: RetryAfter,
 }
 
 impl Riders {
     /// Over the shared context.
     pub fn new(context: Arc<Context>) -> Self {
-        let pace = Pace::new(&context);
+        let pace = RetryAfter::new(&context);
         Self { context, pace }
     }
 }
@@ -287,16 +289,17 @@ impl Reconciler for Riders {
         let Some(rider) = context.riders.object(&key) else { return Ok(Outcome::Done) };
         let old = rider.status.clone().unwrap_or_default();
         let is_its_own = |delivery: &Delivery| is_of_rider(delivery, &key.name);
-        let (cache, namespace, counting) = (&*context.deliveries, &*key.namespace, &*old.counting);
-        let tally = Tally { context, cache, namespace, counting };
+        let (cache, namespace, recently_counted) =
+            (&*context.deliveries, &*key.namespace, &*old.recently_counted);
+        let tally = Tally { context, cache, namespace, recently_counted };
         let keys = tally.owed(is_its_own);
         let count = async {
-            let turn = tally.fold(&keys, is_its_own, |_| ()).await?;
-            if let Some(fold) = turn.fold {
-                let added = i64::try_from(fold.added.len()).unwrap_or(i64::MAX);
+            let turn = tally.batch(&keys, is_its_own, |_| ()).await?;
+            if let Some(batch) = turn.batch {
+                let added = i64::try_from(batch.added.len()).unwrap_or(i64::MAX);
                 let new = RiderStatus {
                     deliveries: old.deliveries.saturating_add(added),
-                    counting: convert::references(&fold.list),
+                    recently_counted: convert::references(&batch.list),
                 };
                 context.write_status(&context.riders, &*rider, &old, &new).await?;
                 info!(deliveries = new.deliveries, "deliveries counted");

@@ -17,7 +17,7 @@ use fooddelivery_api::policies::drain::{
     DRAIN_CONFIG_MAP, DRAIN_FIRST, DRAINED, DRAINING, NAMESPACES, NO_NEW_ORDERS, STATE,
 };
 use fooddelivery_api::{GROUP, OPERATOR_NAMESPACE, VERSION};
-use fooddelivery_saga::words::PaymentPhase;
+use fooddelivery_saga::phases::PaymentPhase;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -295,7 +295,7 @@ fn open_order(order: &DynamicObject) -> Option<(String, String)> {
 /// A payment whose money is on its way, or waits for a person.
 fn moving_payment(payment: &DynamicObject) -> Option<(String, String)> {
     let word = phase(payment);
-    let phase = PaymentPhase::from_word(&word);
+    let phase = PaymentPhase::parse(&word);
     (phase != PaymentPhase::Captured && !phase.is_over()).then(|| (named(payment), word))
 }
 

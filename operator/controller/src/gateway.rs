@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fooddelivery_api::provider::ProviderSecretRef;
 use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
-use fooddelivery_providers::guard::{Guard, GuardSettings, Rate};
+use fooddelivery_providers::resilience::{Rate, ResiliencePolicy, ResilienceSettings};
 use fooddelivery_providers::{self as providers, ConfigError, Credential, HttpClient, PaymentPort};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -34,12 +34,12 @@ pub struct Gateway {
     /// The adapter.
     pub port: Arc<dyn PaymentPort>,
     /// Breaker, bulkhead and rate limit, one for all who call this provider.
-    pub guard: Arc<Guard>,
+    pub guard: Arc<ResiliencePolicy>,
 }
 
 /// Why a provider cannot be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Barred {
+pub struct NotReady {
     /// One word.
     pub reason: &'static str,
     /// A sentence.
@@ -90,7 +90,7 @@ impl Gateways {
         api: &ApiServer,
         cache: &Cache<PaymentProvider>,
         name: &str,
-    ) -> Result<Result<Gateway, Barred>, ApiError> {
+    ) -> Result<Result<Gateway, NotReady>, ApiError> {
         let provider = match cache.object(&Key::new("", name)) {
             Some(provider) => provider,
             None => match api.read_cluster::<PaymentProvider>(name).await? {
@@ -115,8 +115,8 @@ impl Gateways {
         same.then(|| known.gateway.clone())
     }
 
-    fn build(&self, provider: &PaymentProvider, credential: Credential) -> Result<Gateway, Barred> {
-        let barred = |reason, message| Barred { reason, message };
+    fn build(&self, provider: &PaymentProvider, credential: Credential) -> Result<Gateway, NotReady> {
+        let barred = |reason, message| NotReady { reason, message };
         let name = provider.name_any();
         let dialect = match provider.spec.dialect {
             Dialect::Toss => providers::Dialect::Toss,
@@ -149,29 +149,29 @@ impl Gateways {
     }
 
     /// A circuit that begins closed, whatever an earlier one was.
-    fn guard(&self, name: &str, spec: &PaymentProviderSpec) -> Result<Arc<Guard>, Barred> {
+    fn guard(&self, name: &str, spec: &PaymentProviderSpec) -> Result<Arc<ResiliencePolicy>, NotReady> {
         let told = self.told.clone();
         let turned = {
             let (told, name, paces) = (told.clone(), name.to_owned(), paces(spec));
             let clock = self.clock.clone();
             move |transition| told.tell(Turn::of(&name, &transition, paces, clock.now()))
         };
-        let guard = Guard::new(name, &guard_settings(spec), turned).map_err(|e| {
+        let guard = ResiliencePolicy::new(name, &guard_settings(spec), turned).map_err(|e| {
             let message = format!("payment provider {name}: {e}");
-            Barred { reason: "ProviderMisconfigured", message }
+            NotReady { reason: "ProviderMisconfigured", message }
         })?;
         told.tell(Turn::begun(name, paces(spec), self.clock.now()));
         Ok(Arc::new(guard))
     }
 }
 
-fn guard_settings(spec: &PaymentProviderSpec) -> GuardSettings {
+fn guard_settings(spec: &PaymentProviderSpec) -> ResilienceSettings {
     let breaker = &spec.breaker;
     let count = |n: i64| usize::try_from(n).unwrap_or(1).max(1);
     #[expect(clippy::cast_precision_loss, reason = "a percentage")]
     let share = |percent: i64| percent.clamp(1, 100) as f64 / 100.0;
     let number = |n: i64| NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-    GuardSettings {
+    ResilienceSettings {
         failure_rate: share(breaker.failure_rate_percent),
         slow_rate: share(breaker.slow_call_rate_percent),
         slow_after: Duration::from_millis(breaker.slow_call_ms().unwrap_or(spec.timeout_ms())),
@@ -199,13 +199,13 @@ pub(crate) async fn credential(
     secrets_namespace: &str,
     reference: &ProviderSecretRef,
     of: &str,
-) -> Result<Result<Credential, Barred>, ApiError> {
+) -> Result<Result<Credential, NotReady>, ApiError> {
     let key = Key::new(secrets_namespace, &reference.name);
-    let missing = |message| Barred { reason: "ProviderSecretMissing", message };
+    let missing = |message| NotReady { reason: "ProviderSecretMissing", message };
     let secret = match api.read::<Secret>(&key).await {
         Err(ApiError::Forbidden(_)) => {
             let message = format!("the operator may not read Secret {key} of {of}");
-            return Ok(Err(Barred { reason: "ProviderSecretForbidden", message }));
+            return Ok(Err(NotReady { reason: "ProviderSecretForbidden", message }));
         }
         read => read?,
     };
@@ -224,6 +224,6 @@ pub fn text_of(secret: &Secret, key: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn not_found(name: &str) -> Barred {
-    Barred { reason: "ProviderNotFound", message: format!("there is no PaymentProvider {name}") }
+fn not_found(name: &str) -> NotReady {
+    NotReady { reason: "ProviderNotFound", message: format!("there is no PaymentProvider {name}") }
 }

@@ -1,9 +1,9 @@
 //! Bugs of known kinds, planted on purpose: the simulation has to find each of them (feature `planted`, which nothing
 //! but its tests turns on). Without the feature every question is answered "no" at compile time.
 
+use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{Child, TicketSeen};
-use fooddelivery_saga::words::TicketStage;
 
 /// A planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

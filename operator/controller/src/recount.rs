@@ -12,8 +12,8 @@ use fooddelivery_api::store::MenuItemCount;
 use fooddelivery_api::{
     Coupon, CouponStatus, Delivery, OrderRef, Payment, Rider, RiderStatus, Store, StoreStatus, Ticket,
 };
-use fooddelivery_saga::coupon::Holder;
-use fooddelivery_saga::tally::Dishes;
+use fooddelivery_saga::counter::Dishes;
+use fooddelivery_saga::coupon::RedemptionState;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
@@ -109,13 +109,13 @@ fn whose<K: ResourceExt>(kind: &str, object: &K) -> String {
 }
 
 /// Whether an object is in a count with this list: it says so, or its order is listed.
-fn is_in<K: Counted>(object: &K, counting: &[OrderRef]) -> bool {
-    object.counts() && (object.says_counted() || lists(counting, object.order_ref()))
+fn is_in<K: Counted>(object: &K, recently_counted: &[OrderRef]) -> bool {
+    object.counts() && (object.is_marked() || lists(recently_counted, object.order_ref()))
 }
 
 fn of_store(store: &Store, old: &StoreStatus, tickets: &[Ticket]) -> (StoreStatus, Vec<Short>) {
     let uid = uid_of(store);
-    let counted = tickets.iter().filter(|t| t.spec.store_ref.uid == uid && is_in(*t, &old.counting));
+    let counted = tickets.iter().filter(|t| t.spec.store_ref.uid == uid && is_in(*t, &old.recently_counted));
     let mut existing = Dishes::default();
     for ticket in counted {
         existing.add(&lines(ticket));
@@ -149,7 +149,7 @@ fn of_rider(rider: &Rider, old: &RiderStatus, deliveries: &[Delivery]) -> (Rider
     let (name, namespace) = (rider.name_any(), rider.namespace());
     let counted = deliveries
         .iter()
-        .filter(|d| d.namespace() == namespace && is_of_rider(d, &name) && is_in(*d, &old.counting));
+        .filter(|d| d.namespace() == namespace && is_of_rider(d, &name) && is_in(*d, &old.recently_counted));
     let existing = i64::try_from(counted.count()).unwrap_or(i64::MAX);
     let new = RiderStatus { deliveries: old.deliveries.max(existing), ..old.clone() };
     let short = short_of(whose("rider", rider), "deliveries", old.deliveries, existing);
@@ -161,8 +161,9 @@ fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (Coup
     let holds = payments.iter().filter(|payment| {
         let order = &payment.spec.order_ref;
         let held = payment.spec.coupon.as_ref().filter(|c| c.uid == uid);
-        let holds = held.is_some_and(|held| Holder::of(carrier(held, payment)) == Holder::Holds);
-        holds && !lists(&old.in_flight, order) && !lists(&old.returning, order)
+        let holds =
+            held.is_some_and(|held| RedemptionState::of(carrier(held, payment)) == RedemptionState::Redeemed);
+        holds && !lists(&old.reserved, order) && !lists(&old.releasing, order)
     });
     let existing = i64::try_from(holds.count()).unwrap_or(i64::MAX);
     let new = CouponStatus { redeemed: old.redeemed.max(existing), ..old.clone() };

@@ -8,7 +8,7 @@ use fooddelivery_api::{
     PaymentProvider, Rider, Store, Ticket,
 };
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentPhase};
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentPhase};
 use kube::Resource;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -188,7 +188,7 @@ impl Watches {
                     queues.push_coupon(&waiting, shared.orders.object(&waiting).as_deref());
                 }
                 let status = store.and_then(|store| store.status.as_ref());
-                queues.push_all(&[ToTicket], listed(key, status.map(|status| &*status.counting)));
+                queues.push_all(&[ToTicket], listed(key, status.map(|status| &*status.recently_counted)));
                 queues.push_all(&[ToOrder], leaving(&shared, &key.namespace));
             });
             self.watch_people(tasks, scope, health, stop);
@@ -270,7 +270,7 @@ impl Watches {
             // Who carries less than was thought has taken too many.
             queues.push_all(&[ToOrder], claimed_by(&shared, &key.namespace, &key.name));
             let status = rider.and_then(|rider| rider.status.as_ref());
-            queues.push_all(&[ToDelivery], listed(key, status.map(|status| &*status.counting)));
+            queues.push_all(&[ToDelivery], listed(key, status.map(|status| &*status.recently_counted)));
             queues.push_all(&[ToOrder], leaving(&shared, &key.namespace));
         });
     }
@@ -398,7 +398,7 @@ fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
 
 /// Coupons that are kept for orders.
 fn coupons_kept(context: &Context) -> BTreeSet<Key> {
-    let lists = |status: Option<&CouponStatus>| status.is_some_and(|status| !status.in_flight.is_empty());
+    let lists = |status: Option<&CouponStatus>| status.is_some_and(|status| !status.reserved.is_empty());
     let coupons = context.coupons.keys_where(|coupon| lists(coupon.status.as_ref()));
     let uses = context.coupon_uses.keys_where(|own| lists(own.status.as_ref()));
     let of_use = |key: &Key| {
@@ -419,8 +419,8 @@ fn leaving(context: &Context, namespace: &str) -> Vec<Key> {
 }
 
 /// What stands in the list of a count, which has a key in the same namespace.
-fn listed(count: &Key, counting: Option<&[OrderRef]>) -> Vec<Key> {
-    counting.iter().copied().flatten().map(|order| Key::new(&count.namespace, &order.name)).collect()
+fn listed(count: &Key, recently_counted: Option<&[OrderRef]>) -> Vec<Key> {
+    recently_counted.iter().copied().flatten().map(|order| Key::new(&count.namespace, &order.name)).collect()
 }
 
 /// Deliveries that a rider has taken and not picked up.

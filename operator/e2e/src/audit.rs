@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fooddelivery_api::{Order, Payment};
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_sandbox::ledger::{Entry, EntryKind};
 use kube::ResourceExt;
 

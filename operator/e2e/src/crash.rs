@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use fooddelivery_api::{Delivery, Order, Ticket, TokenText};
-use fooddelivery_saga::words::{CancellationVerdict, DeliveryStage, OrderPhase, TicketStage};
+use fooddelivery_saga::phases::{CancellationVerdict, DeliveryStage, OrderPhase, TicketStage};
 use kube::api::PropagationPolicy;
 use local_cluster::Shutdown;
 use rand::rngs::StdRng;

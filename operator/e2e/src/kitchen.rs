@@ -13,7 +13,7 @@ use fooddelivery_api::{
     OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, Order, Payment, PaymentProvider, PaymentProviderStatus,
     TOKEN_SECRETS_ROLE,
 };
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::ledger::Entry;
 use k8s_openapi::api::events::v1::Event;

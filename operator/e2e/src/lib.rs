@@ -48,7 +48,7 @@ pub use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, FINALIZER, Order, OrderSpec, Payment, PaymentProvider, Rider,
     Store, Ticket,
 };
-pub use fooddelivery_saga::words::{
+pub use fooddelivery_saga::phases::{
     Acceptance, CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
 };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, Order, OrderSpec, Payment, Rider, Store, Ticket,
 };
-use fooddelivery_saga::words::{PaymentDesired, PaymentPhase, TicketStage};
+use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
 use kube::api::PostParams;
@@ -110,7 +110,7 @@ impl Kitchen {
     pub async fn wait_redeemed(&self, code: &str, redeemed: i64) -> Result<Coupon> {
         let is_so = |coupon: &Coupon| {
             let status = coupon.status.clone().unwrap_or_default();
-            status.redeemed == redeemed && status.in_flight.is_empty()
+            status.redeemed == redeemed && status.reserved.is_empty()
         };
         self.wait_until(code, &format!("redeemed {redeemed} times"), COUNTED_WITHIN, is_so).await
     }
@@ -131,7 +131,7 @@ impl Kitchen {
             let owing = payments.iter().filter(|payment| owes_it_back(payment, code));
             let owing: Vec<String> = owing.map(ResourceExt::name_any).collect();
             let statuses = coupon.status.iter().chain(uses.iter().filter_map(|u| u.status.as_ref()));
-            let kept: usize = statuses.map(|status| status.in_flight.len()).sum();
+            let kept: usize = statuses.map(|status| status.reserved.len()).sum();
             if owing.is_empty() && kept == 0 {
                 return Ok(Ok((coupon, uses)));
             }
@@ -152,7 +152,7 @@ impl Kitchen {
             let found: Store = self.get(store).await?;
             let status = found.status.clone().unwrap_or_default();
             let missing = tickets.into_iter().find(|t| {
-                let listed = status.counting.iter().any(|known| known.uid == t.spec.order_ref.uid);
+                let listed = status.recently_counted.iter().any(|known| known.uid == t.spec.order_ref.uid);
                 let counted = listed || t.status.as_ref().is_some_and(|s| s.counted);
                 Some(&t.spec.store_ref.uid) == found.uid().as_ref()
                     && ticket::counts(t.spec.stage)
@@ -180,7 +180,7 @@ impl Kitchen {
             let status = self.get::<Rider>(rider).await?.status.unwrap_or_default();
             let missing = deliveries.into_iter().find(|d| {
                 let theirs = d.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider);
-                let listed = status.counting.iter().any(|known| known.uid == d.spec.order_ref.uid);
+                let listed = status.recently_counted.iter().any(|known| known.uid == d.spec.order_ref.uid);
                 let counted = listed || d.status.as_ref().is_some_and(|s| s.counted);
                 theirs && delivery::counts(d.spec.stage) && !counted
             });

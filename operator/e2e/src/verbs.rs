@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use fooddelivery_api::common::{Item, TokenText};
 use fooddelivery_api::order::{Destination, PaymentMethod};
 use fooddelivery_api::{Delivery, NameRef, Order, OrderSpec, Ticket};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, TicketStage};
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, TicketStage};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use fooddelivery_e2e::{
     Kitchen, KitchenOptions, LONG, OperatorOptions, Order, OrderPhase, Payment, PaymentPhase, Stage,
     WhenUnavailable,
 };
-use fooddelivery_saga::words::CircuitState;
+use fooddelivery_saga::phases::CircuitState;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use kube::Api;

@@ -161,11 +161,11 @@ async fn a_coupons_status_does_not_grow_with_its_orders() -> Result<()> {
     }
     let (coupon, uses) = kitchen.settled_coupon("spring").await?;
     let status = coupon.status.unwrap();
-    assert_eq!((status.redeemed, status.in_flight.len()), (30, 0));
-    assert!(status.returning.len() <= 100, "{}", status.returning.len());
+    assert_eq!((status.redeemed, status.reserved.len()), (30, 0));
+    assert!(status.releasing.len() <= 100, "{}", status.releasing.len());
     assert!(size(Some(&status)) <= 8_192, "{} bytes", size(Some(&status)));
     let own = uses[0].status.clone().unwrap();
-    assert_eq!((uses.len(), own.redeemed, own.in_flight.len()), (1, 30, 0));
+    assert_eq!((uses.len(), own.redeemed, own.reserved.len()), (1, 30, 0));
     assert!(size(Some(&own)) <= 8_192, "{} bytes", size(Some(&own)));
     // A full list holds up nobody.
     kitchen.order_with("one-more", "spring").await?;

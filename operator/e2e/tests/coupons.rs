@@ -199,7 +199,7 @@ async fn an_order_that_is_undone_gives_its_coupon_back() -> Result<()> {
         kitchen.order_with(name, "only").await?;
         kitchen.wait_phase(name, OrderPhase::AwaitingStore, LONG).await?;
         let held = kitchen.wait_redeemed("only", 1).await?;
-        assert_eq!(held.status.unwrap().in_flight, []);
+        assert_eq!(held.status.unwrap().reserved, []);
         kitchen.order_with(&format!("beside-{name}"), "only").await?;
         wait_refused(&kitchen, &format!("beside-{name}"), "CouponExhausted").await?;
         match name {
@@ -330,7 +330,7 @@ async fn an_order_that_is_undone_before_its_charge_began_never_held_the_coupon()
     let kitchen = Stage::shared().await?.kitchen_with("coupon-unbegun", options).await?;
     kitchen.coupon("spring", json!({ "discount": { "percent": 10 }, "maxRedemptions": 1 })).await?;
     kitchen.order_with("lunch", "spring").await?;
-    let kept = |coupon: &Coupon| coupon.status.as_ref().is_some_and(|status| !status.in_flight.is_empty());
+    let kept = |coupon: &Coupon| coupon.status.as_ref().is_some_and(|status| !status.reserved.is_empty());
     kitchen.wait_until::<Coupon>("spring", "one is kept", LONG, kept).await?;
     kitchen.wait_until::<Payment>("lunch", "its payment", LONG, |_| true).await?;
     kitchen.cancel("lunch", "changed my mind").await?;

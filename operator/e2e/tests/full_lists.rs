@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use fooddelivery_e2e::market::dishes;
 use fooddelivery_e2e::{Acceptance, Kitchen, Order, OrderPhase, Payment, Stage, Store, TicketStage};
-use fooddelivery_saga::tally::LIST_LIMIT;
+use fooddelivery_saga::counter::LIST_LIMIT;
 use futures::future::try_join_all;
 use kube::api::PropagationPolicy;
 use serde_json::json;
@@ -43,7 +43,7 @@ async fn a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all() -
         let counted = dishes(&[("bibimbap", all, 2 * all), ("kimchi-jjigae", all, all)]);
         assert_eq!(kitchen.dishes("hanok").await?, counted, "{stage}");
     }
-    let listed = kitchen.get::<Store>("hanok").await?.status.unwrap().counting.len();
+    let listed = kitchen.get::<Store>("hanok").await?.status.unwrap().recently_counted.len();
     assert!(listed <= LIST_LIMIT, "{listed}");
     kitchen.audit().await
 }
@@ -70,8 +70,8 @@ async fn more_orders_that_are_deleted_at_once_than_their_coupons_list_holds_all_
         }
         let (coupon, uses) = kitchen.settled_coupon("spring").await?;
         for status in [coupon.status.unwrap(), uses[0].status.clone().unwrap()] {
-            assert_eq!((status.redeemed, status.in_flight.len()), (0, 0));
-            assert!(status.returning.len() <= LIST_LIMIT, "{}", status.returning.len());
+            assert_eq!((status.redeemed, status.reserved.len()), (0, 0));
+            assert!(status.releasing.len() <= LIST_LIMIT, "{}", status.releasing.len());
         }
     }
     assert!(kitchen.list::<Payment>().await?.is_empty());

@@ -61,9 +61,9 @@ async fn counts_that_were_lost_are_found_and_raised_to_what_exists() -> Result<(
     let right = recount(&kitchen, &[]).await?;
     assert!(right.status.success() && said(&right).contains("none below what exists"), "{}", said(&right));
 
-    lose::<Store>(&kitchen, "hanok", json!({ "ordersByMenuItem": null, "counting": null })).await?;
-    lose::<Rider>(&kitchen, "minjun", json!({ "deliveries": 1, "counting": null })).await?;
-    lose::<Coupon>(&kitchen, "spring", json!({ "redeemed": 0, "returning": null })).await?;
+    lose::<Store>(&kitchen, "hanok", json!({ "ordersByMenuItem": null, "recentlyCounted": null })).await?;
+    lose::<Rider>(&kitchen, "minjun", json!({ "deliveries": 1, "recentlyCounted": null })).await?;
+    lose::<Coupon>(&kitchen, "spring", json!({ "redeemed": 0, "releasing": null })).await?;
     let wrong = recount(&kitchen, &[]).await?;
     assert!(!wrong.status.success(), "{}", said(&wrong));
     for line in [

@@ -1,7 +1,7 @@
 //! How far the model goes, and how the controllers carry decisions out: as they do, or with a mistake that the model
 //! has to find.
 
-use fooddelivery_saga::words::WhenUnavailable;
+use fooddelivery_saga::phases::WhenUnavailable;
 
 /// The bounds of one run. Within them every order of events is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Calls to the provider in some weather, what they tell, and the same in the words of `saga`.
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, Trouble,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 
 use crate::bank::{Charged, Request, Weather};
@@ -111,10 +111,10 @@ fn refusal() -> Refusal {
     Refusal { code: "REJECT_CARD_PAYMENT".into(), message: "no".into() }
 }
 
-pub(crate) fn trouble(told: Told) -> Trouble {
+pub(crate) fn trouble(told: Told) -> CallFailure {
     match told {
-        Told::NotSent => Trouble::NotSent("connection refused".into()),
-        _ => Trouble::Unknown("no answer".into()),
+        Told::NotSent => CallFailure::NotSent("connection refused".into()),
+        _ => CallFailure::OutcomeUnknown("no answer".into()),
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn found(told: Told) -> LookUpOutcome {
         }
         Told::Open => LookUpOutcome::Found(provider_payment(ProviderStatus::Open, false)),
         Told::Voided => LookUpOutcome::Found(provider_payment(ProviderStatus::Failed, false)),
-        Told::Unknown => LookUpOutcome::Trouble(trouble(told)),
+        Told::Unknown => LookUpOutcome::CallFailure(trouble(told)),
         Told::Declined | Told::NotFound | Told::NotSent | Told::TooLate => LookUpOutcome::NotFound,
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn charged(told: Told) -> ChargeOutcome {
             ChargeOutcome::Captured(provider_payment(ProviderStatus::Captured, refunded))
         }
         Told::Declined => ChargeOutcome::Refused(refusal()),
-        _ => ChargeOutcome::Trouble(trouble(told)),
+        _ => ChargeOutcome::CallFailure(trouble(told)),
     }
 }
 
@@ -146,6 +146,6 @@ pub(crate) fn returned(told: Told) -> RefundOutcome {
             RefundOutcome::Refunded(provider_payment(ProviderStatus::Captured, refunded))
         }
         Told::Declined => RefundOutcome::Refused(refusal()),
-        _ => RefundOutcome::Trouble(trouble(told)),
+        _ => RefundOutcome::CallFailure(trouble(told)),
     }
 }

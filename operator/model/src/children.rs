@@ -2,9 +2,9 @@
 //! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
 
 use fooddelivery_saga::delivery::{self, DeliveryView};
+use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::view::Child;
-use fooddelivery_saga::words::{Acceptance, DeliveryStage, TicketStage};
 
 use crate::bounds::Bounds;
 use crate::cluster::Kind;
@@ -61,7 +61,7 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
         ticket: held.map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
         acceptance: Some(Acceptance::Manual),
         counted: false,
-        says_counted: false,
+        is_marked: false,
         list_is_long: false,
         paused: false,
         deleting: false,
@@ -89,7 +89,7 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight
         ticket: child(world.held::<Ticket>(replica).map(|(_, t)| t).as_ref(), ticket_seen),
         delivery: held.map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
         counted: false,
-        says_counted: false,
+        is_marked: false,
         paused: false,
         deleting: false,
     };

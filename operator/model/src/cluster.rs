@@ -4,8 +4,8 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::table;
-use fooddelivery_saga::words::OrderPhase;
 
 use crate::children::{DeliveryFlight, TicketFlight};
 use crate::objects::{Delivery, Order, Payment, Ticket};
@@ -152,7 +152,7 @@ impl Kind for Delivery {
     }
 
     fn allows(old: &Self, new: &Self) -> bool {
-        use fooddelivery_saga::words::DeliveryStage as D;
+        use fooddelivery_saga::phases::DeliveryStage as D;
         let stage = old.stage == new.stage || table::allows(table::DELIVERY, old.stage, new.stage);
         let claim = old.claimed == new.claimed || (old.stage == D::Waiting && new.stage == D::Waiting);
         let carried = !matches!(new.stage, D::PickedUp | D::Delivered | D::Failed) || new.claimed;

@@ -1,14 +1,14 @@
 //! A model of its own: tickets that are counted by their store, and two replicas of the store's controller.
-//! `saga::tally` and `saga::ticket` decide here as they do in the operator; how the controllers carry it out is
+//! `saga::counter` and `saga::ticket` decide here as they do in the operator; how the controllers carry it out is
 //! transcribed.
 //!
 //! Caches are not kept: whatever is read from one may be as it was at any time before, so far as that makes a difference.
 
 use std::collections::BTreeSet;
 
-use fooddelivery_saga::tally::{LIST_LIMIT, OrderId, fold};
+use fooddelivery_saga::counter::{LIST_LIMIT, OrderId, batch};
+use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket;
-use fooddelivery_saga::words::TicketStage;
 use stateright::{Model, Property};
 
 use crate::hand::{Hand, ORDERS, Set, all, bit, has};
@@ -185,14 +185,14 @@ impl Counting {
         list.extend((0..others).map(|n| id(format!("other {n}"))));
         let owed = all(visit.owed).map(|order| (id(order.to_string()), order)).collect();
         let settled: BTreeSet<String> = named(visit.settled.unwrap_or(0)).map(|id| id.uid).collect();
-        let fold = fold(&list, owed, &settled)?;
+        let batch = batch(&list, owed, &settled)?;
         let mut store = visit.store.value;
-        for order in fold.added {
+        for order in batch.added {
             if let Some(count) = store.counts.get_mut(order) {
                 *count += 1;
             }
         }
-        store.list = (0..ORDERS).filter(|o| fold.list.contains(&id(o.to_string()))).map(bit).sum();
+        store.list = (0..ORDERS).filter(|o| batch.list.contains(&id(o.to_string()))).map(bit).sum();
         if self.has(Mistake::NoList) {
             store.list = 0;
         }

@@ -1,7 +1,7 @@
 //! Fair weather: every step that is under way comes to its end, every watch catches up, the provider answers, and
 //! time passes. No actor helps. From any state all must come to an end this way.
 
-use fooddelivery_saga::words::{OrderPhase, TicketStage};
+use fooddelivery_saga::phases::{OrderPhase, TicketStage};
 
 use crate::bank::Weather;
 use crate::bounds::Bounds;

@@ -1,7 +1,7 @@
 //! The model for the checker: which events can happen in a state, and what each leads to.
 
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, TicketStage};
 use fooddelivery_saga::table::{self, Actor};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, TicketStage};
 use stateright::{Model, Property};
 
 use crate::bank::{Request, Weather};

@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use fooddelivery_saga::order::{
     ChildKind, Command, Condition, ConditionKind, Decision, OrderState, OrderView, PhaseEntry, decide,
 };
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, Reversal, TicketSeen};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired, TicketStage, WhenUnavailable};
+use fooddelivery_saga::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
+};
 
 use crate::bounds::{Bounds, Mistake};
 use crate::cluster::{Kind, Refused};
@@ -334,7 +336,7 @@ fn decided(seen: &Seen) -> Step {
         decision = decide(&view, at(*epoch));
     }
     match decision {
-        Decision::HandsOff => Step::Rest { wakes: false },
+        Decision::Skip => Step::Rest { wakes: false },
         Decision::Act(command) => step(command),
         Decision::Rest(rest) => {
             let new = status(order, &rest.state, *epoch);
@@ -422,9 +424,9 @@ fn view(seen: &Seen) -> OrderView {
         store_open: true,
         accepts_by_itself: false,
         deadlines: Deadlines::default(),
-        attendance: Attendance::of_all(at(0)),
+        availability: ControllerAvailability::of_all(at(0)),
         watching_since: at(*since),
-        market: Market::default(),
+        related: RelatedState::default(),
     }
 }
 

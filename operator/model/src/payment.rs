@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fooddelivery_saga::payment::{
-    Access, Answers, Command, Decision, OrderStanding, PaymentState, PaymentView, Way, decide,
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, Responses, decide,
 };
+use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, PaymentPhase};
 use fooddelivery_saga::provider::{PrepareOutcome, ProviderStatus, VoidOutcome};
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::words::{OrderPhase, PaymentDesired, PaymentPhase};
 
 use crate::bank::{Charged, Weather};
 use crate::bounds::{Bounds, Mistake};
@@ -289,8 +289,8 @@ pub fn standing(world: &World) -> OrderStanding {
     OrderStanding::of(order.phase, order.verdict, order.cancel_wanted())
 }
 
-fn answers(learnt: Learnt, prepares: bool) -> Answers {
-    let way = || Way {
+fn answers(learnt: Learnt, prepares: bool) -> Responses {
+    let way = || ProviderSession {
         provider_uid: "p".into(),
         credential: "c".into(),
         prepares,
@@ -299,21 +299,21 @@ fn answers(learnt: Learnt, prepares: bool) -> Answers {
         no_token: None,
         open_until: None,
     };
-    Answers {
+    Responses {
         order: learnt.order,
         access: learnt.access.then(|| Access::Ready(way())),
-        asked_in_vain: 0,
+        unresolved_attempts: 0,
         intent_is_fresh: learnt.intent_is_fresh,
         prepare: learnt.prepare.map(|told| match told {
             Told::Open => PrepareOutcome::Prepared(provider_payment(ProviderStatus::Open, false)),
-            _ => PrepareOutcome::Trouble(trouble(told)),
+            _ => PrepareOutcome::CallFailure(trouble(told)),
         }),
         look_up: learnt.look_up.map(found),
         charge: learnt.charge.map(charged),
         void: learnt.void.map(|told| match told {
             Told::Voided => VoidOutcome::Voided,
             Told::TooLate => VoidOutcome::TooLate,
-            _ => VoidOutcome::Trouble(trouble(told)),
+            _ => VoidOutcome::CallFailure(trouble(told)),
         }),
         refund: learnt.refund.map(returned),
     }
@@ -348,10 +348,10 @@ fn decided(seen: &Seen) -> Step {
         state,
         order_in_cache: *order_in_cache,
         spread: 0,
-        answers: answers(*learnt, *prepares),
+        responses: answers(*learnt, *prepares),
     };
     match decide(&view, Timestamp(0)) {
-        Decision::HandsOff | Decision::Wait(_) => Step::Rest,
+        Decision::Skip | Decision::Wait(_) => Step::Rest,
         Decision::AskAgain(_) => Step::AskAgain,
         Decision::Write(state) => Step::Write(status(payment, &state)),
         Decision::Act(command) => match command {

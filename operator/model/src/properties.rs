@@ -1,6 +1,6 @@
 //! What must hold in every state.
 
-use fooddelivery_saga::words::{
+use fooddelivery_saga::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
 };
 use stateright::Property;

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Write as _};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use fooddelivery_saga::words::WhenUnavailable;
+use fooddelivery_saga::phases::WhenUnavailable;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::bounds::{Bounds, Carrying, Start, Store};

@@ -8,7 +8,7 @@ use stateright::Path;
 use crate::counting::{self, Counting};
 use crate::redeeming::{self, model::Redeeming};
 use crate::runs::{Report, explore};
-use crate::telling::{self, Telling};
+use crate::telling::{self, NotificationStatus};
 
 /// A named configuration.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub enum Of {
     /// Tickets that are counted by their store.
     Counting(counting::Bounds),
     /// Messages about an order.
-    Telling(telling::Bounds),
+    NotificationStatus(telling::Bounds),
 }
 
 /// Two orders of one customer that race for the last coupon.
@@ -91,15 +91,15 @@ pub const SMALL: &[Small] = &[
     },
     Small {
         name: "messages, a provider, two crashes",
-        of: Of::Telling(telling::Bounds { second: false, crashes: 2, ..TELL }),
+        of: Of::NotificationStatus(telling::Bounds { second: false, crashes: 2, ..TELL }),
     },
     Small {
         name: "messages, a provider that comes later, a crash",
-        of: Of::Telling(telling::Bounds { first: false, ..TELL }),
+        of: Of::NotificationStatus(telling::Bounds { first: false, ..TELL }),
     },
     Small {
         name: "messages, two providers, of which one comes later",
-        of: Of::Telling(telling::Bounds { moves: 2, crashes: 0, ..TELL }),
+        of: Of::NotificationStatus(telling::Bounds { moves: 2, crashes: 0, ..TELL }),
     },
 ];
 
@@ -108,7 +108,9 @@ pub fn check_small(run: Small, any: bool) -> Report {
     match run.of {
         Of::Redeeming(bounds) => explore(run.name, &bounds, Redeeming { bounds }, any, story),
         Of::Counting(bounds) => explore(run.name, &bounds, Counting { bounds }, any, story),
-        Of::Telling(bounds) => explore(run.name, &bounds, Telling::new(bounds), any, story),
+        Of::NotificationStatus(bounds) => {
+            explore(run.name, &bounds, NotificationStatus::new(bounds), any, story)
+        }
     }
 }
 

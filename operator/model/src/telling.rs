@@ -1,14 +1,14 @@
 //! A model of its own: an order whose history grows, providers that are told of it, and two replicas that both believe
-//! that they are to tell. `saga::message` says which step is next, as it does in the operator; how the controllers carry
+//! that they are to tell. `saga::notification` says which step is next, as it does in the operator; how the controllers carry
 //! it out is transcribed.
 //!
 //! A provider is known to every replica as soon as it is there: one that came a moment before an order went may not be
 //! told of it.
 
-use fooddelivery_saga::message::{Step, next, steps};
+use fooddelivery_saga::notification::{Step, next, steps};
 use fooddelivery_saga::order::OrderState;
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::words::OrderPhase;
 use stateright::{Model, Property};
 
 use crate::hand::Hand;
@@ -144,7 +144,7 @@ const ROUNDS: usize = 40;
 
 /// The model within its bounds.
 #[derive(Debug, Clone)]
-pub struct Telling {
+pub struct NotificationStatus {
     bounds: Bounds,
     /// The steps that are known after so many moves, and none.
     known: Vec<Vec<Step>>,
@@ -154,7 +154,7 @@ fn at(moves: u8) -> Timestamp {
     Timestamp(i64::from(moves))
 }
 
-impl Telling {
+impl NotificationStatus {
     /// Within these bounds.
     pub fn new(bounds: Bounds) -> Self {
         let mut state = OrderState::default();
@@ -365,7 +365,7 @@ fn changed(world: &mut World) {
     }
 }
 
-impl Model for Telling {
+impl Model for NotificationStatus {
     type State = World;
     type Action = Event;
 

@@ -1,6 +1,6 @@
 //! A state of the model: what the API server has, what each replica believes and is about to do, and the money.
 
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::phases::OrderPhase;
 
 use crate::bank::Bank;
 use crate::children::{DeliveryFlight, TicketFlight};

@@ -10,7 +10,7 @@ use fooddelivery_model::objects::{Order, Payment, Ticket};
 use fooddelivery_model::runs::RUNS;
 use fooddelivery_model::world::World;
 use fooddelivery_model::{fair, order};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, TicketStage};
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, TicketStage};
 use stateright::{Model, Property};
 
 /// The store, a rider and the customer bring the order to its end; then it is deleted.

@@ -3,7 +3,7 @@
 use fooddelivery_model::bounds::{Bounds, Carrying, Mistake, Start, Store};
 use fooddelivery_model::model::Saga;
 use fooddelivery_model::runs::story;
-use fooddelivery_saga::words::WhenUnavailable;
+use fooddelivery_saga::phases::WhenUnavailable;
 use stateright::{Checker, HasDiscoveries, Model};
 
 const PAYING: Bounds = Bounds {

@@ -108,7 +108,7 @@ fn counts_without_a_list_are_found() {
 }
 
 fn tell(mistake: Tell) {
-    found(Of::Telling(telling::Bounds { second: false, mistake: Some(mistake), ..TELL }));
+    found(Of::NotificationStatus(telling::Bounds { second: false, mistake: Some(mistake), ..TELL }));
 }
 
 #[test]
@@ -128,5 +128,5 @@ fn an_order_that_goes_before_all_is_told_is_found() {
 
 #[test]
 fn a_step_that_one_provider_was_told_of_taken_for_told_to_all_is_found() {
-    found(Of::Telling(telling::Bounds { mistake: Some(Tell::OneForAll), ..TELL }));
+    found(Of::NotificationStatus(telling::Bounds { mistake: Some(Tell::OneForAll), ..TELL }));
 }

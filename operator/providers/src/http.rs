@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use reqwest::header::{HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
 
@@ -78,11 +78,11 @@ pub(crate) enum NoAnswer {
     Unknown(String),
 }
 
-impl From<&NoAnswer> for Trouble {
+impl From<&NoAnswer> for CallFailure {
     fn from(no_answer: &NoAnswer) -> Self {
         match no_answer {
             NoAnswer::NotSent(why) => Self::NotSent(why.clone()),
-            NoAnswer::Unknown(why) => Self::Unknown(why.clone()),
+            NoAnswer::Unknown(why) => Self::OutcomeUnknown(why.clone()),
         }
     }
 }

@@ -6,12 +6,12 @@
 //! in a log line, an error or a Debug output.
 
 mod account;
-pub mod guard;
 mod http;
-pub mod message;
+pub mod notification;
 pub mod port;
 mod provider;
 mod refusal;
+pub mod resilience;
 mod secret;
 mod stripe;
 mod toss;

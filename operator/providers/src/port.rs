@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
 
 use crate::secret::Token;
@@ -33,7 +33,7 @@ pub trait PaymentPort: Send + Sync {
     fn traits(&self) -> Traits;
     /// Makes a payment that can be charged, and moves no money; only where [`Traits::prepares`].
     async fn prepare(&self, _: &PrepareRequest) -> PrepareOutcome {
-        PrepareOutcome::Trouble(Trouble::NotSent("this provider's payments are not prepared".into()))
+        PrepareOutcome::CallFailure(CallFailure::NotSent("this provider's payments are not prepared".into()))
     }
     /// Takes the money of a checkout or a prepared payment, or learns what became of an earlier call with the same
     /// key.
@@ -43,7 +43,7 @@ pub trait PaymentPort: Send + Sync {
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome;
     /// Makes it impossible that a prepared payment is ever charged; only where [`Traits::prepares`].
     async fn void(&self, _: &VoidRequest) -> VoidOutcome {
-        VoidOutcome::Trouble(Trouble::NotSent("this provider's payments are not prepared".into()))
+        VoidOutcome::CallFailure(CallFailure::NotSent("this provider's payments are not prepared".into()))
     }
     /// Gives money back, or learns what became of an earlier call with the same key.
     async fn refund(&self, request: &RefundRequest) -> RefundOutcome;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Method, RequestBuilder};
@@ -85,7 +85,7 @@ impl Stripe {
     async fn find(&self, payment_id: &str, correlation_id: &str) -> LookUpOutcome {
         let Some(mut url) = self.0.url(&["v1", "payment_intents", payment_id]) else {
             let why = "the payment id cannot be part of a URL".to_owned();
-            return LookUpOutcome::Trouble(Trouble::NotSent(why));
+            return LookUpOutcome::CallFailure(CallFailure::NotSent(why));
         };
         // What was given back is told by the charge, which is only named unless asked for.
         url.query_pairs_mut().append_pair("expand[]", "latest_charge");
@@ -93,9 +93,9 @@ impl Stripe {
     }
 
     /// The id of a payment of this order. The search lags by a minute or more, so finding none says little.
-    async fn search(&self, order_id: &str, correlation_id: &str) -> Result<Option<String>, Trouble> {
+    async fn search(&self, order_id: &str, correlation_id: &str) -> Result<Option<String>, CallFailure> {
         let Some(mut url) = self.0.url(&["v1", "payment_intents", "search"]) else {
-            return Err(Trouble::NotSent("the endpoint cannot have a path".to_owned()));
+            return Err(CallFailure::NotSent("the endpoint cannot have a path".to_owned()));
         };
         url.query_pairs_mut().append_pair("query", &order_query(order_id));
         outcome::first_hit(&self.get("search", url, correlation_id).await)
@@ -135,7 +135,7 @@ impl PaymentPort for Stripe {
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
         let Some(payment_id) = request.payment_id.as_deref() else {
             let why = "a payment has to be prepared before it is charged".to_owned();
-            return ChargeOutcome::Trouble(Trouble::NotSent(why));
+            return ChargeOutcome::CallFailure(CallFailure::NotSent(why));
         };
         // Nobody is there any more to answer the card's issuer, so a payment that asks for it is refused at once.
         let form = [("payment_method", request.token.expose()), ("error_on_requires_action", "true")];
@@ -153,7 +153,7 @@ impl PaymentPort for Stripe {
         match self.search(&request.order_id, &request.correlation_id).await {
             Ok(Some(payment_id)) => self.find(&payment_id, &request.correlation_id).await,
             Ok(None) => LookUpOutcome::NotFound,
-            Err(trouble) => LookUpOutcome::Trouble(trouble),
+            Err(failure) => LookUpOutcome::CallFailure(failure),
         }
     }
 

@@ -8,7 +8,7 @@ mod outcome;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome, Trouble};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome};
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use url::Url;
@@ -67,7 +67,7 @@ impl Toss {
     async fn find(&self, segments: &[&str], correlation_id: &str) -> LookUpOutcome {
         let Some(url) = self.0.url(segments) else {
             let why = "the order id or token cannot be part of a URL".to_owned();
-            return LookUpOutcome::Trouble(Trouble::NotSent(why));
+            return LookUpOutcome::CallFailure(CallFailure::NotSent(why));
         };
         let request = self.request(Method::GET, url, correlation_id);
         outcome::look_up(&self.send("look_up", correlation_id, request).await)
@@ -83,7 +83,9 @@ impl PaymentPort for Toss {
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
         let token = request.token.expose();
         let Some(url) = self.0.url(&["v1", "payments", "confirm"]) else {
-            return ChargeOutcome::Trouble(Trouble::NotSent("the endpoint cannot have a path".to_owned()));
+            return ChargeOutcome::CallFailure(CallFailure::NotSent(
+                "the endpoint cannot have a path".to_owned(),
+            ));
         };
         let body = ConfirmBody { payment_key: token, order_id: &request.order_id, amount: request.amount };
         let sent = self

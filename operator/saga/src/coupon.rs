@@ -1,23 +1,23 @@
 //! Coupons: what one takes off, and how its redemptions are counted so that none is given twice and none is lost.
 //!
-//! One is kept for an order (`in_flight`) before its payment is made; the payment carries the coupon, and once it has begun
+//! One is kept for an order (`reserved`) before its payment is made; the payment carries the coupon, and once it has begun
 //! it is the record that the order holds it; then it is counted (`redeemed`), and the order leaves the list. An order that
-//! is undone gives it back: it leaves the count and stands in `returning` until its payment says so. Each of these is one
+//! is undone gives it back: it leaves the count and stands in `releasing` until its payment says so. Each of these is one
 //! compare-and-set, decided on objects that were read after the copy of the counts that is written over (see
-//! [`crate::tally`]). The same counts stand in the coupon, and once more for each customer where it is limited per
+//! [`crate::counter`]). The same counts stand in the coupon, and once more for each customer where it is limited per
 //! customer.
 //!
 //! A payment that carries a coupon may be made too late: by a request that was under way while its order was undone, and
 //! for which none is kept any more. It never begins, as money moves only for an order that wants it, and so it is never
 //! counted and gives nothing back.
 
-use crate::quote::{CURRENCY, Obstacle};
-use crate::tally::{LIST_LIMIT, OrderId, is_long};
+use crate::counter::{LIST_LIMIT, OrderId, is_long};
+use crate::phases::{PaymentDesired, PaymentPhase};
+use crate::quote::{Blocker, CURRENCY};
 use crate::time::Timestamp;
-use crate::words::{PaymentDesired, PaymentPhase};
 
 /// For at most so many orders one is kept. That of a payment whose provider is out of reach is kept until it has begun.
-pub const KEPT_LIMIT: usize = 500;
+pub const RESERVED_LIMIT: usize = 500;
 
 /// What a coupon grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,22 +43,22 @@ impl Terms {
     ///
     /// # Errors
     /// `CouponNotYetValid`, `CouponExpired` or `CouponBelowMinimum`; no waiting changes any of them.
-    pub fn discount(&self, subtotal: i64, ordered_at: Timestamp) -> Result<i64, Obstacle> {
+    pub fn discount(&self, subtotal: i64, ordered_at: Timestamp) -> Result<i64, Blocker> {
         let name = &self.name;
         if self.valid_from.is_some_and(|from| ordered_at < from) {
             let message = format!("coupon {name:?} was not valid yet when the order was placed");
-            return Err(Obstacle::lasting("CouponNotYetValid", message));
+            return Err(Blocker::terminal("CouponNotYetValid", message));
         }
         if self.valid_until.is_some_and(|until| ordered_at >= until) {
             let message = format!("coupon {name:?} had expired when the order was placed");
-            return Err(Obstacle::lasting("CouponExpired", message));
+            return Err(Blocker::terminal("CouponExpired", message));
         }
         if subtotal < self.minimum_order {
             let message = format!(
                 "coupon {name:?} is for orders of {} {CURRENCY} and more; the dishes come to {subtotal} {CURRENCY}",
                 self.minimum_order
             );
-            return Err(Obstacle::lasting("CouponBelowMinimum", message));
+            return Err(Blocker::terminal("CouponBelowMinimum", message));
         }
         let percent = self.percent.unwrap_or(0).clamp(0, 100);
         // Without overflow, whatever the sum.
@@ -73,31 +73,31 @@ pub struct Redemptions {
     /// How many orders hold it.
     pub redeemed: i64,
     /// Orders that one is kept for.
-    pub in_flight: Vec<OrderId>,
+    pub reserved: Vec<OrderId>,
     /// Orders that gave it back, and whose payments may not say so yet.
-    pub returning: Vec<OrderId>,
+    pub releasing: Vec<OrderId>,
 }
 
 /// How it stands with an order and a coupon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Holder {
+pub enum RedemptionState {
     /// It waits for the coupon, could be paid otherwise, and has no payment.
-    Wants,
+    Requested,
     /// Its payment carries the coupon, and has begun.
-    Holds,
+    Redeemed,
     /// The same, and it is undone.
-    GivesBack,
+    Releasing,
     /// Its payment says that it was given back.
-    Returned,
+    Released,
     /// It is gone, or its payment does without, or was undone before it began.
-    Without,
+    None,
     /// Neither: it cannot be told yet.
-    Open,
+    Undetermined,
 }
 
 /// A payment that carries a coupon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Carrier {
+pub struct RedemptionRecord {
     /// Whether it says that the coupon was given back.
     pub returned: bool,
     /// What its order wants of it.
@@ -108,29 +108,29 @@ pub struct Carrier {
     pub attempt: i64,
 }
 
-impl Holder {
+impl RedemptionState {
     /// Of an order that is there, by its payment.
-    pub fn of(carrier: Carrier) -> Self {
-        let Carrier { returned, desired, phase, attempt } = carrier;
+    pub fn of(carrier: RedemptionRecord) -> Self {
+        let RedemptionRecord { returned, desired, phase, attempt } = carrier;
         let is_undone = desired != PaymentDesired::Captured || phase.is_over();
         // One that costs nothing is captured without an attempt.
         let captured =
             matches!(phase, PaymentPhase::Captured | PaymentPhase::Refunding | PaymentPhase::Refunded);
         match (returned, attempt > 0 || captured, is_undone) {
-            (true, ..) => Self::Returned,
-            (false, true, true) => Self::GivesBack,
-            (false, true, false) => Self::Holds,
-            (false, false, true) => Self::Without,
-            (false, false, false) => Self::Open,
+            (true, ..) => Self::Released,
+            (false, true, true) => Self::Releasing,
+            (false, true, false) => Self::Redeemed,
+            (false, false, true) => Self::None,
+            (false, false, false) => Self::Undetermined,
         }
     }
 
     /// Whether its payment, which is the record of it, has to stay for the counts; `kept` by those that stand now.
-    pub fn is_owed(self, kept: bool) -> bool {
+    pub fn blocks_deletion(self, kept: bool) -> bool {
         match self {
-            Self::GivesBack => true,
-            Self::Holds | Self::Wants | Self::Open => kept,
-            Self::Returned | Self::Without => false,
+            Self::Releasing => true,
+            Self::Redeemed | Self::Requested | Self::Undetermined => kept,
+            Self::Released | Self::None => false,
         }
     }
 }
@@ -147,57 +147,57 @@ fn leave(list: &mut Vec<OrderId>, order: &OrderId) -> bool {
 
 impl Redemptions {
     /// Whether one is kept for the order.
-    pub fn is_kept(&self, order: &OrderId) -> bool {
-        has(&self.in_flight, order)
+    pub fn is_reserved(&self, order: &OrderId) -> bool {
+        has(&self.reserved, order)
     }
 
     /// Whether the order is out of the count again.
-    pub fn is_returned(&self, order: &OrderId) -> bool {
-        has(&self.returning, order)
+    pub fn is_released(&self, order: &OrderId) -> bool {
+        has(&self.releasing, order)
     }
 
     /// Whether no more can be had.
     pub fn is_exhausted(&self, limit: Option<i64>) -> bool {
-        let taken = self.redeemed.saturating_add(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
+        let taken = self.redeemed.saturating_add(i64::try_from(self.reserved.len()).unwrap_or(i64::MAX));
         limit.is_some_and(|limit| taken >= limit)
     }
 
     /// One order, as it stands. Says whether anything changed that is worth a write.
-    pub fn settle(&mut self, order: &OrderId, holder: Holder, limit: Option<i64>) -> bool {
+    pub fn settle(&mut self, order: &OrderId, holder: RedemptionState, limit: Option<i64>) -> bool {
         match holder {
-            Holder::Wants => {
-                let has_room = self.in_flight.len() < KEPT_LIMIT && !self.is_exhausted(limit);
-                let takes = has_room && !self.is_kept(order);
+            RedemptionState::Requested => {
+                let has_room = self.reserved.len() < RESERVED_LIMIT && !self.is_exhausted(limit);
+                let takes = has_room && !self.is_reserved(order);
                 if takes {
-                    self.in_flight.push(order.clone());
+                    self.reserved.push(order.clone());
                 }
                 takes
             }
-            Holder::Holds => {
-                let counted = leave(&mut self.in_flight, order);
+            RedemptionState::Redeemed => {
+                let counted = leave(&mut self.reserved, order);
                 self.redeemed = self.redeemed.saturating_add(i64::from(counted));
                 counted
             }
-            Holder::GivesBack => {
-                if has(&self.returning, order) || self.returning.len() >= LIST_LIMIT {
+            RedemptionState::Releasing => {
+                if has(&self.releasing, order) || self.releasing.len() >= LIST_LIMIT {
                     return false;
                 }
-                if !leave(&mut self.in_flight, order) {
+                if !leave(&mut self.reserved, order) {
                     self.redeemed = self.redeemed.saturating_sub(1);
                 }
-                self.returning.push(order.clone());
+                self.releasing.push(order.clone());
                 true
             }
-            Holder::Without => leave(&mut self.in_flight, order) | self.forget(order),
-            Holder::Returned => self.forget(order),
-            Holder::Open => false,
+            RedemptionState::None => leave(&mut self.reserved, order) | self.forget(order),
+            RedemptionState::Released => self.forget(order),
+            RedemptionState::Undetermined => false,
         }
     }
 
     /// That an order may leave the list is worth a write only when the list is half full.
     fn forget(&mut self, order: &OrderId) -> bool {
-        let long = is_long(self.returning.len());
-        leave(&mut self.returning, order) && long
+        let long = is_long(self.releasing.len());
+        leave(&mut self.releasing, order) && long
     }
 }
 
@@ -245,62 +245,66 @@ mod tests {
     #[test]
     fn a_payment_is_a_record_of_its_coupon_once_it_has_begun() {
         use {PaymentDesired as D, PaymentPhase as P};
-        let of = |desired, phase, attempt| Holder::of(Carrier { returned: false, desired, phase, attempt });
-        assert_eq!(of(D::Captured, P::Pending, 0), Holder::Open);
-        assert_eq!(of(D::Captured, P::Deferred, 0), Holder::Open);
-        assert_eq!(of(D::Captured, P::Pending, 1), Holder::Holds);
-        assert_eq!(of(D::Captured, P::Captured, 0), Holder::Holds);
-        assert_eq!(of(D::Captured, P::Declined, 1), Holder::GivesBack);
-        assert_eq!(of(D::Refunded, P::Captured, 1), Holder::GivesBack);
-        assert_eq!(of(D::Refunded, P::Refunded, 0), Holder::GivesBack);
-        assert_eq!(of(D::Refunded, P::Pending, 0), Holder::Without);
-        assert_eq!(of(D::Refunded, P::Voided, 0), Holder::Without);
-        let carrier = Carrier { returned: true, desired: D::Refunded, phase: P::Refunded, attempt: 1 };
-        assert_eq!(Holder::of(carrier), Holder::Returned);
+        let of = |desired, phase, attempt| {
+            RedemptionState::of(RedemptionRecord { returned: false, desired, phase, attempt })
+        };
+        assert_eq!(of(D::Captured, P::Pending, 0), RedemptionState::Undetermined);
+        assert_eq!(of(D::Captured, P::Deferred, 0), RedemptionState::Undetermined);
+        assert_eq!(of(D::Captured, P::Pending, 1), RedemptionState::Redeemed);
+        assert_eq!(of(D::Captured, P::Captured, 0), RedemptionState::Redeemed);
+        assert_eq!(of(D::Captured, P::Declined, 1), RedemptionState::Releasing);
+        assert_eq!(of(D::Refunded, P::Captured, 1), RedemptionState::Releasing);
+        assert_eq!(of(D::Refunded, P::Refunded, 0), RedemptionState::Releasing);
+        assert_eq!(of(D::Refunded, P::Pending, 0), RedemptionState::None);
+        assert_eq!(of(D::Refunded, P::Voided, 0), RedemptionState::None);
+        let carrier =
+            RedemptionRecord { returned: true, desired: D::Refunded, phase: P::Refunded, attempt: 1 };
+        assert_eq!(RedemptionState::of(carrier), RedemptionState::Released);
     }
 
     #[test]
     fn of_many_that_want_the_last_one_gets_it() {
         let mut counts = Redemptions { redeemed: 4, ..Redemptions::default() };
-        let got: Vec<bool> = (0..10).map(|n| counts.settle(&id(n), Holder::Wants, Some(5))).collect();
+        let got: Vec<bool> =
+            (0..10).map(|n| counts.settle(&id(n), RedemptionState::Requested, Some(5))).collect();
         assert_eq!(got.iter().filter(|got| **got).count(), 1);
-        assert!(counts.is_kept(&id(0)) && counts.is_exhausted(Some(5)));
-        assert!(!counts.settle(&id(0), Holder::Wants, Some(5)), "it has one already");
+        assert!(counts.is_reserved(&id(0)) && counts.is_exhausted(Some(5)));
+        assert!(!counts.settle(&id(0), RedemptionState::Requested, Some(5)), "it has one already");
     }
 
     #[test]
     fn a_redemption_goes_through_its_life_once() {
         let mut counts = Redemptions::default();
-        assert!(counts.settle(&id(1), Holder::Wants, None));
-        assert!(counts.settle(&id(1), Holder::Holds, None));
-        assert!(!counts.settle(&id(1), Holder::Holds, None));
-        assert_eq!((counts.redeemed, counts.in_flight.len()), (1, 0));
-        assert!(counts.settle(&id(1), Holder::GivesBack, None));
-        assert!(!counts.settle(&id(1), Holder::GivesBack, None));
-        assert_eq!((counts.redeemed, counts.is_returned(&id(1))), (0, true));
-        assert!(!counts.settle(&id(1), Holder::Returned, None), "not worth a write");
+        assert!(counts.settle(&id(1), RedemptionState::Requested, None));
+        assert!(counts.settle(&id(1), RedemptionState::Redeemed, None));
+        assert!(!counts.settle(&id(1), RedemptionState::Redeemed, None));
+        assert_eq!((counts.redeemed, counts.reserved.len()), (1, 0));
+        assert!(counts.settle(&id(1), RedemptionState::Releasing, None));
+        assert!(!counts.settle(&id(1), RedemptionState::Releasing, None));
+        assert_eq!((counts.redeemed, counts.is_released(&id(1))), (0, true));
+        assert!(!counts.settle(&id(1), RedemptionState::Released, None), "not worth a write");
         assert_eq!(counts, Redemptions::default());
     }
 
     #[test]
     fn what_was_kept_and_never_counted_is_given_back_without_being_taken_off() {
-        let mut counts = Redemptions { redeemed: 7, in_flight: vec![id(1), id(2)], returning: vec![] };
-        assert!(counts.settle(&id(1), Holder::GivesBack, None));
-        assert!(counts.settle(&id(2), Holder::Without, None));
-        assert_eq!((counts.redeemed, counts.in_flight.len(), counts.returning.len()), (7, 0, 1));
+        let mut counts = Redemptions { redeemed: 7, reserved: vec![id(1), id(2)], releasing: vec![] };
+        assert!(counts.settle(&id(1), RedemptionState::Releasing, None));
+        assert!(counts.settle(&id(2), RedemptionState::None, None));
+        assert_eq!((counts.redeemed, counts.reserved.len(), counts.releasing.len()), (7, 0, 1));
     }
 
     #[test]
     fn lists_are_bounded_and_nothing_is_lost_by_that() {
         let mut counts = Redemptions::default();
-        for n in 0..KEPT_LIMIT * 3 {
-            counts.settle(&id(n), Holder::Wants, None);
+        for n in 0..RESERVED_LIMIT * 3 {
+            counts.settle(&id(n), RedemptionState::Requested, None);
         }
-        assert_eq!(counts.in_flight.len(), KEPT_LIMIT);
-        for n in 0..KEPT_LIMIT {
-            counts.settle(&id(n), Holder::Holds, None);
+        assert_eq!(counts.reserved.len(), RESERVED_LIMIT);
+        for n in 0..RESERVED_LIMIT {
+            counts.settle(&id(n), RedemptionState::Redeemed, None);
         }
-        assert!(counts.settle(&id(KEPT_LIMIT), Holder::Wants, None), "there is room again");
-        assert_eq!(counts.redeemed, i64::try_from(KEPT_LIMIT).expect("small"));
+        assert!(counts.settle(&id(RESERVED_LIMIT), RedemptionState::Requested, None), "there is room again");
+        assert_eq!(counts.redeemed, i64::try_from(RESERVED_LIMIT).expect("small"));
     }
 }

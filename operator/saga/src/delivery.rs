@@ -1,10 +1,10 @@
 //! What the riders' side of the operator does: offer cooked orders, mirror the stage into status, and clear away
 //! deliveries whose order is gone.
 
+use crate::phases::{DeliveryStage, OrderPhase, TicketStage};
 use crate::ticket::OrderSeen;
 use crate::time::Timestamp;
 use crate::view::{Child, PaymentSeen, TicketSeen};
-use crate::words::{DeliveryStage, OrderPhase, TicketStage};
 
 /// All that a decision about a delivery depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct DeliveryView {
     /// Whether the rider's count has it.
     pub counted: bool,
     /// Whether its status says so.
-    pub says_counted: bool,
+    pub is_marked: bool,
     /// Whether a person stopped the order.
     pub paused: bool,
     /// Whether it is being deleted.
@@ -90,7 +90,7 @@ pub fn decide(view: &DeliveryView) -> Decision {
         OrderSeen::Present { .. } => {}
     }
     // That it is counted is said with the next mirror, and on its own only when none will follow.
-    let says_less = view.counted && !view.says_counted && matches!(stage, DeliveryStage::Delivered);
+    let says_less = view.counted && !view.is_marked && matches!(stage, DeliveryStage::Delivered);
     if (stage != shown || says_less) && stage != DeliveryStage::Unknown {
         return Decision::Mirror(stage);
     }

@@ -6,21 +6,21 @@
 //!
 //! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
 //! * [`quote`]: what an order costs, from the store's menu.
-//! * [`coupon`], [`tally`]: what is redeemed and counted, exactly once.
+//! * [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
 //! * [`order`], [`payment`], [`ticket`], [`delivery`]: a `decide` each.
-//! * [`message`]: what people are told.
+//! * [`notification`]: what people are told.
 //! * [`provider`]: what a payment provider can answer.
 
+pub mod counter;
 pub mod coupon;
 pub mod delivery;
-pub mod message;
+pub mod notification;
 pub mod order;
 pub mod payment;
+pub mod phases;
 pub mod provider;
 pub mod quote;
 pub mod table;
-pub mod tally;
 pub mod ticket;
 pub mod time;
 pub mod view;
-pub mod words;

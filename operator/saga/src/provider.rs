@@ -2,11 +2,11 @@
 //!
 //! The adapters in `providers` translate a protocol into these outcomes; [`crate::payment`] decides on them.
 //! The distinction that matters is between an answer that says what became of the money and one that does not: the
-//! latter is a [`Trouble`], and never a failure of the payment.
+//! latter is a [`CallFailure`], and never a failure of the payment.
 
 /// Why a call brought no answer that settles anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CallFailure {
     /// The request provably never reached the provider (connection refused, name not found, TLS failed).
     NotSent(String),
     /// An earlier call with the same key still runs (409): ask again soon.
@@ -22,12 +22,12 @@ pub enum Trouble {
     Errored(String),
     /// This idempotency key will never bring anything but this answer: a stored 5xx, or other parameters than those
     /// it was first used with. What the first call did is for a look-up to tell.
-    KeySpent(String),
+    IdempotencyKeyConsumed(String),
     /// Nothing is known (time-out, connection dropped, an answer that makes no sense).
-    Unknown(String),
+    OutcomeUnknown(String),
 }
 
-impl Trouble {
+impl CallFailure {
     /// The same in a sentence, for people.
     pub fn why(&self) -> &str {
         match self {
@@ -36,16 +36,16 @@ impl Trouble {
             Self::NotSent(why)
             | Self::Unauthorized(why)
             | Self::Errored(why)
-            | Self::KeySpent(why)
-            | Self::Unknown(why) => why,
+            | Self::IdempotencyKeyConsumed(why)
+            | Self::OutcomeUnknown(why) => why,
         }
     }
 
     /// Whether it speaks of a provider that is overloaded or out of reach, rather than of one payment.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::Throttled { .. } | Self::Errored(_) | Self::Unknown(_) => true,
-            Self::InProgress | Self::Unauthorized(_) | Self::KeySpent(_) => false,
+            Self::NotSent(_) | Self::Throttled { .. } | Self::Errored(_) | Self::OutcomeUnknown(_) => true,
+            Self::InProgress | Self::Unauthorized(_) | Self::IdempotencyKeyConsumed(_) => false,
         }
     }
 }
@@ -58,7 +58,7 @@ pub enum PrepareOutcome {
     /// The provider said no, finally.
     Refused(Refusal),
     /// No answer that settles anything.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// What came of a request to charge. Amounts are in the currency's smallest unit.
@@ -72,7 +72,7 @@ pub enum ChargeOutcome {
     /// The provider has dealt with this checkout before, under another key: look it up.
     AlreadyProcessed,
     /// No answer that settles anything.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// What a look-up told.
@@ -83,7 +83,7 @@ pub enum LookUpOutcome {
     /// The provider knows no such payment. That does not prove that none will come.
     NotFound,
     /// The look-up itself brought no answer.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// What came of a request to void a prepared payment.
@@ -94,7 +94,7 @@ pub enum VoidOutcome {
     /// It is past that (charged, or being charged): look it up.
     TooLate,
     /// No answer that settles anything.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// What came of a request to refund.
@@ -107,7 +107,7 @@ pub enum RefundOutcome {
     /// The provider refuses, finally.
     Refused(Refusal),
     /// No answer that settles anything.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// A final "no" from the provider.

@@ -103,31 +103,31 @@ impl Quote {
 
 /// Why an order cannot be priced now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct Blocker {
     /// One word for machines, such as `StoreNotFound`.
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,
     /// Whether waiting may help (something that may still be applied), or nothing will.
-    pub may_pass: bool,
+    pub retryable: bool,
 }
 
-impl Obstacle {
+impl Blocker {
     /// Something that may still appear or change.
-    pub fn passing(reason: &'static str, message: String) -> Self {
-        Self { reason, message, may_pass: true }
+    pub fn retryable(reason: &'static str, message: String) -> Self {
+        Self { reason, message, retryable: true }
     }
 
     /// Something that no waiting will change.
-    pub fn lasting(reason: &'static str, message: String) -> Self {
-        Self { reason, message, may_pass: false }
+    pub fn terminal(reason: &'static str, message: String) -> Self {
+        Self { reason, message, retryable: false }
     }
 }
 
 /// Prices an order from a menu, as it was placed at `ordered_at`.
 ///
 /// # Errors
-/// An [`Obstacle`] that names what is missing or wrong: `StoreClosed` and `UnknownMenuItem` may pass (the store
+/// An [`Blocker`] that names what is missing or wrong: `StoreClosed` and `UnknownMenuItem` may pass (the store
 /// opens, its menu is applied later); `MenuItemUnavailable`, `UnknownOption`, `BelowMinimum`, `TotalMismatch`,
 /// `BadQuantity`, `TotalTooLarge` and those of [`Terms::discount`] do not.
 pub fn price(
@@ -136,9 +136,9 @@ pub fn price(
     coupon: Option<&Terms>,
     expected_total: Option<i64>,
     ordered_at: Timestamp,
-) -> Result<Quote, Obstacle> {
+) -> Result<Quote, Blocker> {
     if !menu.open {
-        return Err(Obstacle::passing(
+        return Err(Blocker::retryable(
             "StoreClosed",
             "the store is closed; the order waits for it to open".into(),
         ));
@@ -151,7 +151,7 @@ pub fn price(
         lines.push(line);
     }
     if subtotal < menu.minimum_order {
-        return Err(Obstacle::lasting(
+        return Err(Blocker::terminal(
             "BelowMinimum",
             format!(
                 "the order comes to {subtotal} {CURRENCY}; the store delivers from {} {CURRENCY}",
@@ -162,7 +162,7 @@ pub fn price(
     let discount = coupon.map_or(Ok(0), |terms| terms.discount(subtotal, ordered_at))?;
     let total = subtotal - discount;
     if let Some(expected) = expected_total.filter(|expected| *expected != total) {
-        return Err(Obstacle::lasting(
+        return Err(Blocker::terminal(
             "TotalMismatch",
             format!("the order comes to {total} {CURRENCY}, not to the expected {expected} {CURRENCY}"),
         ));
@@ -177,19 +177,19 @@ pub fn price(
     })
 }
 
-fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Obstacle> {
+fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Blocker> {
     let name = &item.menu_item;
     let dish = menu.items.iter().find(|dish| dish.name == *name).ok_or_else(|| {
-        Obstacle::passing("UnknownMenuItem", format!("the store has no {name:?} on its menu"))
+        Blocker::retryable("UnknownMenuItem", format!("the store has no {name:?} on its menu"))
     })?;
     if !dish.available {
-        return Err(Obstacle::lasting(
+        return Err(Blocker::terminal(
             "MenuItemUnavailable",
             format!("{name:?} is not available at the moment"),
         ));
     }
     if item.quantity < 1 {
-        return Err(Obstacle::lasting(
+        return Err(Blocker::terminal(
             "BadQuantity",
             format!("{} of {name:?} cannot be ordered", item.quantity),
         ));
@@ -197,7 +197,7 @@ fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Obstacle> {
     let mut unit_price = dish.price;
     for option in &item.options {
         let (_, extra) = dish.options.iter().find(|(known, _)| known == option).ok_or_else(|| {
-            Obstacle::lasting("UnknownOption", format!("{name:?} has no option {option:?}"))
+            Blocker::terminal("UnknownOption", format!("{name:?} has no option {option:?}"))
         })?;
         unit_price = unit_price.checked_add(*extra).ok_or_else(too_large)?;
     }
@@ -211,8 +211,8 @@ fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Obstacle> {
     })
 }
 
-fn too_large() -> Obstacle {
-    Obstacle::lasting("TotalTooLarge", "the order comes to more than can be charged".into())
+fn too_large() -> Blocker {
+    Blocker::terminal("TotalTooLarge", "the order comes to more than can be charged".into())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One transition table per kind. Everything that must agree on the steps is generated from here: the CEL rules of
 //! the CRDs, the diagram in the documentation, and the tests of the decisions.
 
-use crate::words::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
+use crate::phases::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 
 /// Who may take a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

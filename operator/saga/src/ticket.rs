@@ -1,8 +1,8 @@
 //! What the store's side of the operator does: put paid orders into the store's queue, accept on the store's behalf
 //! where it wants that, mirror the stage into status, and clear away tickets whose order is gone.
 
+use crate::phases::{Acceptance, OrderPhase, TicketStage};
 use crate::view::{Child, PaymentSeen};
-use crate::words::{Acceptance, OrderPhase, TicketStage};
 
 /// The order behind a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct TicketView {
     /// Whether the store's count has it.
     pub counted: bool,
     /// Whether its status says so.
-    pub says_counted: bool,
+    pub is_marked: bool,
     /// Whether the list of those that are counted, and do not say so, is long.
     pub list_is_long: bool,
     /// Whether a person stopped the order.
@@ -89,7 +89,7 @@ pub fn decide(view: &TicketView) -> Decision {
     // That it is counted is said with the next mirror, and on its own only when none will follow, or when others wait
     // for its place in the list.
     let is_last = matches!(stage, TicketStage::Cooked | TicketStage::Abandoned);
-    let says_less = view.counted && !view.says_counted && (is_last || view.list_is_long);
+    let says_less = view.counted && !view.is_marked && (is_last || view.list_is_long);
     if (stage != shown || says_less) && stage != TicketStage::Unknown {
         return Decision::Mirror(stage);
     }
@@ -106,7 +106,7 @@ fn may_create(view: &TicketView) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::{PaymentDesired, PaymentPhase};
+    use crate::phases::{PaymentDesired, PaymentPhase};
 
     fn paid() -> PaymentSeen {
         PaymentSeen {
@@ -128,7 +128,7 @@ mod tests {
             ticket: Child::Absent,
             acceptance: Some(Acceptance::Manual),
             counted: false,
-            says_counted: false,
+            is_marked: false,
             list_is_long: false,
             paused: false,
             deleting: false,
@@ -177,12 +177,8 @@ mod tests {
         assert_eq!(decide(&crowded), Decision::Mirror(TicketStage::Cooking));
         let cooked = TicketStage::Cooked;
         assert_eq!(counted(cooked, cooked), Decision::Mirror(cooked));
-        let said = TicketView {
-            ticket: Child::Present((cooked, cooked)),
-            counted: true,
-            says_counted: true,
-            ..view()
-        };
+        let said =
+            TicketView { ticket: Child::Present((cooked, cooked)), counted: true, is_marked: true, ..view() };
         assert_eq!(decide(&said), Decision::Rest);
     }
 

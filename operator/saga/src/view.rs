@@ -1,7 +1,7 @@
 //! What one controller sees of another's object, and of the others' being there: as little as its decisions need.
 
+use crate::phases::{DeliveryStage, PaymentDesired, PaymentPhase, TicketStage};
 use crate::time::{Millis, Timestamp};
-use crate::words::{DeliveryStage, PaymentDesired, PaymentPhase, TicketStage};
 
 /// A child of an order, found under the order's name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ impl<T> Child<T> {
 /// Since when each controller of the operator has been at work without a gap, in whichever process; `None` while it is
 /// not. For one namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Attendance {
+pub struct ControllerAvailability {
     /// The controller of orders.
     pub order: Option<Timestamp>,
     /// Of payments.
@@ -48,7 +48,7 @@ pub struct Attendance {
     pub coupon: Option<Timestamp>,
 }
 
-impl Attendance {
+impl ControllerAvailability {
     /// Every controller since the same moment.
     pub const fn of_all(since: Timestamp) -> Self {
         let since = Some(since);
@@ -89,7 +89,7 @@ pub struct Reversal {
 
 /// What the rest of the marketplace has to do with an order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Market {
+pub struct RelatedState {
     /// The store that it goes to, as far as is known.
     pub store: Option<String>,
     /// Whether it names a coupon, which has to be kept for it before its payment is made.
@@ -97,7 +97,7 @@ pub struct Market {
     /// Whether the rider who took its delivery carries as many already as they can.
     pub claim_is_surplus: bool,
     /// What an order that is being deleted is still needed for.
-    pub debts: Vec<Debt>,
+    pub deletion_blockers: Vec<DeletionBlocker>,
     /// Since when it is being deleted.
     pub deleting_since: Option<Timestamp>,
     /// After this time it is removed once it has ended and is settled; `None`: never.
@@ -106,7 +106,7 @@ pub struct Market {
 
 /// What an order, or a child of it, is still needed for when it is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Debt {
+pub enum DeletionBlocker {
     /// The rider's count does not have the delivery yet.
     DeliveryCount,
     /// The store's counts do not have the ticket yet.

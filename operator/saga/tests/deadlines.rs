@@ -3,8 +3,8 @@
 mod support;
 
 use fooddelivery_saga::order::{Decision, OrderState, SLACK, decide};
+use fooddelivery_saga::phases::{OrderPhase, TicketStage};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::words::{OrderPhase, TicketStage};
 use proptest::prelude::*;
 use support::{Event, World};
 

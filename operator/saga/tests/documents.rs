@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use fooddelivery_saga::table::{ORDER, next, path};
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::phases::OrderPhase;
 
 const RENEW: &str = "UPDATE_MANIFESTS=1 cargo test -p fooddelivery-saga --test documents";
 

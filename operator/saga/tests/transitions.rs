@@ -2,12 +2,14 @@
 
 use fooddelivery_saga::order::{self, Command, Decision, OrderState, OrderView};
 use fooddelivery_saga::payment::PROVIDER_UNAVAILABLE;
-use fooddelivery_saga::table::{self, ORDER};
-use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, TicketSeen};
-use fooddelivery_saga::words::{
+use fooddelivery_saga::phases::{
     CancellationVerdict, DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P,
     TicketStage as T, WhenUnavailable,
+};
+use fooddelivery_saga::table::{self, ORDER};
+use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
+use fooddelivery_saga::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, TicketSeen,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -56,10 +58,10 @@ fn view(phase: O) -> OrderView {
         quote: None,
         store_open: true,
         accepts_by_itself: false,
-        attendance: Attendance::of_all(NOW),
+        availability: ControllerAvailability::of_all(NOW),
         deadlines: Deadlines::default(),
         watching_since: NOW,
-        market: Market::default(),
+        related: RelatedState::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use fooddelivery_saga::words::{OrderPhase, PaymentDesired, TicketStage};
+use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, TicketStage};
 use proptest::prelude::*;
 use support::{Event, World};
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fooddelivery_api::MessageProviderSpec;
 use fooddelivery_controller::message::MakeMessagePort;
-use fooddelivery_providers::message::{Message, MessagePort, SendOutcome};
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_providers::notification::{Message, MessagePort, SendOutcome};
+use fooddelivery_saga::provider::CallFailure;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -69,14 +69,16 @@ impl Inbox {
             Weather::Fair => SendOutcome::Sent,
             Weather::InProgress => SendOutcome::Pending,
             Weather::NotSent | Weather::Declined => {
-                SendOutcome::Trouble(Trouble::NotSent("nobody listens".into()))
+                SendOutcome::CallFailure(CallFailure::NotSent("nobody listens".into()))
             }
-            Weather::Throttled => SendOutcome::Trouble(Trouble::Throttled { retry_after_ms: Some(500) }),
+            Weather::Throttled => {
+                SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(500) })
+            }
             Weather::ErrorBefore | Weather::ErrorAfter => {
-                SendOutcome::Trouble(Trouble::Errored("500".into()))
+                SendOutcome::CallFailure(CallFailure::Errored("500".into()))
             }
             Weather::AnswerLost | Weather::Lost | Weather::Stalled => {
-                SendOutcome::Trouble(Trouble::Unknown("no answer".into()))
+                SendOutcome::CallFailure(CallFailure::OutcomeUnknown("no answer".into()))
             }
         }
     }
@@ -106,7 +108,7 @@ impl MessagePort for Port {
         self.shared.arrived.notify_one();
         match timeout(PATIENCE, answer).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => SendOutcome::Trouble(Trouble::Unknown("timed out".into())),
+            Ok(Err(_)) | Err(_) => SendOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())),
         }
     }
 }

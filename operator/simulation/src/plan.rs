@@ -19,7 +19,7 @@ pub enum Pattern {
     /// Two replicas that both believe that they own every order.
     Two,
     /// A provider, and an API server, that are in trouble.
-    Trouble,
+    CallFailure,
     /// All at once.
     Storm,
 }
@@ -27,7 +27,7 @@ pub enum Pattern {
 impl Pattern {
     /// All of them.
     pub const ALL: [Self; 7] =
-        [Self::Plain, Self::Stale, Self::Crash, Self::Missed, Self::Two, Self::Trouble, Self::Storm];
+        [Self::Plain, Self::Stale, Self::Crash, Self::Missed, Self::Two, Self::CallFailure, Self::Storm];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -37,7 +37,7 @@ impl Pattern {
             Self::Crash => "crash",
             Self::Missed => "missed",
             Self::Two => "two",
-            Self::Trouble => "trouble",
+            Self::CallFailure => "trouble",
             Self::Storm => "storm",
         }
     }
@@ -205,7 +205,7 @@ impl Plan {
         let two = match case.pattern {
             Pattern::Two => true,
             Pattern::Stale | Pattern::Storm => chooser.chance(60),
-            Pattern::Trouble => chooser.chance(25),
+            Pattern::CallFailure => chooser.chance(25),
             Pattern::Plain | Pattern::Crash | Pattern::Missed => false,
         };
         let race = chooser.chance(30);
@@ -280,7 +280,7 @@ fn weights(pattern: Pattern) -> Weights {
         Pattern::Crash => Weights { fault: 1, act: 6, ..calm },
         Pattern::Missed => Weights { freeze: 6, broken: 6, event: 3, time: 4, ..calm },
         Pattern::Two => Weights { overtake: 25, event: 15, ..calm },
-        Pattern::Trouble => Weights { fault: 14, time: 6, crash: 1, ..calm },
+        Pattern::CallFailure => Weights { fault: 14, time: 6, crash: 1, ..calm },
         Pattern::Storm => Weights { overtake: 12, fault: 5, freeze: 3, broken: 3, crash: 2, time: 5, ..calm },
     }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fooddelivery_api::PaymentProviderSpec;
 use fooddelivery_controller::gateway::MakePort;
-use fooddelivery_providers::guard::Request;
+use fooddelivery_providers::resilience::Request;
 use fooddelivery_providers::{
     ChargeRequest, DEFAULT_TIMEOUT, Dialect, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest,
     Traits, VoidRequest,
 };
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
-    Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, Refusal, VoidOutcome,
 };
 use fooddelivery_sandbox::bank::{self, money::Money};
 use fooddelivery_sandbox::idempotency::{Admission, Answer, Keys, Policy, Presented};
@@ -109,13 +109,13 @@ impl Call {
     }
 
     /// The answer that tells only of trouble.
-    pub fn trouble(&self, trouble: Trouble) -> Told {
+    pub fn trouble(&self, trouble: CallFailure) -> Told {
         match &self.asked {
-            Request::Prepare(_) => Told::Prepare(PrepareOutcome::Trouble(trouble)),
-            Request::Charge(_) => Told::Charge(ChargeOutcome::Trouble(trouble)),
-            Request::LookUp(_) => Told::LookUp(LookUpOutcome::Trouble(trouble)),
-            Request::Void(_) => Told::Void(VoidOutcome::Trouble(trouble)),
-            Request::Refund(_) => Told::Refund(RefundOutcome::Trouble(trouble)),
+            Request::Prepare(_) => Told::Prepare(PrepareOutcome::CallFailure(trouble)),
+            Request::Charge(_) => Told::Charge(ChargeOutcome::CallFailure(trouble)),
+            Request::LookUp(_) => Told::LookUp(LookUpOutcome::CallFailure(trouble)),
+            Request::Void(_) => Told::Void(VoidOutcome::CallFailure(trouble)),
+            Request::Refund(_) => Told::Refund(RefundOutcome::CallFailure(trouble)),
         }
     }
 
@@ -183,8 +183,8 @@ impl Providers {
 
     /// Carries a call out, or not, and says what the caller is told; `None`: nothing.
     pub fn carry_out(&mut self, call: &Call, weather: Weather, now: Timestamp) -> Told {
-        let unknown = || call.trouble(Trouble::Unknown("the connection was dropped".into()));
-        let errored = || call.trouble(Trouble::Errored("500 INTERNAL".into()));
+        let unknown = || call.trouble(CallFailure::OutcomeUnknown("the connection was dropped".into()));
+        let errored = || call.trouble(CallFailure::Errored("500 INTERNAL".into()));
         match weather {
             Weather::Fair => self.keyed(call, None, false, now),
             Weather::Declined => self.keyed(call, Some("REJECT_CARD_PAYMENT"), false, now),
@@ -193,9 +193,9 @@ impl Providers {
                 unknown()
             }
             Weather::Lost | Weather::Stalled => unknown(),
-            Weather::NotSent => call.trouble(Trouble::NotSent("connection refused".into())),
-            Weather::InProgress => call.trouble(Trouble::InProgress),
-            Weather::Throttled => call.trouble(Trouble::Throttled { retry_after_ms: Some(1_000) }),
+            Weather::NotSent => call.trouble(CallFailure::NotSent("connection refused".into())),
+            Weather::InProgress => call.trouble(CallFailure::InProgress),
+            Weather::Throttled => call.trouble(CallFailure::Throttled { retry_after_ms: Some(1_000) }),
             Weather::ErrorBefore => {
                 self.fail(call, now);
                 errored()
@@ -222,8 +222,10 @@ impl Providers {
                 self.keep(call.dialect, &presented, kept);
                 told
             }
-            Admission::InProgress => call.trouble(Trouble::InProgress),
-            Admission::Mismatch => call.trouble(Trouble::KeySpent("400 idempotency_error".into())),
+            Admission::InProgress => call.trouble(CallFailure::InProgress),
+            Admission::Mismatch => {
+                call.trouble(CallFailure::IdempotencyKeyConsumed("400 idempotency_error".into()))
+            }
             Admission::Replay(answer) => {
                 let number: Option<usize> = answer.body.parse().ok();
                 number.and_then(|n| self.answers.get(n)).cloned().unwrap_or_else(|| spent(call))
@@ -280,7 +282,7 @@ impl Providers {
 }
 
 fn spent(call: &Call) -> Told {
-    call.trouble(Trouble::KeySpent("a stored 500".into()))
+    call.trouble(CallFailure::IdempotencyKeyConsumed("a stored 500".into()))
 }
 
 /// A payment as the port shows it.
@@ -317,7 +319,7 @@ impl Port {
     async fn ask(&self, asked: Request) -> Told {
         let (reply, answer) = oneshot::channel();
         let call = Call { dialect: self.dialect, asked };
-        let timed_out = call.trouble(Trouble::Unknown("timed out".into()));
+        let timed_out = call.trouble(CallFailure::OutcomeUnknown("timed out".into()));
         let what = What::Call { call: Box::new(call), reply };
         self.shared.lock().send(self.replica, what);
         self.shared.arrived.notify_one();
@@ -329,8 +331,8 @@ impl Port {
 }
 
 /// What cannot happen: an answer to another question.
-fn nonsense() -> Trouble {
-    Trouble::Unknown("answered something else than was asked".into())
+fn nonsense() -> CallFailure {
+    CallFailure::OutcomeUnknown("answered something else than was asked".into())
 }
 
 #[async_trait]
@@ -342,35 +344,35 @@ impl PaymentPort for Port {
     async fn prepare(&self, request: &PrepareRequest) -> PrepareOutcome {
         match self.ask(Request::Prepare(request.clone())).await {
             Told::Prepare(outcome) => outcome,
-            _ => PrepareOutcome::Trouble(nonsense()),
+            _ => PrepareOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
         match self.ask(Request::Charge(request.clone())).await {
             Told::Charge(outcome) => outcome,
-            _ => ChargeOutcome::Trouble(nonsense()),
+            _ => ChargeOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome {
         match self.ask(Request::LookUp(request.clone())).await {
             Told::LookUp(outcome) => outcome,
-            _ => LookUpOutcome::Trouble(nonsense()),
+            _ => LookUpOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn void(&self, request: &VoidRequest) -> VoidOutcome {
         match self.ask(Request::Void(request.clone())).await {
             Told::Void(outcome) => outcome,
-            _ => VoidOutcome::Trouble(nonsense()),
+            _ => VoidOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn refund(&self, request: &RefundRequest) -> RefundOutcome {
         match self.ask(Request::Refund(request.clone())).await {
             Told::Refund(outcome) => outcome,
-            _ => RefundOutcome::Trouble(nonsense()),
+            _ => RefundOutcome::CallFailure(nonsense()),
         }
     }
 }

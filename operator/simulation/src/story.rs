@@ -89,7 +89,7 @@ fn summary(object: &Value) -> String {
     if let Some(attempt) = status["attempt"].as_i64() {
         words.push(format!("attempt {attempt}"));
     }
-    for field in ["redeemed", "deliveries", "ordersByMenuItem", "inFlight", "returning", "counting"] {
+    for field in ["redeemed", "deliveries", "ordersByMenuItem", "reserved", "releasing", "recentlyCounted"] {
         let value = &status[field];
         if value.is_number() || value.as_array().is_some_and(|list| !list.is_empty()) {
             words.push(format!("{field} {}", counts(value)));

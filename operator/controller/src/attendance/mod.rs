@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fooddelivery_api::Order;
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::view::Attendance as Attended;
+use fooddelivery_saga::view::ControllerAvailability as Attended;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Answers of so many milliseconds are taken together.
+/// Responses of so many milliseconds are taken together.
 const SLICE_MS: i64 = 30_000;
 /// So many slices are kept: five minutes.
 const SLICES: usize = 10;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use fooddelivery_api::common::NameRef;
 use fooddelivery_api::coupon::CouponRef;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, CouponUseSpec};
-use fooddelivery_saga::coupon::{Holder, Redemptions};
-use fooddelivery_saga::tally::OrderId;
+use fooddelivery_saga::counter::OrderId;
+use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tracing::info;
@@ -105,8 +105,8 @@ impl Coupons {
         self.write(&self.context.coupons, coupon, &before, &counts).await?;
         info!(
             redeemed = counts.redeemed,
-            kept = counts.in_flight.len(),
-            given_back = counts.returning.len(),
+            kept = counts.reserved.len(),
+            given_back = counts.releasing.len(),
             "redemptions counted"
         );
         Ok(counts)
@@ -131,12 +131,12 @@ impl Coupons {
 
     async fn settle(&self, key: &Key, coupon: &Coupon) -> Result<Outcome, ApiError> {
         let context = &self.context;
-        // These copies are taken before any order is read live: see `saga::tally`.
+        // These copies are taken before any order is read live: see `saga::counter`.
         let uses = observe::uses(context, key, coupon);
         let mut cases = observe::cases(context, key, coupon, &uses);
         let more = observe::keep_what_changes(coupon, &uses, &mut cases, BATCH);
         for case in &mut cases {
-            if case.holder != Holder::Holds {
+            if case.holder != RedemptionState::Redeemed {
                 *case = observe::case_live(context, key, coupon, case).await?;
             }
         }
@@ -150,18 +150,21 @@ impl Coupons {
                 of_customers.insert(customer, counts);
             }
             let kept = |case: &Case| {
-                case.customer.as_ref().and_then(|c| of_customers.get(c)).is_some_and(|u| u.is_kept(&case.id))
+                case.customer
+                    .as_ref()
+                    .and_then(|c| of_customers.get(c))
+                    .is_some_and(|u| u.is_reserved(&case.id))
             };
             for case in &mut cases {
-                if case.holder == Holder::Wants && !kept(case) {
-                    case.holder = Holder::Open;
+                if case.holder == RedemptionState::Requested && !kept(case) {
+                    case.holder = RedemptionState::Undetermined;
                 }
             }
         }
         let counts = self.settle_all(coupon, &cases).await?;
-        for case in cases.iter().filter(|case| case.holder == Holder::GivesBack) {
+        for case in cases.iter().filter(|case| case.holder == RedemptionState::Releasing) {
             let own = case.customer.as_ref().and_then(|customer| of_customers.get(customer));
-            if counts.is_returned(&case.id) && own.is_none_or(|own| own.is_returned(&case.id)) {
+            if counts.is_released(&case.id) && own.is_none_or(|own| own.is_released(&case.id)) {
                 self.mark(case).await?;
             }
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use fooddelivery_api::payment::PaymentCoupon;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Order, Payment, convert};
-use fooddelivery_saga::coupon::{Carrier, Holder, Redemptions};
+use fooddelivery_saga::counter::OrderId;
+use fooddelivery_saga::coupon::{RedemptionRecord, RedemptionState, Redemptions};
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::quote::price;
-use fooddelivery_saga::tally::OrderId;
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::words::OrderPhase;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,7 @@ pub(super) struct Case {
     placed_at: Timestamp,
     /// Known while the order is there, or listed in the customer's own counts.
     pub(super) customer: Option<String>,
-    pub(super) holder: Holder,
+    pub(super) holder: RedemptionState,
     pub(super) payment: Option<Arc<Payment>>,
 }
 
@@ -88,15 +88,15 @@ pub(super) fn cases(
     let lost = lost.into_iter().filter(|(id, _)| !known.contains(&id.uid));
     cases.extend(lost.map(|(id, customer)| case(context, coupon, &id, None, None, customer)));
     // Who only leaves a list makes room for the others.
-    let stays = |case: &Case| !matches!(case.holder, Holder::Returned | Holder::Without);
+    let stays = |case: &Case| !matches!(case.holder, RedemptionState::Released | RedemptionState::None);
     cases.sort_by(|a, b| (stays(a), a.placed_at, &a.id).cmp(&(stays(b), b.placed_at, &b.id)));
     cases
 }
 
 /// Everybody in the lists: one that gave the coupon back and is gone has to leave them, too, once they are long.
 fn listed(status: &CouponStatus) -> Vec<OrderId> {
-    let mut ids = convert::ids(&status.in_flight);
-    ids.extend(convert::ids(&status.returning));
+    let mut ids = convert::ids(&status.reserved);
+    ids.extend(convert::ids(&status.releasing));
     ids
 }
 
@@ -130,10 +130,10 @@ fn case(
     let payment = payment.filter(|payment| payment.spec.order_ref.uid == id.uid);
     let holder = match (&payment, order) {
         // Without its order a payment is one that was made too late: it never held the coupon.
-        (_, None) => Holder::Without,
+        (_, None) => RedemptionState::None,
         (Some(payment), Some(_)) => of_payment(coupon, payment),
-        (None, Some(order)) if wants(context, coupon, order) => Holder::Wants,
-        (None, Some(_)) => Holder::Open,
+        (None, Some(order)) if wants(context, coupon, order) => RedemptionState::Requested,
+        (None, Some(_)) => RedemptionState::Undetermined,
     };
     Case {
         id: id.clone(),
@@ -145,16 +145,16 @@ fn case(
 }
 
 /// A payment that carries a coupon, as the domain sees it.
-pub(crate) fn carrier(held: &PaymentCoupon, payment: &Payment) -> Carrier {
+pub(crate) fn carrier(held: &PaymentCoupon, payment: &Payment) -> RedemptionRecord {
     let state = payment.state();
     let (desired, phase, attempt) = (payment.spec.desired, state.phase, state.attempt);
-    Carrier { returned: held.returned, desired, phase, attempt }
+    RedemptionRecord { returned: held.returned, desired, phase, attempt }
 }
 
-fn of_payment(coupon: &Coupon, payment: &Payment) -> Holder {
+fn of_payment(coupon: &Coupon, payment: &Payment) -> RedemptionState {
     match &payment.spec.coupon {
-        Some(held) if held.uid == uid_of(coupon) => Holder::of(carrier(held, payment)),
-        _ => Holder::Without,
+        Some(held) if held.uid == uid_of(coupon) => RedemptionState::of(carrier(held, payment)),
+        _ => RedemptionState::None,
     }
 }
 
@@ -188,14 +188,14 @@ pub(super) fn keep_what_changes(
             Some(customer) if spec.per_customer.is_some() => {
                 let own = own.entry(customer.clone()).or_default();
                 let changed = own.settle(&case.id, case.holder, spec.per_customer);
-                if case.holder == Holder::Wants && !own.is_kept(&case.id) {
+                if case.holder == RedemptionState::Requested && !own.is_reserved(&case.id) {
                     return false;
                 }
                 changed
             }
             _ => false,
         };
-        let unmarked = case.holder == Holder::GivesBack;
+        let unmarked = case.holder == RedemptionState::Releasing;
         counts.settle(&case.id, case.holder, spec.max_redemptions) | in_use | unmarked
     });
     let more = cases.len() > limit;

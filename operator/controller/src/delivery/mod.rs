@@ -7,9 +7,9 @@ use fooddelivery_api::common::{StoreRef, Time};
 use fooddelivery_api::delivery::{DeliveryDeadlines, DeliveryStatus};
 use fooddelivery_api::{Delivery, DeliverySpec, Order, Payment, Store, Ticket};
 use fooddelivery_saga::delivery::{Decision, DeliveryView, decide};
+use fooddelivery_saga::phases::DeliveryStage;
 use fooddelivery_saga::ticket::OrderSeen;
 use fooddelivery_saga::view::Child;
-use fooddelivery_saga::words::DeliveryStage;
 use kube::ResourceExt;
 use tracing::info;
 
@@ -150,7 +150,7 @@ impl Reconciler for Deliveries {
                     (None, None) => Child::Absent,
                 },
                 counted: delivery.as_ref().is_some_and(|d| d.is_listed(context)),
-                says_counted: delivery.as_ref().is_some_and(|d| d.says_counted()),
+                is_marked: delivery.as_ref().is_some_and(|d| d.is_marked()),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: delivery.as_ref().is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
             };

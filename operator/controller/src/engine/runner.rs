@@ -93,7 +93,7 @@ impl Default for Limits {
 }
 
 #[derive(Default)]
-struct Trouble {
+struct CallFailure {
     tries: u32,
     said: String,
 }
@@ -109,7 +109,7 @@ pub async fn run<R: Reconciler>(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut running = JoinSet::new();
-    let mut troubles: HashMap<Key, Trouble> = HashMap::new();
+    let mut troubles: HashMap<Key, CallFailure> = HashMap::new();
     while !*stop.borrow() {
         pulse.jam_point().await;
         let wait_until = pulse.turn(|| start_due(&reconciler, &queue, limits, &mut troubles, &mut running));
@@ -138,7 +138,7 @@ fn start_due<R: Reconciler>(
     reconciler: &Arc<R>,
     queue: &Queue,
     limits: Limits,
-    troubles: &mut HashMap<Key, Trouble>,
+    troubles: &mut HashMap<Key, CallFailure>,
     running: &mut JoinSet<Ended>,
 ) -> Option<Instant> {
     while running.len() < limits.concurrency {
@@ -183,7 +183,7 @@ fn settle<R: Reconciler>(
     limits: Limits,
     metrics: &Metrics,
     dice: &Dice,
-    troubles: &mut HashMap<Key, Trouble>,
+    troubles: &mut HashMap<Key, CallFailure>,
 ) {
     let Some((key, result, took)) = ended else { return };
     let kind = reconciler.name();

@@ -15,9 +15,9 @@ use std::time::Duration;
 use fooddelivery_api::common::Time;
 use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::{MessageDialect, MessageProvider, Order, convert};
-use fooddelivery_providers::message::{Message, SendOutcome};
-use fooddelivery_saga::message::{self, Step, Telling};
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_providers::notification::{Message, SendOutcome};
+use fooddelivery_saga::notification::{self, NotificationStatus, Step};
+use fooddelivery_saga::provider::CallFailure;
 use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -48,7 +48,7 @@ pub struct Messages {
 /// How far telling one provider came.
 enum Next {
     /// To the end.
-    End(Telling),
+    End(NotificationStatus),
     /// The rest is told later: after so long, or with back-off.
     Later(Option<Duration>, String),
 }
@@ -70,7 +70,7 @@ fn contact(context: &Context, key: &Key, order: &Order) -> Option<String> {
 /// A step as it stands in the customer's log.
 fn logged(key: &Key, order: &Order, step: &Step) -> CustomerMessage {
     CustomerMessage {
-        id: message::id(&uid_of(order), step.number),
+        id: notification::id(&uid_of(order), step.number),
         order: key.name.to_string(),
         phase: step.phase.clone(),
         at: Time(step.at),
@@ -79,7 +79,7 @@ fn logged(key: &Key, order: &Order, step: &Step) -> CustomerMessage {
 
 /// All steps of an order.
 fn steps(order: &Order) -> Vec<Step> {
-    message::steps(&order.state(), convert::created_at(&order.metadata))
+    notification::steps(&order.state(), convert::created_at(&order.metadata))
 }
 
 /// The next of an order's steps that a provider is to be told of.
@@ -91,7 +91,7 @@ fn next<'a>(
     provider: &MessageProvider,
 ) -> Option<&'a Step> {
     let told = context.told.steps(key, order, &provider.name_any());
-    message::next(steps, told, convert::created_at(&provider.metadata))
+    notification::next(steps, told, convert::created_at(&provider.metadata))
 }
 
 /// Whether somebody is still to be told of an order, and can be.
@@ -126,7 +126,7 @@ impl Messages {
             };
             let contact = contact(context, key, order);
             if way.port.needs_contact() && contact.is_none() {
-                return Ok(Next::End(Telling::NoContact));
+                return Ok(Next::End(NotificationStatus::NoContact));
             }
             let pass = match way.gate.enter() {
                 Ok(pass) => pass,
@@ -150,16 +150,16 @@ impl Messages {
                 SendOutcome::Pending => {
                     return Ok(Next::Later(None, format!("{name} has not delivered it yet")));
                 }
-                SendOutcome::Trouble(trouble) => {
+                SendOutcome::CallFailure(trouble) => {
                     let why = format!("{name}: {}", sentence(&trouble));
                     way.say(&name, &why);
-                    return Ok(Next::Later(way.gate.shut_for(), why));
+                    return Ok(Next::Later(way.gate.open_for(), why));
                 }
             }
             context.told.tell(key, order, &name, step.number + 1);
             self.log(key, order, step);
         }
-        Ok(Next::End(Telling::Done))
+        Ok(Next::End(NotificationStatus::Done))
     }
 
     /// What was told comes into the customer's log, with whatever else does in a while.
@@ -177,7 +177,7 @@ impl Messages {
         let state = order.state();
         let is_latest = state.phase.as_str() == step.phase;
         Message {
-            id: message::id(&uid_of(order), step.number),
+            id: notification::id(&uid_of(order), step.number),
             order_namespace: key.namespace.to_string(),
             order_name: key.name.to_string(),
             order_uid: uid_of(order),
@@ -224,18 +224,20 @@ fn word(outcome: &SendOutcome) -> &'static str {
         SendOutcome::Sent => "sent",
         SendOutcome::Pending => "pending",
         SendOutcome::Refused(_) => "refused",
-        SendOutcome::Trouble(_) => "trouble",
+        SendOutcome::CallFailure(_) => "trouble",
     }
 }
 
-fn sentence(trouble: &Trouble) -> String {
+fn sentence(trouble: &CallFailure) -> String {
     match trouble {
-        Trouble::NotSent(why)
-        | Trouble::Unauthorized(why)
-        | Trouble::Errored(why)
-        | Trouble::Unknown(why) => why.clone(),
-        Trouble::Throttled { .. } => "it asks for patience".into(),
-        Trouble::InProgress | Trouble::KeySpent(_) => "an earlier call is still under way".into(),
+        CallFailure::NotSent(why)
+        | CallFailure::Unauthorized(why)
+        | CallFailure::Errored(why)
+        | CallFailure::OutcomeUnknown(why) => why.clone(),
+        CallFailure::Throttled { .. } => "it asks for patience".into(),
+        CallFailure::InProgress | CallFailure::IdempotencyKeyConsumed(_) => {
+            "an earlier call is still under way".into()
+        }
     }
 }
 
@@ -260,12 +262,12 @@ impl Reconciler for Messages {
             return Ok(Outcome::Done);
         }
         let steps = steps(&order);
-        let (mut telling, mut later) = (Telling::Done, None);
+        let (mut telling, mut later) = (NotificationStatus::Done, None);
         for provider in &providers {
             match self.tell(&key, &order, &steps, provider).await? {
                 Next::End(end) => telling = telling.or_worse(end),
                 Next::Later(pause, why) => {
-                    telling = telling.or_worse(Telling::Waits(why));
+                    telling = telling.or_worse(NotificationStatus::Waits(why));
                     let sooner = |known: Option<Duration>| match (known, pause) {
                         (Some(known), Some(pause)) => Some(known.min(pause)),
                         (known, pause) => known.or(pause),

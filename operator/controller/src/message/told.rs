@@ -8,7 +8,7 @@ use fooddelivery_api::Order;
 use fooddelivery_api::common::Condition;
 use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::order::{MessageProgress, OrderStatus};
-use fooddelivery_saga::message::Telling;
+use fooddelivery_saga::notification::NotificationStatus;
 use fooddelivery_saga::time::Timestamp;
 
 use crate::engine::Key;
@@ -28,7 +28,7 @@ pub(super) fn says_amiss(status: &OrderStatus) -> bool {
 struct Notice {
     uid: String,
     steps: BTreeMap<String, i64>,
-    telling: Option<Telling>,
+    telling: Option<NotificationStatus>,
     /// Of the last that was refused for good.
     refused: Option<String>,
 }
@@ -101,10 +101,10 @@ impl Notices {
     }
 
     /// How telling stands.
-    pub(super) fn stands(&self, key: &Key, order: &Order, telling: Telling) {
+    pub(super) fn stands(&self, key: &Key, order: &Order, telling: NotificationStatus) {
         self.with(key, order, |notice| {
-            let refused = notice.refused.clone().map(Telling::Refused);
-            notice.telling = Some(refused.into_iter().fold(telling, Telling::or_worse));
+            let refused = notice.refused.clone().map(NotificationStatus::Refused);
+            notice.telling = Some(refused.into_iter().fold(telling, NotificationStatus::or_worse));
         });
     }
 
@@ -131,7 +131,7 @@ impl Notices {
         let steps =
             i64::try_from(status.history.len()).unwrap_or(i64::MAX).saturating_add(status.history_dropped);
         let is_behind = notice.steps.values().any(|told| *told < steps);
-        if *telling == Telling::Done && (is_behind || (!said && !status.phase.is_terminal())) {
+        if *telling == NotificationStatus::Done && (is_behind || (!said && !status.phase.is_terminal())) {
             return;
         }
         let (holds, reason, message) = telling.condition();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fooddelivery_api::{MessageDialect, MessageProvider, MessageProviderSpec};
-use fooddelivery_providers::message::{self, AlimTalkSender, Gate, MessagePort};
+use fooddelivery_providers::notification::{self, AlimTalkSender, FailFastBreaker, MessagePort};
 use fooddelivery_providers::{ConfigError, Credential, HttpClient};
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::api::{ApiError, ApiServer};
 use crate::events::uid_of;
-use crate::gateway::{Barred, SECRET_LIFETIME, credential};
+use crate::gateway::{NotReady, SECRET_LIFETIME, credential};
 
 /// A provider that can be called.
 #[derive(Clone)]
@@ -23,14 +23,14 @@ pub struct Way {
     /// The adapter.
     pub port: Arc<dyn MessagePort>,
     /// In front of it, one for all who call this provider.
-    pub gate: Gate,
+    pub gate: FailFastBreaker,
     in_trouble: Arc<AtomicBool>,
 }
 
 impl Way {
     /// Says once that the provider is in trouble, and once that it is out of it again.
     pub(super) fn say(&self, provider: &str, why: &str) {
-        let shut = self.gate.shut_for().is_some();
+        let shut = self.gate.open_for().is_some();
         let was = self.in_trouble.swap(shut, Ordering::SeqCst);
         if shut && !was {
             warn!(provider, why, "messages wait: their provider cannot be reached");
@@ -48,7 +48,11 @@ struct Built {
 }
 
 /// Makes the adapter for a provider. The simulation hands in one that calls a provider within the process.
-pub type MakeMessagePort = dyn Fn(message::MessageDialect, &MessageProviderSpec, Credential) -> Result<Arc<dyn MessagePort>, ConfigError>
+pub type MakeMessagePort = dyn Fn(
+        notification::MessageDialect,
+        &MessageProviderSpec,
+        Credential,
+    ) -> Result<Arc<dyn MessagePort>, ConfigError>
     + Send
     + Sync;
 
@@ -56,7 +60,7 @@ pub type MakeMessagePort = dyn Fn(message::MessageDialect, &MessageProviderSpec,
 pub fn over_http(http: HttpClient) -> Arc<MakeMessagePort> {
     Arc::new(move |dialect, spec, credential| {
         let timeout = Duration::from_millis(spec.timeout_ms());
-        message::message_provider(dialect, &spec.endpoint, credential, timeout, http.clone())
+        notification::message_provider(dialect, &spec.endpoint, credential, timeout, http.clone())
     })
 }
 
@@ -81,7 +85,7 @@ impl Ways {
         &self,
         api: &ApiServer,
         provider: &MessageProvider,
-    ) -> Result<Result<Way, Barred>, ApiError> {
+    ) -> Result<Result<Way, NotReady>, ApiError> {
         if let Some(way) = self.fresh(provider) {
             return Ok(Ok(way));
         }
@@ -96,25 +100,25 @@ impl Ways {
         (known.read_at.elapsed() < SECRET_LIFETIME).then(|| known.way.clone())
     }
 
-    fn build(&self, provider: &MessageProvider, credential: Credential) -> Result<Way, Barred> {
+    fn build(&self, provider: &MessageProvider, credential: Credential) -> Result<Way, NotReady> {
         let name = provider.name_any();
         let spec = &provider.spec;
         let dialect = match (spec.dialect, &spec.alim_talk) {
             (MessageDialect::AlimTalk, Some(alim_talk)) => {
-                message::MessageDialect::AlimTalk(AlimTalkSender {
+                notification::MessageDialect::AlimTalk(AlimTalkSender {
                     app_key: alim_talk.app_key.clone(),
                     sender_key: alim_talk.sender_key.clone(),
                     template_code: alim_talk.template_code.clone(),
                 })
             }
-            (MessageDialect::CloudEvents, _) => message::MessageDialect::CloudEvents,
+            (MessageDialect::CloudEvents, _) => notification::MessageDialect::CloudEvents,
             _ => {
                 let message =
                     format!("message provider {name} speaks a dialect that this version does not know");
-                return Err(Barred { reason: "ProviderUnsupported", message });
+                return Err(NotReady { reason: "ProviderUnsupported", message });
             }
         };
-        let port = (self.ports)(dialect, spec, credential).map_err(|e| Barred {
+        let port = (self.ports)(dialect, spec, credential).map_err(|e| NotReady {
             reason: "ProviderMisconfigured",
             message: format!("message provider {name}: {e}"),
         })?;
@@ -124,7 +128,7 @@ impl Ways {
         let way = known.map_or_else(
             || Way {
                 port: port.clone(),
-                gate: Gate::new(places.unwrap_or(NonZeroUsize::MIN)),
+                gate: FailFastBreaker::new(places.unwrap_or(NonZeroUsize::MIN)),
                 in_trouble: Arc::default(),
             },
             |known| Way { port: port.clone(), ..known },

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fooddelivery_api::order::OrderStatus;
-use fooddelivery_saga::words::{CancellationVerdict, OrderPhase};
+use fooddelivery_saga::phases::{CancellationVerdict, OrderPhase};
 
 use crate::engine::Key;
 use crate::lag::Lag;

@@ -1,13 +1,13 @@
 //! What the rest of the marketplace has to do with an order. Reads only.
 
 use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment, Ticket};
-use fooddelivery_saga::coupon::{Holder, Redemptions};
+use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
 use fooddelivery_saga::order::COUPON_PENDING;
-use fooddelivery_saga::quote::{Obstacle, Quote};
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
+use fooddelivery_saga::quote::{Blocker, Quote};
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::view::{Debt, Market};
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase};
+use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -29,15 +29,19 @@ pub(super) async fn market(
     order: &Order,
     children: &Children,
     terminating: bool,
-) -> Result<Market, ApiError> {
+) -> Result<RelatedState, ApiError> {
     let phase = phase_of(order);
     let deleting_since = order.metadata.deletion_timestamp.as_ref();
     let leaving = deleting_since.is_some() && phase.is_terminal() && !planted::has(Bug::ForgetCoupon);
-    Ok(Market {
+    Ok(RelatedState {
         store: store_of(context, key, order, children.payment.as_deref()),
         names_coupon: order.spec.coupon_code.is_some(),
         claim_is_surplus: claim_is_surplus(context, key, children.delivery.as_deref()),
-        debts: if leaving { debts(context, key, order, children, terminating).await? } else { Vec::new() },
+        deletion_blockers: if leaving {
+            deletion_blockers(context, key, order, children, terminating).await?
+        } else {
+            Vec::new()
+        },
         deleting_since: deleting_since.map(|t| Timestamp(t.0.as_millisecond())),
         time_to_live: context.time_to_live,
     })
@@ -72,33 +76,33 @@ fn claim(context: &Context, key: &Key, delivery: &Delivery) -> Claim {
 
 /// What an order that has ended, and is being deleted, is still needed for. A namespace on its way out waits for no
 /// message.
-async fn debts(
+async fn deletion_blockers(
     context: &Context,
     key: &Key,
     order: &Order,
     children: &Children,
     terminating: bool,
-) -> Result<Vec<Debt>, ApiError> {
-    let mut debts = Vec::new();
+) -> Result<Vec<DeletionBlocker>, ApiError> {
+    let mut deletion_blockers = Vec::new();
     if let Some(delivery) = &children.delivery
         && owes_rider(context, key, delivery).await?
     {
-        debts.push(Debt::DeliveryCount);
+        deletion_blockers.push(DeletionBlocker::DeliveryCount);
     }
     if let Some(ticket) = &children.ticket
         && owes_store(context, key, ticket).await?
     {
-        debts.push(Debt::TicketCount);
+        deletion_blockers.push(DeletionBlocker::TicketCount);
     }
     if let Some(payment) = &children.payment
         && owes_coupon(context, key, order, payment).await?
     {
-        debts.push(Debt::Coupon);
+        deletion_blockers.push(DeletionBlocker::Coupon);
     }
     if !terminating && message::is_owed(context, key, order) {
-        debts.push(Debt::Messages);
+        deletion_blockers.push(DeletionBlocker::Messages);
     }
-    Ok(debts)
+    Ok(deletion_blockers)
 }
 
 /// A child that belongs into a count, read live: an old copy may be from before that, and once the child is gone it cannot
@@ -127,7 +131,7 @@ async fn who_counts<K: Namespaced>(
 
 /// A store that is gone, or was made anew, holds nothing up.
 async fn owes_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<bool, ApiError> {
-    if ticket.says_counted() || ticket.is_listed(context) {
+    if ticket.is_marked() || ticket.is_listed(context) {
         return Ok(false);
     }
     let Some(ticket) = owed_live(context, &context.tickets, key, ticket).await? else { return Ok(false) };
@@ -138,7 +142,7 @@ async fn owes_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<boo
 
 /// Nor does a rider who is gone, or never was more than a name.
 async fn owes_rider(context: &Context, key: &Key, delivery: &Delivery) -> Result<bool, ApiError> {
-    if delivery.says_counted() || delivery.is_listed(context) {
+    if delivery.is_marked() || delivery.is_listed(context) {
         return Ok(false);
     }
     let live = owed_live(context, &context.deliveries, key, delivery).await?;
@@ -163,8 +167,8 @@ async fn owes_coupon(
         Some(_) => redemptions_of(context, key, order, &coupon).await?,
         None => None,
     };
-    let kept = coupon.redemptions().is_kept(&id) || own.is_some_and(|own| own.is_kept(&id));
-    Ok(Holder::of(carrier(held, payment)).is_owed(kept))
+    let kept = coupon.redemptions().is_reserved(&id) || own.is_some_and(|own| own.is_reserved(&id));
+    Ok(RedemptionState::of(carrier(held, payment)).blocks_deletion(kept))
 }
 
 /// What the customer has made of a coupon, read live.
@@ -184,18 +188,18 @@ pub(super) async fn preferred_store(
     context: &Context,
     key: &Key,
     order: &Order,
-) -> Result<Result<String, Obstacle>, ApiError> {
+) -> Result<Result<String, Blocker>, ApiError> {
     let name = &order.spec.customer_ref.name;
     let customer: Option<Customer> =
         context.refresh(&context.customers, &Key::new(&key.namespace, name)).await?;
     let Some(customer) = customer else {
         let message =
             format!("the order names no store, and there is no Customer {name} who could prefer one");
-        return Ok(Err(Obstacle::passing("CustomerNotFound", message)));
+        return Ok(Err(Blocker::retryable("CustomerNotFound", message)));
     };
     Ok(customer.spec.preferred_store_ref.map(|store| store.name).ok_or_else(|| {
         let message = format!("the order names no store, and Customer {name} prefers none");
-        Obstacle::passing("NoPreferredStore", message)
+        Blocker::retryable("NoPreferredStore", message)
     }))
 }
 
@@ -204,12 +208,12 @@ pub(super) async fn coupon(
     context: &Context,
     key: &Key,
     order: &Order,
-) -> Result<Result<Option<Coupon>, Obstacle>, ApiError> {
+) -> Result<Result<Option<Coupon>, Blocker>, ApiError> {
     let Some(name) = order.coupon_name() else { return Ok(Ok(None)) };
     let found = context.refresh(&context.coupons, &Key::new(&key.namespace, &name)).await?;
     Ok(match found {
         Some(coupon) => Ok(Some(coupon)),
-        None => Err(Obstacle::lasting("CouponNotFound", format!("there is no coupon {name:?}"))),
+        None => Err(Blocker::terminal("CouponNotFound", format!("there is no coupon {name:?}"))),
     })
 }
 
@@ -221,26 +225,26 @@ pub(super) async fn hold(
     order: &Order,
     coupon: &Coupon,
     quote: Quote,
-) -> Result<Result<Quote, Obstacle>, ApiError> {
+) -> Result<Result<Quote, Blocker>, ApiError> {
     let (id, code) = (id_of(order), order.coupon_name().unwrap_or_default());
     let counts = coupon.redemptions();
-    if counts.is_kept(&id) {
+    if counts.is_reserved(&id) {
         return Ok(Ok(quote));
     }
     if counts.is_exhausted(coupon.spec.max_redemptions) {
         let message = format!("coupon {code:?} has been redeemed as often as it can be");
-        return Ok(Err(Obstacle::lasting("CouponExhausted", message)));
+        return Ok(Err(Blocker::terminal("CouponExhausted", message)));
     }
     if let Some(limit) = coupon.spec.per_customer
         && let Some(own) = redemptions_of(context, key, order, coupon).await?
         && own.is_exhausted(Some(limit))
-        && !own.is_kept(&id)
+        && !own.is_reserved(&id)
     {
         let customer = &order.spec.customer_ref.name;
         let message = format!("{customer} has redeemed coupon {code:?} as often as one customer can");
-        return Ok(Err(Obstacle::lasting("CouponUsedUp", message)));
+        return Ok(Err(Blocker::terminal("CouponUsedUp", message)));
     }
     context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
     let message = format!("coupon {code:?} is being kept for the order");
-    Ok(Err(Obstacle::passing(COUPON_PENDING, message)))
+    Ok(Err(Blocker::retryable(COUPON_PENDING, message)))
 }

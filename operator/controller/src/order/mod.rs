@@ -13,7 +13,7 @@ use std::sync::Arc;
 use fooddelivery_api::order::OrderStatus;
 use fooddelivery_api::{Order, Payment};
 use fooddelivery_saga::order::{Command, Decision, Rest, decide};
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::phases::OrderPhase;
 use kube::ResourceExt;
 use tracing::{debug, info};
 
@@ -97,7 +97,7 @@ impl Reconciler for Orders {
                 return Ok(Outcome::Done);
             }
             match decide(&view, context.clock.now()) {
-                Decision::HandsOff => {
+                Decision::Skip => {
                     debug!("hands off: from another version, or stopped while it is undone");
                     return Ok(Outcome::Done);
                 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use fooddelivery_api::store::StoreDeadlines;
 use fooddelivery_api::{Coupon, Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
 use fooddelivery_saga::order::{ConditionKind, OrderView};
-use fooddelivery_saga::quote::{Obstacle, Quote, price};
+use fooddelivery_saga::phases::{Acceptance, OrderPhase};
+use fooddelivery_saga::quote::{Blocker, Quote, price};
 use fooddelivery_saga::time::{Deadlines, Millis};
-use fooddelivery_saga::view::{Attendance, Child};
-use fooddelivery_saga::words::{Acceptance, OrderPhase};
+use fooddelivery_saga::view::{Child, ControllerAvailability};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 
@@ -34,7 +34,7 @@ pub(super) async fn observe(
     context: &Context,
     key: &Key,
     order: &Order,
-    quote: Option<Result<Quote, Obstacle>>,
+    quote: Option<Result<Quote, Blocker>>,
 ) -> Result<(OrderView, Children), ApiError> {
     let uid = uid_of(order);
     let state = order.state();
@@ -86,22 +86,22 @@ pub(super) async fn observe(
         // One that is gone opens no more: then there must be an end.
         store_open: store.as_ref().is_none_or(|s| s.spec.open),
         accepts_by_itself: store.as_ref().is_some_and(|s| s.spec.acceptance == Acceptance::Automatic),
-        attendance: attendance(context, key, phase).await,
+        availability: attendance(context, key, phase).await,
         deadlines: deadlines(context, store.as_deref(), &ticket, &delivery),
         payment: seen(&payment, Payment::seen),
         ticket: seen(&ticket, Ticket::seen),
         delivery: seen(&delivery, Delivery::seen),
         quote,
         watching_since: context.watching_since,
-        market,
+        related: market,
     };
     Ok((view, children))
 }
 
 /// Who has been at work; of no matter for an order whose deadlines are over.
-async fn attendance(context: &Context, key: &Key, phase: OrderPhase) -> Attendance {
+async fn attendance(context: &Context, key: &Key, phase: OrderPhase) -> ControllerAvailability {
     if phase.is_terminal() || phase == OrderPhase::Cancelling {
-        return Attendance::default();
+        return ControllerAvailability::default();
     }
     context.attendance.of(&key.namespace).await
 }
@@ -151,7 +151,7 @@ pub(super) async fn resolve(
     context: &Context,
     key: &Key,
     order: &Order,
-) -> Result<Result<Quote, Obstacle>, ApiError> {
+) -> Result<Result<Quote, Blocker>, ApiError> {
     let spec = &order.spec;
     let store = match &spec.store_ref {
         Some(store) => Ok(store.name.clone()),
@@ -159,18 +159,18 @@ pub(super) async fn resolve(
     };
     let (store, coupon) = match (store, coupon(context, key, order).await?) {
         (Ok(store), Ok(coupon)) => (store, coupon),
-        (Err(obstacle), _) | (_, Err(obstacle)) => return Ok(Err(obstacle)),
+        (Err(blocker), _) | (_, Err(blocker)) => return Ok(Err(blocker)),
     };
     let store_key = Key::new(&key.namespace, &store);
     let Some(store) = context.refresh(&context.stores, &store_key).await? else {
         let message = format!("there is no Store {}; the order waits for it", store_key.name);
-        return Ok(Err(Obstacle::passing("StoreNotFound", message)));
+        return Ok(Err(Blocker::retryable("StoreNotFound", message)));
     };
     let provider = &spec.payment.provider_ref.name;
     let cached = context.providers.object(&Key::new("", provider)).is_some();
     if !cached && context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
         let message = format!("there is no PaymentProvider {provider}; the order waits for it");
-        return Ok(Err(Obstacle::passing("ProviderNotFound", message)));
+        return Ok(Err(Blocker::retryable("ProviderNotFound", message)));
     }
     let terms = coupon.as_ref().map(Coupon::terms);
     let placed_at = convert::created_at(&order.metadata);

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use fooddelivery_api::Payment;
-use fooddelivery_providers::guard::{Admission, Refused, Request, Response};
+use fooddelivery_providers::resilience::{Admission, Refused, Request, Response};
 use fooddelivery_providers::{
     ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, Token, VoidRequest,
 };
-use fooddelivery_saga::payment::{Answers, Command};
+use fooddelivery_saga::payment::{Command, Responses};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_saga::time::Timestamp;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ fn idempotency_key(payment: &Payment, operation: &str) -> String {
     }
 }
 
-/// Makes the call and puts its outcome among the answers.
+/// Makes the call and puts its outcome among the responses.
 ///
 /// # Errors
 /// When the circuit lets it not through, with the time after which it is worth trying again.
@@ -42,7 +42,7 @@ pub(super) async fn call(
     token: Option<Token>,
     payment: &Payment,
     command: Command,
-    answers: &mut Answers,
+    responses: &mut Responses,
 ) -> Result<(), Duration> {
     let begun = Instant::now();
     let mut request = request(payment, token, command);
@@ -57,12 +57,12 @@ pub(super) async fn call(
     context.metrics.provider_call(operation, outcome, took);
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     // What is asked again and again tells nothing new until the answer is another one.
-    if answers.asked_in_vain > 1 && is_trouble(&response) {
+    if responses.unresolved_attempts > 1 && is_failure(&response) {
         debug!(operation, outcome, took_ms, "asked the provider");
     } else {
         info!(operation, outcome, took_ms, "asked the provider");
     }
-    keep(response, answers);
+    keep(response, responses);
     Ok(())
 }
 
@@ -116,27 +116,27 @@ fn freshen(request: &mut Request, now: Timestamp) {
     *key = format!("{key}-{}", now.0);
 }
 
-fn keep(response: Response, answers: &mut Answers) {
+fn keep(response: Response, responses: &mut Responses) {
     match response {
-        Response::Prepare(outcome) => answers.prepare = Some(outcome),
+        Response::Prepare(outcome) => responses.prepare = Some(outcome),
         Response::Charge { outcome, resolved } => {
-            answers.charge = Some(outcome);
-            answers.look_up = resolved.or(answers.look_up.take());
+            responses.charge = Some(outcome);
+            responses.look_up = resolved.or(responses.look_up.take());
         }
-        Response::LookUp(outcome) => answers.look_up = Some(outcome),
-        Response::Void(outcome) => answers.void = Some(outcome),
-        Response::Refund(outcome) => answers.refund = Some(outcome),
+        Response::LookUp(outcome) => responses.look_up = Some(outcome),
+        Response::Void(outcome) => responses.void = Some(outcome),
+        Response::Refund(outcome) => responses.refund = Some(outcome),
     }
 }
 
-fn is_trouble(response: &Response) -> bool {
+fn is_failure(response: &Response) -> bool {
     matches!(
         response,
-        Response::Prepare(PrepareOutcome::Trouble(_))
-            | Response::Charge { outcome: ChargeOutcome::Trouble(_), .. }
-            | Response::LookUp(LookUpOutcome::Trouble(_))
-            | Response::Void(VoidOutcome::Trouble(_))
-            | Response::Refund(RefundOutcome::Trouble(_))
+        Response::Prepare(PrepareOutcome::CallFailure(_))
+            | Response::Charge { outcome: ChargeOutcome::CallFailure(_), .. }
+            | Response::LookUp(LookUpOutcome::CallFailure(_))
+            | Response::Void(VoidOutcome::CallFailure(_))
+            | Response::Refund(RefundOutcome::CallFailure(_))
     )
 }
 
@@ -155,22 +155,22 @@ fn word(response: &Response) -> &'static str {
         Response::Prepare(PrepareOutcome::Refused(_))
         | Response::Charge { outcome: ChargeOutcome::Refused(_), .. }
         | Response::Refund(RefundOutcome::Refused(_)) => "refused",
-        Response::Prepare(PrepareOutcome::Trouble(trouble))
-        | Response::Charge { outcome: ChargeOutcome::Trouble(trouble), .. }
-        | Response::LookUp(LookUpOutcome::Trouble(trouble))
-        | Response::Void(VoidOutcome::Trouble(trouble))
-        | Response::Refund(RefundOutcome::Trouble(trouble)) => trouble_word(trouble),
+        Response::Prepare(PrepareOutcome::CallFailure(failure))
+        | Response::Charge { outcome: ChargeOutcome::CallFailure(failure), .. }
+        | Response::LookUp(LookUpOutcome::CallFailure(failure))
+        | Response::Void(VoidOutcome::CallFailure(failure))
+        | Response::Refund(RefundOutcome::CallFailure(failure)) => failure_label(failure),
     }
 }
 
-fn trouble_word(trouble: &Trouble) -> &'static str {
-    match trouble {
-        Trouble::NotSent(_) => "not_sent",
-        Trouble::InProgress => "in_progress",
-        Trouble::Throttled { .. } => "throttled",
-        Trouble::Unauthorized(_) => "unauthorized",
-        Trouble::Errored(_) => "errored",
-        Trouble::KeySpent(_) => "key_spent",
-        Trouble::Unknown(_) => "unknown",
+fn failure_label(failure: &CallFailure) -> &'static str {
+    match failure {
+        CallFailure::NotSent(_) => "not_sent",
+        CallFailure::InProgress => "in_progress",
+        CallFailure::Throttled { .. } => "throttled",
+        CallFailure::Unauthorized(_) => "unauthorized",
+        CallFailure::Errored(_) => "errored",
+        CallFailure::IdempotencyKeyConsumed(_) => "key_spent",
+        CallFailure::OutcomeUnknown(_) => "unknown",
     }
 }

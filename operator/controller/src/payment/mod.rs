@@ -12,9 +12,9 @@ use fooddelivery_api::Payment;
 use fooddelivery_api::payment::PaymentStatus;
 use fooddelivery_providers::Token;
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::payment::{Access, Answers, Command, Decision, Pace, PaymentState, decide};
-use fooddelivery_saga::provider::{ChargeOutcome, Trouble};
-use fooddelivery_saga::words::{PaymentDesired, PaymentPhase};
+use fooddelivery_saga::payment::{Access, Command, Decision, PaymentState, Responses, RetryAfter, decide};
+use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ pub struct Payments {
 
 /// What one reconcile knows beside the object.
 struct Visit {
-    answers: Answers,
+    responses: Responses,
     gateway: Option<(Gateway, Option<Token>)>,
     /// When the object in hand was read live or written; `None` for a copy from the cache.
     read_at: Option<Instant>,
@@ -70,12 +70,12 @@ impl Payments {
         match command {
             Command::AddFinalizer => self.patch(&payment, with_finalizer(&*payment)).await,
             Command::CheckOrder => {
-                visit.answers.order = Some(observe::standing(context, key, &payment).await?);
+                visit.responses.order = Some(observe::standing(context, key, &payment).await?);
                 Ok(Next::Again(payment))
             }
             Command::CheckAccess => {
                 let (access, gateway) = observe::access(context, key, &payment).await?;
-                visit.answers.access = Some(access);
+                visit.responses.access = Some(access);
                 visit.gateway = gateway;
                 Ok(Next::Again(payment))
             }
@@ -120,7 +120,7 @@ impl Payments {
         command: Command,
     ) -> Result<Next, ApiError> {
         let Some((gateway, token)) = visit.gateway.clone() else {
-            visit.answers.access = None;
+            visit.responses.access = None;
             return Ok(Next::Again(payment));
         };
         // The bulkhead and the rate limit first, so that waiting for a place does not age what was read.
@@ -134,16 +134,17 @@ impl Payments {
                 return Err(ApiError::NotFound);
             };
             if live.resource_version() != payment.resource_version() {
-                visit.answers = Answers::default();
+                visit.responses = Responses::default();
                 visit.read_at = Some(before);
                 return Ok(Next::Again(Arc::new(live)));
             }
             visit.read_at = Some(before);
         }
-        let answers = &mut visit.answers;
-        let called = call::call(&self.context, &gateway, &admission, token, &payment, command, answers).await;
+        let responses = &mut visit.responses;
+        let called =
+            call::call(&self.context, &gateway, &admission, token, &payment, command, responses).await;
         if let Err(retry_in) = called
-            && let Some(Access::Ready(way)) = &mut answers.access
+            && let Some(Access::Ready(way)) = &mut responses.access
         {
             way.open_until = Some(observe::after(&self.context, retry_in));
         }
@@ -162,15 +163,15 @@ impl Payments {
         let written = self.context.api.write_status(payment, &old, &new).await?;
         self.context.payments.remember(written.clone());
         let was = payment.state();
-        let intent_is_fresh = state.phase == PaymentPhase::Pending && is_fresh(&visit.answers, &was, state);
-        // What was learnt of the order and of the way to the provider is still young; answers about money are not
+        let intent_is_fresh = state.phase == PaymentPhase::Pending && is_fresh(&visit.responses, &was, state);
+        // What was learnt of the order and of the way to the provider is still young; responses about money are not
         // carried over a write.
-        visit.answers = Answers {
-            order: visit.answers.order,
-            access: visit.answers.access.clone(),
-            asked_in_vain: visit.answers.asked_in_vain,
+        visit.responses = Responses {
+            order: visit.responses.order,
+            access: visit.responses.access.clone(),
+            unresolved_attempts: visit.responses.unresolved_attempts,
             intent_is_fresh,
-            ..Answers::default()
+            ..Responses::default()
         };
         visit.read_at = Some(before);
         if was.phase != state.phase {
@@ -215,8 +216,8 @@ impl Payments {
 }
 
 /// Whether what a charge is made under was recorded just now, so that no earlier charge can have been sent under it.
-fn is_fresh(answers: &Answers, was: &PaymentState, state: &PaymentState) -> bool {
-    match &answers.access {
+fn is_fresh(responses: &Responses, was: &PaymentState, state: &PaymentState) -> bool {
+    match &responses.access {
         Some(Access::Ready(way)) if way.prepares => was.payment_id.is_none() && state.payment_id.is_some(),
         _ => was.attempt == 0 && state.attempt > 0,
     }
@@ -236,23 +237,23 @@ impl Reconciler for Payments {
         self.count(&key, found.as_deref());
         let Some(mut payment) = found else { return Ok(Outcome::Done) };
         correlate(Some(payment.spec.order_ref.uid.clone()));
-        let answers = Answers { asked_in_vain: tries, ..Answers::default() };
-        let mut visit = Visit { answers, gateway: None, read_at: None };
+        let responses = Responses { unresolved_attempts: tries, ..Responses::default() };
+        let mut visit = Visit { responses, gateway: None, read_at: None };
         for _ in 0..ROUNDS {
-            let view = observe::view(&self.context, &key, &payment, visit.answers.clone());
+            let view = observe::view(&self.context, &key, &payment, visit.responses.clone());
             match decide(&view, self.context.clock.now()) {
-                Decision::HandsOff => return Ok(Outcome::Done),
+                Decision::Skip => return Ok(Outcome::Done),
                 Decision::Wait(at) => {
                     return Ok(at.map_or(Outcome::Done, |at| Outcome::After(self.context.clock.until(at))));
                 }
-                Decision::AskAgain(_) if is_counted_twice(&visit.answers, &payment) => {
+                Decision::AskAgain(_) if is_counted_twice(&visit.responses, &payment) => {
                     let state = payment.state();
                     let attempt = state.attempt + 1;
                     let state = PaymentState { attempt, payment_id: None, ..state };
                     payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
                 }
-                Decision::AskAgain(Pace::Soon) => return Ok(Outcome::AskAgain(None)),
-                Decision::AskAgain(Pace::After(ms)) => {
+                Decision::AskAgain(RetryAfter::Soon) => return Ok(Outcome::AskAgain(None)),
+                Decision::AskAgain(RetryAfter::After(ms)) => {
                     return Ok(Outcome::AskAgain(Some(Duration::from_millis(ms))));
                 }
                 Decision::Write(state) => {
@@ -273,8 +274,9 @@ impl Reconciler for Payments {
 }
 
 /// A planted bug: a call whose outcome is not known counts as an attempt.
-fn is_counted_twice(answers: &Answers, payment: &Payment) -> bool {
-    let unknown = matches!(&answers.charge, Some(ChargeOutcome::Trouble(Trouble::Unknown(_))));
+fn is_counted_twice(responses: &Responses, payment: &Payment) -> bool {
+    let unknown =
+        matches!(&responses.charge, Some(ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_))));
     planted::has(Bug::CountedTwice) && unknown && payment.state().phase == PaymentPhase::Pending
 }
 
@@ -288,10 +290,10 @@ impl Payments {
         let status = Some(PaymentStatus::from_state(state, payment.metadata.generation));
         let early = Payment { status, ..payment.clone() };
         if let Ok(admission) = gateway.guard.admit().await {
-            let (command, mut answers) = (Command::Charge, Answers::default());
+            let (command, mut responses) = (Command::Charge, Responses::default());
             // What comes of it is asked for again, under the same key.
             let _ =
-                call::call(&self.context, &gateway, &admission, token, &early, command, &mut answers).await;
+                call::call(&self.context, &gateway, &admission, token, &early, command, &mut responses).await;
         }
     }
 
@@ -308,7 +310,10 @@ impl Payments {
                 let before = Instant::now();
                 let live =
                     self.context.refresh(&self.context.payments, key).await?.ok_or(ApiError::NotFound)?;
-                visit.answers = Answers { asked_in_vain: visit.answers.asked_in_vain, ..Answers::default() };
+                visit.responses = Responses {
+                    unresolved_attempts: visit.responses.unresolved_attempts,
+                    ..Responses::default()
+                };
                 visit.read_at = Some(before);
                 Ok(live)
             }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use fooddelivery_api::{Order, Payment, TOKEN_SECRETS_ROLE, Ticket, TokenText};
 use fooddelivery_providers::Token;
-use fooddelivery_providers::guard::Circuit;
-use fooddelivery_saga::payment::{Access, Answers, NoToken, OrderStanding, PaymentView, Way};
+use fooddelivery_providers::resilience::Circuit;
+use fooddelivery_saga::payment::{Access, NoToken, OrderStanding, PaymentView, ProviderSession, Responses};
 use fooddelivery_saga::time::{Millis, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -19,7 +19,7 @@ use crate::order::{cancel_wanted, is_paused};
 use crate::planted::{self, Bug};
 
 /// What the payment's decision sees.
-pub(super) fn view(context: &Context, key: &Key, payment: &Payment, answers: Answers) -> PaymentView {
+pub(super) fn view(context: &Context, key: &Key, payment: &Payment, responses: Responses) -> PaymentView {
     let order_key = Key::new(&key.namespace, &payment.spec.order_ref.name);
     let order = context.orders.object(&order_key).filter(|o| uid_of(&**o) == payment.spec.order_ref.uid);
     PaymentView {
@@ -34,7 +34,7 @@ pub(super) fn view(context: &Context, key: &Key, payment: &Payment, answers: Ans
         state: payment.state(),
         order_in_cache: order.is_some(),
         spread: spread(&uid_of(payment)),
-        answers,
+        responses,
     }
 }
 
@@ -75,23 +75,23 @@ pub(super) async fn access(
     let gateway = match context.gateways.open(&context.api, &context.providers, name).await? {
         Ok(gateway) => gateway,
         Err(barred) => {
-            return Ok((Access::Barred { reason: barred.reason.into(), message: barred.message }, None));
+            return Ok((Access::NotReady { reason: barred.reason.into(), message: barred.message }, None));
         }
     };
     let (token, no_token) = match token(context, key, payment).await? {
         Ok(token) => (Some(token), None),
         Err(why) => (None, Some(why)),
     };
-    Ok((Access::Ready(Way { no_token, ..way(context, &gateway) }), Some((gateway, token))))
+    Ok((Access::Ready(ProviderSession { no_token, ..way(context, &gateway) }), Some((gateway, token))))
 }
 
-fn way(context: &Context, gateway: &Gateway) -> Way {
+fn way(context: &Context, gateway: &Gateway) -> ProviderSession {
     let traits = gateway.port.traits();
     let open_until = match gateway.guard.circuit() {
         Circuit::Open { until } => Some(after(context, until.saturating_duration_since(Instant::now()))),
         Circuit::Closed | Circuit::HalfOpen => None,
     };
-    Way {
+    ProviderSession {
         provider_uid: gateway.provider_uid.clone(),
         credential: gateway.credential.clone(),
         prepares: traits.prepares,

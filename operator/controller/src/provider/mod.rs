@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
-use crate::gateway::Barred;
+use crate::gateway::NotReady;
 use crate::settings::ControllerName;
 
 /// A provider that is not ready is looked at again this often: its Secret is not watched.
@@ -70,9 +70,9 @@ pub(crate) async fn say<K: Resource<DynamicType = ()>>(
     context: &Context,
     kind: &str,
     provider: &K,
-    barred: Option<&Barred>,
+    barred: Option<&NotReady>,
 ) {
-    let Some(Barred { reason, message }) = barred else {
+    let Some(NotReady { reason, message }) = barred else {
         info!("{kind} is ready");
         return;
     };
@@ -81,12 +81,12 @@ pub(crate) async fn say<K: Resource<DynamicType = ()>>(
 }
 
 /// When a provider is looked at again.
-pub(crate) fn next_look(barred: Option<&Barred>) -> Outcome {
+pub(crate) fn next_look(barred: Option<&NotReady>) -> Outcome {
     if barred.is_none() { Outcome::Done } else { Outcome::After(RECHECK) }
 }
 
 /// The condition `Ready`, which keeps its time until it turns.
-pub(crate) fn ready(known: &[Condition], barred: Option<&Barred>, now: Timestamp) -> Condition {
+pub(crate) fn ready(known: &[Condition], barred: Option<&NotReady>, now: Timestamp) -> Condition {
     let reason = barred.map_or("Configured", |barred| barred.reason);
     let message = barred.map(|barred| barred.message.clone()).unwrap_or_default();
     Condition::said(known, "Ready", barred.is_none(), reason, message, now)

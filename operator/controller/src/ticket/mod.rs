@@ -6,9 +6,9 @@ use std::sync::Arc;
 use fooddelivery_api::common::{StoreRef, Time};
 use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
 use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
+use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
 use fooddelivery_saga::view::Child;
-use fooddelivery_saga::words::TicketStage;
 use kube::ResourceExt;
 use serde_json::json;
 use tracing::info;
@@ -158,7 +158,7 @@ impl Reconciler for Tickets {
                     Some(store.spec.acceptance)
                 }),
                 counted: ticket.as_ref().is_some_and(|t| t.is_listed(context)),
-                says_counted: ticket.as_ref().is_some_and(|t| t.says_counted()),
+                is_marked: ticket.as_ref().is_some_and(|t| t.is_marked()),
                 list_is_long: ticket.as_ref().is_some_and(|t| t.list_is_long(context)),
                 paused: order.as_deref().is_some_and(is_paused),
                 deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),

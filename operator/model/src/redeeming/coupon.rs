@@ -4,15 +4,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use fooddelivery_saga::coupon::{Holder, Redemptions};
-use fooddelivery_saga::tally::{LIST_LIMIT, OrderId};
+use fooddelivery_saga::counter::{LIST_LIMIT, OrderId};
+use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 
 use super::world::{CUSTOMERS, Counts, Stage, Stray, Visit, World, customer};
 use super::{Bounds, Mistake};
 use crate::hand::{Hand, ORDERS, Set, all, bit, has};
 
 type Copies = (Hand<Counts>, [Hand<Counts>; CUSTOMERS]);
-type Asked = (Counts, usize, Holder, Option<i64>, bool);
+type Asked = (Counts, usize, RedemptionState, Option<i64>, bool);
 
 thread_local! {
     /// `settle` is pure: what it made of something once, it makes again.
@@ -28,10 +28,10 @@ fn settle(
     bounds: &Bounds,
     counts: Counts,
     order: usize,
-    holder: Holder,
+    holder: RedemptionState,
     limit: Option<i64>,
 ) -> (Counts, bool) {
-    if bounds.mistake == Some(Mistake::NoList) && holder == Holder::GivesBack {
+    if bounds.mistake == Some(Mistake::NoList) && holder == RedemptionState::Releasing {
         let counted = i8::from(!has(counts.kept, order));
         let redeemed = counts.redeemed - counted;
         return (Counts { redeemed, kept: counts.kept & !bit(order), ..counts }, true);
@@ -46,17 +46,17 @@ fn settled(asked: &Asked) -> (Counts, bool) {
     let others = if long { LIST_LIMIT / 2 } else { 0 };
     let mut redemptions = Redemptions {
         redeemed: counts.redeemed.into(),
-        in_flight: listed(counts.kept),
-        returning: listed(counts.returning),
+        reserved: listed(counts.kept),
+        releasing: listed(counts.releasing),
     };
-    redemptions.returning.extend((0..others).map(|n| id(format!("other {n}"))));
+    redemptions.releasing.extend((0..others).map(|n| id(format!("other {n}"))));
     let worth_it = redemptions.settle(&id(order.to_string()), holder, limit);
     let set = |list: &[OrderId]| -> Set {
         (0..ORDERS).filter(|o| list.contains(&id(o.to_string()))).map(bit).sum()
     };
     let redeemed = i8::try_from(redemptions.redeemed).unwrap_or(i8::MIN);
-    let kept = set(&redemptions.in_flight);
-    (Counts { redeemed, kept, returning: set(&redemptions.returning) }, worth_it)
+    let kept = set(&redemptions.reserved);
+    (Counts { redeemed, kept, releasing: set(&redemptions.releasing) }, worth_it)
 }
 
 /// Which orders a visit would settle now: those that would change some counts, or whose payment is to be marked. Of
@@ -70,16 +70,16 @@ fn cases(world: &World, bounds: &Bounds, believed: Set, copies: Copies) -> Set {
         let listed = has(counts.kept, order)
             || own.get(customer(order)).is_some_and(|own| has(own.kept, order))
             || (bounds.mistake != Some(Mistake::GoneStayListed)
-                && (has(counts.returning, order)
-                    || own.get(customer(order)).is_some_and(|own| has(own.returning, order))));
+                && (has(counts.releasing, order)
+                    || own.get(customer(order)).is_some_and(|own| has(own.releasing, order))));
         if gone && !listed && !has(believed, order) {
             continue;
         }
-        let mut changes = holder == Holder::GivesBack;
+        let mut changes = holder == RedemptionState::Releasing;
         if let (Some(limit), Some(own)) = (bounds.per_customer, own.get_mut(customer(order))) {
             let (after, worth_it) = settle(bounds, *own, order, holder, Some(limit));
             *own = after;
-            if holder == Holder::Wants && !has(own.kept, order) {
+            if holder == RedemptionState::Requested && !has(own.kept, order) {
                 continue;
             }
             changes |= worth_it;
@@ -93,10 +93,10 @@ fn cases(world: &World, bounds: &Bounds, believed: Set, copies: Copies) -> Set {
     found
 }
 
-fn believed_or_live(world: &World, bounds: &Bounds, order: usize, believed: Set) -> Holder {
+fn believed_or_live(world: &World, bounds: &Bounds, order: usize, believed: Set) -> RedemptionState {
     match bounds.mistake {
-        Some(Mistake::NoLiveRead) if has(believed, order) => Holder::GivesBack,
-        _ if has(believed, order) => Holder::Holds,
+        Some(Mistake::NoLiveRead) if has(believed, order) => RedemptionState::Releasing,
+        _ if has(believed, order) => RedemptionState::Redeemed,
         _ => world.holder(bounds, order),
     }
 }
@@ -109,7 +109,7 @@ pub fn believable(world: &World, bounds: &Bounds) -> Set {
         let listed = has(world.coupon.kept, order)
             || world.own.get(customer(order)).is_some_and(|own| has(own.kept, order));
         let was = if wrongly { state.gave } else { state.held && listed };
-        was && (wrongly || world.holder(bounds, order) != Holder::Holds)
+        was && (wrongly || world.holder(bounds, order) != RedemptionState::Redeemed)
     };
     (0..bounds.orders).filter(|order| may(*order)).map(bit).sum()
 }
@@ -143,7 +143,7 @@ pub fn begin(world: &World, bounds: &Bounds, believed: Set, before: Option<Visit
     let mut unread = 0;
     for order in all(found) {
         let holder = believed_or_live(world, bounds, order, believed);
-        let is_believed = holder == Holder::Holds || has(believed, order);
+        let is_believed = holder == RedemptionState::Redeemed || has(believed, order);
         if let Some(slot) = holders.get_mut(order).filter(|_| is_believed) {
             *slot = Some(holder);
         } else {
@@ -185,7 +185,11 @@ fn outcome(bounds: &Bounds, visit: &Visit, of: Option<usize>) -> (Counts, bool, 
         }
         let kept_by_own = visit.own.get(customer(order)).is_none_or(|own| has(own.value.kept, order));
         let refused = of.is_none() && bounds.per_customer.is_some() && !kept_by_own;
-        let holder = if holder == Holder::Wants && refused { Holder::Open } else { holder };
+        let holder = if holder == RedemptionState::Requested && refused {
+            RedemptionState::Undetermined
+        } else {
+            holder
+        };
         let before = counts.redeemed;
         let (after, says) = settle(bounds, counts, order, holder, limit);
         counts = after;
@@ -249,10 +253,10 @@ fn skip(bounds: &Bounds, visit: &Visit, mut stage: Stage) -> Stage {
 }
 
 fn marks(bounds: &Bounds, visit: &Visit, order: usize) -> bool {
-    let own = visit.own.get(customer(order)).is_none_or(|own| has(own.value.returning, order));
-    let out = has(visit.coupon.value.returning, order) && (bounds.per_customer.is_none() || own);
+    let own = visit.own.get(customer(order)).is_none_or(|own| has(own.value.releasing, order));
+    let out = has(visit.coupon.value.releasing, order) && (bounds.per_customer.is_none() || own);
     let out = out || matches!(bounds.mistake, Some(Mistake::MarkFirst | Mistake::NoList));
-    out && visit.holders.get(order) == Some(&Some(Holder::GivesBack))
+    out && visit.holders.get(order) == Some(&Some(RedemptionState::Releasing))
 }
 
 fn mark(world: &mut World, bounds: &Bounds, visit: &Visit, order: usize) -> Option<Stage> {

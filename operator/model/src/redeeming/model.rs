@@ -1,6 +1,6 @@
 //! The model for the checker: what can happen, what must hold, and how fair weather goes on.
 
-use fooddelivery_saga::coupon::Holder;
+use fooddelivery_saga::coupon::RedemptionState;
 use stateright::{Model, Property};
 
 use super::order::{self, OTHERS, OWN, Step};
@@ -134,7 +134,7 @@ impl Redeeming {
             if counts.redeemed != holding(of) {
                 return Err("the count is not what orders hold");
             }
-            if counts.kept != 0 || (bounds.long && counts.returning != 0) {
+            if counts.kept != 0 || (bounds.long && counts.releasing != 0) {
                 return Err("a list is not drained");
             }
         }
@@ -154,8 +154,8 @@ fn remember(world: &mut World, bounds: &Bounds) {
     for order in 0..ORDERS {
         let holder = world.holder(bounds, order);
         if let Some(state) = world.orders.get_mut(order) {
-            state.held |= holder == Holder::Holds;
-            state.gave |= holder == Holder::GivesBack && bounds.mistake == Some(Mistake::NoLiveRead);
+            state.held |= holder == RedemptionState::Redeemed;
+            state.gave |= holder == RedemptionState::Releasing && bounds.mistake == Some(Mistake::NoLiveRead);
         }
     }
 }
@@ -234,7 +234,7 @@ fn within(model: &Redeeming, world: &World) -> bool {
     let bounds = &model.bounds;
     let holds = |order: &usize| {
         let gone = world.orders.get(*order).is_some_and(|o| o.completed);
-        gone || world.holder(bounds, *order) == Holder::Holds
+        gone || world.holder(bounds, *order) == RedemptionState::Redeemed
     };
     let every = (1 << bounds.orders) - 1;
     let holding: Vec<usize> = all(every).filter(holds).collect();

@@ -1,7 +1,7 @@
 //! Orders and their payments, as far as the coupon goes. What each controller decides is the big model's matter: here
 //! every step is taken that one may take on what is there.
 
-use fooddelivery_saga::words::PaymentPhase;
+use fooddelivery_saga::phases::PaymentPhase;
 
 use super::world::{Payment, Standing, World, customer};
 use super::{Bounds, Mistake};
@@ -58,7 +58,7 @@ pub const OWN: &[Step] = &[
 /// What people and the provider may do besides.
 pub const OTHERS: &[Step] = &[Step::Cancel, Step::Delete, Step::Decline];
 
-fn is_kept(world: &World, order: usize) -> bool {
+fn is_reserved(world: &World, order: usize) -> bool {
     has(world.coupon.kept, order)
 }
 
@@ -68,7 +68,7 @@ fn is_exhausted(world: &World, bounds: &Bounds, order: usize) -> bool {
     let own = world.own.get(customer(order)).is_some_and(|own| {
         bounds.per_customer.is_some_and(|limit| own.taken() >= limit) && !has(own.kept, order)
     });
-    !is_kept(world, order) && (all || own)
+    !is_reserved(world, order) && (all || own)
 }
 
 /// Whether a step may be taken.
@@ -83,7 +83,7 @@ pub fn may(world: &World, bounds: &Bounds, order: usize, step: Step) -> bool {
         (Step::Cancel, _) => state.wants() && order < bounds.undone,
         (Step::Delete, _) => !state.deleting && state.standing != Standing::Gone && order < bounds.undone,
         (Step::Send, None) => {
-            let kept = is_kept(world, order) || bounds.mistake == Some(Mistake::PaidUnkept);
+            let kept = is_reserved(world, order) || bounds.mistake == Some(Mistake::PaidUnkept);
             !state.sent && state.wants() && kept
         }
         (Step::SendTombstone, None) => {
@@ -106,7 +106,7 @@ pub fn may(world: &World, bounds: &Bounds, order: usize, step: Step) -> bool {
         }
         (Step::Drop, Some(p)) => {
             let settled = p.phase.is_over() || state.standing == Standing::Completed;
-            leaving && settled && !state.drops && !world.is_owed(bounds, order)
+            leaving && settled && !state.drops && !world.blocks_deletion(bounds, order)
         }
         // One whose order is gone goes when no money is on its way.
         (Step::Dropped, Some(p)) => state.drops || (state.standing == Standing::Gone && p.phase.is_over()),
@@ -120,7 +120,7 @@ fn pending(payment: Payment) -> bool {
 
 /// Takes a step.
 pub fn take(world: &mut World, order: usize, step: Step) {
-    let kept = is_kept(world, order);
+    let kept = is_reserved(world, order);
     let (Some(state), Some(slot)) = (world.orders.get_mut(order), world.payments.get_mut(order)) else {
         return;
     };

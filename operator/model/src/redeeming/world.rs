@@ -1,7 +1,7 @@
 //! A state: the counts, the orders and their payments, and what the replicas are about to do.
 
-use fooddelivery_saga::coupon::{Carrier, Holder};
-use fooddelivery_saga::words::{PaymentDesired, PaymentPhase};
+use fooddelivery_saga::coupon::{RedemptionRecord, RedemptionState};
+use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
 
 use super::{Bounds, Mistake};
 use crate::hand::{Hand, ORDERS, Set, bit, has};
@@ -22,7 +22,7 @@ pub struct Counts {
     /// Orders that one is kept for.
     pub kept: Set,
     /// Orders that gave it back.
-    pub returning: Set,
+    pub releasing: Set,
 }
 
 impl Counts {
@@ -123,7 +123,7 @@ pub struct Visit {
     /// The customers' counts.
     pub own: [Hand<Counts>; CUSTOMERS],
     /// How it stands with the orders that are settled.
-    pub holders: [Option<Holder>; ORDERS],
+    pub holders: [Option<RedemptionState>; ORDERS],
     /// Orders that are still to be read.
     pub unread: Set,
     /// Orders whose payment nobody has written since it was read.
@@ -145,7 +145,7 @@ impl Visit {
 
     /// Without what makes no difference any more.
     fn canonical(mut self, bounds: &Bounds) -> Self {
-        let gives = |holder: &Option<Holder>| *holder == Some(Holder::GivesBack);
+        let gives = |holder: &Option<RedemptionState>| *holder == Some(RedemptionState::Releasing);
         let giving: Set = (0..ORDERS).filter(|o| self.holders.get(*o).is_some_and(gives)).map(bit).sum();
         self.fresh &= giving;
         let written = bounds.mistake != Some(Mistake::MarkFirst);
@@ -154,8 +154,8 @@ impl Visit {
                 *holder = None;
             }
             for hand in self.own.iter_mut().chain([&mut self.coupon]) {
-                let returning = hand.value.returning & giving;
-                *hand = Hand::of(Counts { returning, ..Counts::default() });
+                let releasing = hand.value.releasing & giving;
+                *hand = Hand::of(Counts { releasing, ..Counts::default() });
             }
         }
         self
@@ -198,27 +198,28 @@ pub struct World {
 
 impl World {
     /// How it stands with an order, read live.
-    pub fn holder(&self, bounds: &Bounds, order: usize) -> Holder {
+    pub fn holder(&self, bounds: &Bounds, order: usize) -> RedemptionState {
         let (Some(state), Some(payment)) = (self.orders.get(order), self.payments.get(order)) else {
-            return Holder::Without;
+            return RedemptionState::None;
         };
         match *payment {
-            _ if state.standing == Standing::Gone => Holder::Without,
-            Some(payment) if !payment.coupon => Holder::Without,
-            Some(payment) => Holder::of(carrier(bounds, payment)),
-            None if state.wants() => Holder::Wants,
-            None => Holder::Open,
+            _ if state.standing == Standing::Gone => RedemptionState::None,
+            Some(payment) if !payment.coupon => RedemptionState::None,
+            Some(payment) => RedemptionState::of(carrier(bounds, payment)),
+            None if state.wants() => RedemptionState::Requested,
+            None => RedemptionState::Undetermined,
         }
     }
 
     /// Whether an order's payment has to stay for the counts.
-    pub fn is_owed(&self, bounds: &Bounds, order: usize) -> bool {
+    pub fn blocks_deletion(&self, bounds: &Bounds, order: usize) -> bool {
         let Some(payment) = self.payments.get(order).and_then(|p| *p).filter(|p| p.coupon) else {
             return false;
         };
         let own = self.own.get(customer(order)).is_some_and(|own| has(own.kept, order));
         let kept = has(self.coupon.kept, order) || (bounds.per_customer.is_some() && own);
-        bounds.mistake != Some(Mistake::OwesNothing) && Holder::of(carrier(bounds, payment)).is_owed(kept)
+        bounds.mistake != Some(Mistake::OwesNothing)
+            && RedemptionState::of(carrier(bounds, payment)).blocks_deletion(kept)
     }
 
     /// Brings the state into the one form that stands for all that behave alike.
@@ -232,7 +233,7 @@ impl World {
     }
 }
 
-fn carrier(bounds: &Bounds, payment: Payment) -> Carrier {
+fn carrier(bounds: &Bounds, payment: Payment) -> RedemptionRecord {
     let unbegun = matches!(payment.phase, PaymentPhase::Pending | PaymentPhase::Voided);
     let begun = !unbegun || bounds.mistake == Some(Mistake::CountsUnbegun);
     let desired = if payment.phase.is_over() && payment.phase != PaymentPhase::Declined {
@@ -240,5 +241,5 @@ fn carrier(bounds: &Bounds, payment: Payment) -> Carrier {
     } else {
         PaymentDesired::Captured
     };
-    Carrier { returned: payment.returned, desired, phase: payment.phase, attempt: i64::from(begun) }
+    RedemptionRecord { returned: payment.returned, desired, phase: payment.phase, attempt: i64::from(begun) }
 }

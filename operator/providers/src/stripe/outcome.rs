@@ -1,14 +1,14 @@
 //! What an answer of Stripe means, as a pure function: status, body and the mark of a replay in, outcome out.
 //!
 //! Only a 402 and a 400 about this request are final refusals. A 5xx is kept and replayed for its key, so that a
-//! replayed one means that the key is spent. What is neither is a [`Trouble`]: a wrong "refused" loses a capture, a
+//! replayed one means that the key is spent. What is neither is a [`CallFailure`]: a wrong "refused" loses a capture, a
 //! wrong "unknown" costs one look-up. The sentences name neither payment method nor credential.
 //!
 //! Source: <https://docs.stripe.com/api/errors>, <https://docs.stripe.com/error-codes>.
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
-    VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, VoidOutcome,
 };
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -91,20 +91,20 @@ enum Failure {
     UnexpectedState(Option<IntentState>),
     AlreadyRefunded,
     Missing,
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// Proof that the provider made the refund, so that the payment can be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RefundMade;
 
-fn unknown(why: impl Into<String>) -> Trouble {
-    Trouble::Unknown(why.into())
+fn unknown(why: impl Into<String>) -> CallFailure {
+    CallFailure::OutcomeUnknown(why.into())
 }
 
 impl Failure {
-    /// The trouble that it is for an operation that has no other word for it.
-    fn into_trouble(self) -> Trouble {
+    /// The failure that it is for an operation that has no other word for it.
+    fn into_trouble(self) -> CallFailure {
         match self {
             Self::Refused { code, .. } => unknown(code),
             Self::UnexpectedState(_) => unknown("payment_intent_unexpected_state"),
@@ -113,7 +113,7 @@ impl Failure {
             Self::Missing => {
                 unknown("resource_missing: the provider does not know the payment that it named")
             }
-            Self::Trouble(trouble) => trouble,
+            Self::CallFailure(failure) => failure,
         }
     }
 }
@@ -128,13 +128,13 @@ pub(crate) fn prepare(
     let PrepareRequest { order_id, amount, currency, .. } = request;
     match read(result).and_then(|body| intent(body, false)) {
         Ok(payment) if !agrees(&payment, order_id, *amount, currency) => {
-            PrepareOutcome::Trouble(unknown("answered with another payment than the one asked for"))
+            PrepareOutcome::CallFailure(unknown("answered with another payment than the one asked for"))
         }
         Ok(payment) => PrepareOutcome::Prepared(payment),
         Err(Failure::Refused { code, message }) => {
             PrepareOutcome::Refused(refusal(&code, &message, &secrets))
         }
-        Err(failure) => PrepareOutcome::Trouble(failure.into_trouble()),
+        Err(failure) => PrepareOutcome::CallFailure(failure.into_trouble()),
     }
 }
 
@@ -149,11 +149,11 @@ pub(crate) fn charge(
     let ChargeRequest { order_id, amount, currency, .. } = request;
     match read(result).and_then(|body| intent(body, false)) {
         Ok(payment) if payment.payment_id != payment_id || !agrees(&payment, order_id, *amount, currency) => {
-            ChargeOutcome::Trouble(unknown("answered with another payment than the one asked for"))
+            ChargeOutcome::CallFailure(unknown("answered with another payment than the one asked for"))
         }
-        Ok(payment) if payment.status != ProviderStatus::Captured => {
-            ChargeOutcome::Trouble(unknown(format!("answered with a payment that is {:?}", payment.status)))
-        }
+        Ok(payment) if payment.status != ProviderStatus::Captured => ChargeOutcome::CallFailure(unknown(
+            format!("answered with a payment that is {:?}", payment.status),
+        )),
         Ok(payment) => ChargeOutcome::Captured(payment),
         Err(Failure::Refused { code, message }) => ChargeOutcome::Refused(refusal(&code, &message, &secrets)),
         Err(Failure::UnexpectedState(state)) => {
@@ -163,7 +163,7 @@ pub(crate) fn charge(
                 ChargeOutcome::AlreadyProcessed
             }
         }
-        Err(failure) => ChargeOutcome::Trouble(failure.into_trouble()),
+        Err(failure) => ChargeOutcome::CallFailure(failure.into_trouble()),
     }
 }
 
@@ -172,12 +172,12 @@ pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
     match read(result).and_then(|body| intent(body, true)) {
         Ok(payment) => LookUpOutcome::Found(payment),
         Err(Failure::Missing) => LookUpOutcome::NotFound,
-        Err(failure) => LookUpOutcome::Trouble(failure.into_trouble()),
+        Err(failure) => LookUpOutcome::CallFailure(failure.into_trouble()),
     }
 }
 
 /// The id of the first payment that a search found.
-pub(crate) fn first_hit(result: &Result<HttpAnswer, NoAnswer>) -> Result<Option<String>, Trouble> {
+pub(crate) fn first_hit(result: &Result<HttpAnswer, NoAnswer>) -> Result<Option<String>, CallFailure> {
     let body = read(result).and_then(parse::<SearchBody>).map_err(Failure::into_trouble)?;
     Ok(body.data.into_iter().next().map(|hit| hit.id))
 }
@@ -186,7 +186,9 @@ pub(crate) fn first_hit(result: &Result<HttpAnswer, NoAnswer>) -> Result<Option<
 pub(crate) fn void(result: &Result<HttpAnswer, NoAnswer>, request: &VoidRequest) -> VoidOutcome {
     match read(result).and_then(parse::<IntentState>) {
         Ok(state) if canceled(Some(&state), &request.payment_id) => VoidOutcome::Voided,
-        Ok(_) => VoidOutcome::Trouble(unknown("answered with a payment that is not canceled, or not ours")),
+        Ok(_) => {
+            VoidOutcome::CallFailure(unknown("answered with a payment that is not canceled, or not ours"))
+        }
         Err(Failure::UnexpectedState(state)) => {
             if canceled(state.as_ref(), &request.payment_id) {
                 VoidOutcome::Voided
@@ -194,7 +196,7 @@ pub(crate) fn void(result: &Result<HttpAnswer, NoAnswer>, request: &VoidRequest)
                 VoidOutcome::TooLate
             }
         }
-        Err(failure) => VoidOutcome::Trouble(failure.into_trouble()),
+        Err(failure) => VoidOutcome::CallFailure(failure.into_trouble()),
     }
 }
 
@@ -207,7 +209,7 @@ pub(crate) fn refund(
     request: &RefundRequest,
     credential: &Credential,
 ) -> Result<RefundMade, RefundOutcome> {
-    let trouble = |why: &str| Err(RefundOutcome::Trouble(unknown(why)));
+    let failure = |why: &str| Err(RefundOutcome::CallFailure(unknown(why)));
     let body = match read(result).and_then(parse::<RefundBody>) {
         Ok(body) => body,
         Err(Failure::AlreadyRefunded) => return Err(RefundOutcome::AlreadyRefunded),
@@ -218,10 +220,10 @@ pub(crate) fn refund(
         Err(Failure::Refused { code, message }) => {
             return Err(RefundOutcome::Refused(refusal(&code, &message, &[credential.expose()])));
         }
-        Err(failure) => return Err(RefundOutcome::Trouble(failure.into_trouble())),
+        Err(failure) => return Err(RefundOutcome::CallFailure(failure.into_trouble())),
     };
     if body.payment_intent.as_deref() != Some(request.payment_id.as_str()) || body.amount != request.amount {
-        return trouble("answered with another refund than the one asked for");
+        return failure("answered with another refund than the one asked for");
     }
     match body.status.as_str() {
         "succeeded" => Ok(RefundMade),
@@ -230,26 +232,26 @@ pub(crate) fn refund(
             let code = code.as_deref().unwrap_or("refund_failed");
             Err(RefundOutcome::Refused(refusal(code, "The refund failed at the provider.", &[])))
         }
-        _ => trouble("the refund is still pending"),
+        _ => failure("the refund is still pending"),
     }
 }
 
 /// What came of a refund that was made, from the payment as it was read after it.
 pub(crate) fn refunded(found: LookUpOutcome, request: &RefundRequest) -> RefundOutcome {
-    let trouble = |why: &str| RefundOutcome::Trouble(unknown(why));
+    let failure = |why: &str| RefundOutcome::CallFailure(unknown(why));
     match found {
         LookUpOutcome::Found(payment) if payment.payment_id != request.payment_id => {
-            trouble("refunded, and then shown another payment")
+            failure("refunded, and then shown another payment")
         }
         LookUpOutcome::Found(payment)
             if payment.status != ProviderStatus::Captured || payment.refunded < request.amount =>
         {
-            trouble("refunded, and then shown as refunded less")
+            failure("refunded, and then shown as refunded less")
         }
         LookUpOutcome::Found(payment) => RefundOutcome::Refunded(payment),
-        LookUpOutcome::NotFound => trouble("refunded, and then not found"),
-        LookUpOutcome::Trouble(why) => {
-            RefundOutcome::Trouble(unknown(format!("refunded, and then not readable: {}", why.why())))
+        LookUpOutcome::NotFound => failure("refunded, and then not found"),
+        LookUpOutcome::CallFailure(why) => {
+            RefundOutcome::CallFailure(unknown(format!("refunded, and then not readable: {}", why.why())))
         }
     }
 }
@@ -266,13 +268,13 @@ fn read(result: &Result<HttpAnswer, NoAnswer>) -> Result<&[u8], Failure> {
     match result {
         Ok(answer) if answer.status == 200 => Ok(&answer.body),
         Ok(answer) => Err(failure(answer)),
-        Err(no_answer) => Err(Failure::Trouble(no_answer.into())),
+        Err(no_answer) => Err(Failure::CallFailure(no_answer.into())),
     }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     // The text of serde could quote the body, so it is not passed on.
-    serde_json::from_slice(body).map_err(|_| Failure::Trouble(unknown("200 without what was asked for")))
+    serde_json::from_slice(body).map_err(|_| Failure::CallFailure(unknown("200 without what was asked for")))
 }
 
 /// A payment from its intent; where the charge was asked for in full, it has to be there.
@@ -289,11 +291,13 @@ fn intent(body: &[u8], expanded: bool) -> Result<ProviderPayment, Failure> {
         // Right after its capture nothing has been given back.
         Some(LatestCharge::Named(_)) | None if !expanded => 0,
         Some(LatestCharge::Named(_)) | None => {
-            return Err(Failure::Trouble(unknown("200 without the charge, which tells what was given back")));
+            return Err(Failure::CallFailure(unknown(
+                "200 without the charge, which tells what was given back",
+            )));
         }
     };
     if body.amount < 0 || !(0..=body.amount).contains(&refunded) {
-        return Err(Failure::Trouble(unknown("200 with amounts that do not add up")));
+        return Err(Failure::CallFailure(unknown("200 with amounts that do not add up")));
     }
     Ok(ProviderPayment {
         payment_id: body.id,
@@ -308,7 +312,7 @@ fn intent(body: &[u8], expanded: bool) -> Result<ProviderPayment, Failure> {
 fn failure(answer: &HttpAnswer) -> Failure {
     let status = answer.status;
     if status == 429 {
-        return Failure::Trouble(Trouble::Throttled { retry_after_ms: answer.retry_after_ms() });
+        return Failure::CallFailure(CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() });
     }
     let error = serde_json::from_slice::<ErrorEnvelope>(&answer.body).ok().map(|envelope| envelope.error);
     // The most telling of the codes; where an error has none, its type.
@@ -318,24 +322,26 @@ fn failure(answer: &HttpAnswer) -> Failure {
     });
     let sentence = format!("{status} {}", code.as_deref().unwrap_or("without a code"));
     match (status, error, code) {
-        (500.., ..) if answer.replayed => Failure::Trouble(Trouble::KeySpent(format!("a stored {sentence}"))),
-        (500.., ..) => Failure::Trouble(Trouble::Errored(sentence)),
-        (401 | 403, ..) => Failure::Trouble(Trouble::Unauthorized(sentence)),
+        (500.., ..) if answer.replayed => {
+            Failure::CallFailure(CallFailure::IdempotencyKeyConsumed(format!("a stored {sentence}")))
+        }
+        (500.., ..) => Failure::CallFailure(CallFailure::Errored(sentence)),
+        (401 | 403, ..) => Failure::CallFailure(CallFailure::Unauthorized(sentence)),
         (400..500, Some(error), Some(code)) => by_error(status, error, code, sentence),
-        _ => Failure::Trouble(unknown(sentence)),
+        _ => Failure::CallFailure(unknown(sentence)),
     }
 }
 
 fn by_error(status: u16, error: ErrorBody, code: String, sentence: String) -> Failure {
     let refused = |message: Option<String>| Failure::Refused { code, message: message.unwrap_or_default() };
     match (status, error.code.as_deref(), error.kind.as_str()) {
-        (409, Some("idempotency_key_in_use"), _) => Failure::Trouble(Trouble::InProgress),
+        (409, Some("idempotency_key_in_use"), _) => Failure::CallFailure(CallFailure::InProgress),
         (404, Some("resource_missing"), _) => Failure::Missing,
-        (400, _, "idempotency_error") => Failure::Trouble(Trouble::KeySpent(sentence)),
+        (400, _, "idempotency_error") => Failure::CallFailure(CallFailure::IdempotencyKeyConsumed(sentence)),
         (400, Some("payment_intent_unexpected_state"), _) => Failure::UnexpectedState(error.payment_intent),
         (400, Some("charge_already_refunded"), _) => Failure::AlreadyRefunded,
         (402, ..) | (400, _, "invalid_request_error" | "card_error") => refused(error.message),
-        _ => Failure::Trouble(unknown(sentence)),
+        _ => Failure::CallFailure(unknown(sentence)),
     }
 }
 

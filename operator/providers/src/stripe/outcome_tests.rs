@@ -110,19 +110,19 @@ fn our_payment(refunded: i64, status: ProviderStatus) -> ProviderPayment {
     ProviderPayment { payment_id, order_id, amount: 1000, refunded, currency: "KRW".into(), status }
 }
 
-/// The trouble that an answer is, which has to be the same for every operation.
-fn trouble(result: &Answered) -> Trouble {
-    let ChargeOutcome::Trouble(trouble) = charged(result) else { panic!("{result:?}") };
-    assert_eq!(prepared(result), PrepareOutcome::Trouble(trouble.clone()));
-    assert_eq!(look_up(result), LookUpOutcome::Trouble(trouble.clone()));
-    assert_eq!(voided(result), VoidOutcome::Trouble(trouble.clone()));
-    assert_eq!(refund_made(result), Err(RefundOutcome::Trouble(trouble.clone())));
-    assert_eq!(first_hit(result), Err(trouble.clone()));
-    trouble
+/// The failure that an answer is, which has to be the same for every operation.
+fn failure(result: &Answered) -> CallFailure {
+    let ChargeOutcome::CallFailure(failure) = charged(result) else { panic!("{result:?}") };
+    assert_eq!(prepared(result), PrepareOutcome::CallFailure(failure.clone()));
+    assert_eq!(look_up(result), LookUpOutcome::CallFailure(failure.clone()));
+    assert_eq!(voided(result), VoidOutcome::CallFailure(failure.clone()));
+    assert_eq!(refund_made(result), Err(RefundOutcome::CallFailure(failure.clone())));
+    assert_eq!(first_hit(result), Err(failure.clone()));
+    failure
 }
 
 fn is_unknown(outcome: &ChargeOutcome) -> bool {
-    matches!(outcome, ChargeOutcome::Trouble(Trouble::Unknown(_)))
+    matches!(outcome, ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))
 }
 
 #[test]
@@ -159,7 +159,10 @@ fn a_200_about_another_payment_order_amount_or_currency_is_not_ours() {
         assert!(is_unknown(&charged(&shown(&body))), "{field}");
         if field != "id" {
             let outcome = prepared(&shown(&body));
-            assert!(matches!(outcome, PrepareOutcome::Trouble(Trouble::Unknown(_))), "{field}");
+            assert!(
+                matches!(outcome, PrepareOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+                "{field}"
+            );
         }
     }
 }
@@ -167,11 +170,11 @@ fn a_200_about_another_payment_order_amount_or_currency_is_not_ours() {
 #[test]
 fn a_200_that_makes_no_sense_is_unknown_to_every_operation() {
     for body in ["", "<html>", "{}", "null", "[]", r#"{"id":1}"#, r#"{"data":1}"#] {
-        assert!(matches!(trouble(&answer(200, body)), Trouble::Unknown(_)), "{body}");
+        assert!(matches!(failure(&answer(200, body)), CallFailure::OutcomeUnknown(_)), "{body}");
     }
     for refunded in [-1, 1001] {
         let outcome = look_up(&with_refunded("succeeded", refunded));
-        assert!(matches!(outcome, LookUpOutcome::Trouble(Trouble::Unknown(_))), "{refunded}");
+        assert!(matches!(outcome, LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{refunded}");
     }
 }
 
@@ -201,8 +204,8 @@ fn a_400_about_the_request_refuses_a_prepare_a_charge_and_a_refund_but_not_a_voi
         assert_eq!(prepared(&result), PrepareOutcome::Refused(expected.clone()));
         assert_eq!(charged(&result), ChargeOutcome::Refused(expected.clone()));
         assert_eq!(refund_made(&result), Err(RefundOutcome::Refused(expected)));
-        assert_eq!(voided(&result), VoidOutcome::Trouble(unknown(code)));
-        assert_eq!(look_up(&result), LookUpOutcome::Trouble(unknown(code)));
+        assert_eq!(voided(&result), VoidOutcome::CallFailure(unknown(code)));
+        assert_eq!(look_up(&result), LookUpOutcome::CallFailure(unknown(code)));
     }
     let nameless = answer(400, r#"{"error":{"type":"invalid_request_error"}}"#);
     let refused =
@@ -212,14 +215,17 @@ fn a_400_about_the_request_refuses_a_prepare_a_charge_and_a_refund_but_not_a_voi
 
 #[test]
 fn a_key_with_other_parameters_and_a_stored_5xx_mean_that_the_key_is_spent() {
-    let spent = trouble(&error(400, "idempotency_error", "x"));
-    assert_eq!(spent, Trouble::KeySpent("400 x".into()));
+    let spent = failure(&error(400, "idempotency_error", "x"));
+    assert_eq!(spent, CallFailure::IdempotencyKeyConsumed("400 x".into()));
     for status in [500, 502, 503] {
-        let stored = trouble(&replayed(error(status, "api_error", "boom")));
-        assert_eq!(stored, Trouble::KeySpent(format!("a stored {status} boom")));
-        assert_eq!(trouble(&error(status, "api_error", "boom")), Trouble::Errored(format!("{status} boom")));
-        let bare = Trouble::Errored(format!("{status} without a code"));
-        assert_eq!(trouble(&answer(status, "<html>")), bare);
+        let stored = failure(&replayed(error(status, "api_error", "boom")));
+        assert_eq!(stored, CallFailure::IdempotencyKeyConsumed(format!("a stored {status} boom")));
+        assert_eq!(
+            failure(&error(status, "api_error", "boom")),
+            CallFailure::Errored(format!("{status} boom"))
+        );
+        let bare = CallFailure::Errored(format!("{status} without a code"));
+        assert_eq!(failure(&answer(status, "<html>")), bare);
     }
     let declined = replayed(error(402, "card_error", "card_declined"));
     assert!(
@@ -230,21 +236,21 @@ fn a_key_with_other_parameters_and_a_stored_5xx_mean_that_the_key_is_spent() {
 
 #[test]
 fn the_troubles_are_the_same_for_every_operation() {
-    assert_eq!(trouble(&invalid(409, "idempotency_key_in_use")), Trouble::InProgress);
-    assert_eq!(trouble(&invalid(409, "something_else")), unknown("409 something_else"));
-    assert_eq!(trouble(&invalid(401, "x")), Trouble::Unauthorized("401 x".into()));
-    assert_eq!(trouble(&invalid(403, "x")), Trouble::Unauthorized("403 x".into()));
-    assert_eq!(trouble(&answer(401, "")), Trouble::Unauthorized("401 without a code".into()));
-    assert_eq!(trouble(&error(400, "api_error", "x")), unknown("400 x"));
-    assert_eq!(trouble(&answer(429, "")), Trouble::Throttled { retry_after_ms: None });
+    assert_eq!(failure(&invalid(409, "idempotency_key_in_use")), CallFailure::InProgress);
+    assert_eq!(failure(&invalid(409, "something_else")), unknown("409 something_else"));
+    assert_eq!(failure(&invalid(401, "x")), CallFailure::Unauthorized("401 x".into()));
+    assert_eq!(failure(&invalid(403, "x")), CallFailure::Unauthorized("403 x".into()));
+    assert_eq!(failure(&answer(401, "")), CallFailure::Unauthorized("401 without a code".into()));
+    assert_eq!(failure(&error(400, "api_error", "x")), unknown("400 x"));
+    assert_eq!(failure(&answer(429, "")), CallFailure::Throttled { retry_after_ms: None });
     let later = answer(429, "").map(|answer| HttpAnswer { retry_after: Some("2".into()), ..answer });
-    assert_eq!(trouble(&later), Trouble::Throttled { retry_after_ms: Some(2000) });
-    assert_eq!(trouble(&Err(NoAnswer::NotSent("refused".into()))), Trouble::NotSent("refused".into()));
-    assert_eq!(trouble(&Err(NoAnswer::Unknown("timed out".into()))), unknown("timed out"));
+    assert_eq!(failure(&later), CallFailure::Throttled { retry_after_ms: Some(2000) });
+    assert_eq!(failure(&Err(NoAnswer::NotSent("refused".into()))), CallFailure::NotSent("refused".into()));
+    assert_eq!(failure(&Err(NoAnswer::Unknown("timed out".into()))), unknown("timed out"));
     for status in [100, 201, 204, 301, 302, 400, 402, 404, 408, 418] {
-        assert!(matches!(trouble(&answer(status, "not json")), Trouble::Unknown(_)), "{status}");
+        assert!(matches!(failure(&answer(status, "not json")), CallFailure::OutcomeUnknown(_)), "{status}");
     }
-    assert!(matches!(trouble(&answer(404, r#"{"error":{"type":"A B"}}"#)), Trouble::Unknown(_)));
+    assert!(matches!(failure(&answer(404, r#"{"error":{"type":"A B"}}"#)), CallFailure::OutcomeUnknown(_)));
 }
 
 #[test]
@@ -266,10 +272,13 @@ fn a_payment_in_another_state_was_processed_before_unless_it_was_canceled() {
 fn a_payment_that_the_provider_named_and_does_not_know_is_no_refusal() {
     let missing = invalid(404, "resource_missing");
     assert!(is_unknown(&charged(&missing)));
-    assert!(matches!(voided(&missing), VoidOutcome::Trouble(Trouble::Unknown(_))));
-    assert!(matches!(refund_made(&missing), Err(RefundOutcome::Trouble(Trouble::Unknown(_)))));
+    assert!(matches!(voided(&missing), VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))));
+    assert!(matches!(refund_made(&missing), Err(RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))));
     assert_eq!(look_up(&missing), LookUpOutcome::NotFound);
-    assert!(matches!(look_up(&invalid(404, "x")), LookUpOutcome::Trouble(_)), "only the provider's own word");
+    assert!(
+        matches!(look_up(&invalid(404, "x")), LookUpOutcome::CallFailure(_)),
+        "only the provider's own word"
+    );
 }
 
 #[test]
@@ -278,7 +287,10 @@ fn only_a_canceled_intent_of_that_id_is_voided() {
     let mut other = intent_json("canceled");
     other["id"] = json!("pi_2");
     for odd in [intent_json("succeeded"), intent_json("requires_confirmation"), other] {
-        assert!(matches!(voided(&shown(&odd)), VoidOutcome::Trouble(Trouble::Unknown(_))), "{odd}");
+        assert!(
+            matches!(voided(&shown(&odd)), VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+            "{odd}"
+        );
     }
 }
 
@@ -301,7 +313,7 @@ fn a_look_up_shows_every_status_as_it_is() {
         let mut body = intent_json("succeeded");
         body["latest_charge"] = unexpanded;
         let outcome = look_up(&shown(&body));
-        assert!(matches!(outcome, LookUpOutcome::Trouble(Trouble::Unknown(_))), "{outcome:?}");
+        assert!(matches!(outcome, LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{outcome:?}");
     }
     let mut foreign = intent_json("canceled");
     foreign["metadata"] = json!({});
@@ -328,7 +340,7 @@ fn a_refund_is_made_when_it_succeeded_for_this_payment_and_amount() {
         other,
     ] {
         let outcome = refund_made(&shown(&odd));
-        assert!(matches!(outcome, Err(RefundOutcome::Trouble(Trouble::Unknown(_)))), "{odd}");
+        assert!(matches!(outcome, Err(RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))), "{odd}");
     }
     let mut failed = refund_json("failed", 1000);
     let refused = |body: &Value| match refund_made(&shown(body)) {
@@ -356,11 +368,11 @@ fn a_refund_that_was_made_is_done_when_the_payment_shows_it() {
         LookUpOutcome::Found(other),
         LookUpOutcome::Found(our_payment(300, ProviderStatus::Failed)),
         LookUpOutcome::NotFound,
-        LookUpOutcome::Trouble(Trouble::Throttled { retry_after_ms: None }),
-        LookUpOutcome::Trouble(Trouble::NotSent("refused".into())),
+        LookUpOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: None }),
+        LookUpOutcome::CallFailure(CallFailure::NotSent("refused".into())),
     ] {
         let outcome = done(odd);
-        assert!(matches!(outcome, RefundOutcome::Trouble(Trouble::Unknown(_))), "{outcome:?}");
+        assert!(matches!(outcome, RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{outcome:?}");
     }
 }
 

@@ -1,13 +1,13 @@
 //! What an answer of Toss Payments means, as a pure function: status and body in, outcome out.
 //!
 //! The code decides before the status, for Toss answers 403 both to a wrong key and to a card without money. What
-//! is not plainly a success or a final refusal is a [`Trouble`]: a wrong "refused" loses a capture, a wrong "unknown"
+//! is not plainly a success or a final refusal is a [`CallFailure`]: a wrong "refused" loses a capture, a wrong "unknown"
 //! costs one look-up. The sentences name neither token nor credential.
 //!
 //! Source: <https://docs.tosspayments.com/reference/error-codes>.
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, Trouble,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use serde::Deserialize;
 
@@ -40,12 +40,12 @@ enum Failure {
     AlreadyProcessed,
     AlreadyCanceled,
     NotFound,
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 /// A sentence that sends the caller to a look-up.
-fn look_it_up(code: &str) -> Trouble {
-    Trouble::Unknown(format!("{code}: look the payment up"))
+fn look_it_up(code: &str) -> CallFailure {
+    CallFailure::OutcomeUnknown(format!("{code}: look the payment up"))
 }
 
 /// What came of a charge.
@@ -56,7 +56,7 @@ pub(crate) fn charge(
 ) -> ChargeOutcome {
     let token = request.token.expose();
     let secrets = [token, credential.expose()];
-    let unknown = |why: String| ChargeOutcome::Trouble(Trouble::Unknown(why));
+    let unknown = |why: String| ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why));
     match read(result) {
         Ok(payment) if payment.status != ProviderStatus::Captured => {
             unknown(format!("answered with a payment that is {:?}", payment.status))
@@ -74,22 +74,22 @@ pub(crate) fn charge(
         Err(Failure::Refused { code, message }) => ChargeOutcome::Refused(refusal(&code, &message, &secrets)),
         Err(Failure::NotFound) => ChargeOutcome::Refused(not_found()),
         Err(Failure::AlreadyProcessed) => ChargeOutcome::AlreadyProcessed,
-        Err(Failure::AlreadyCanceled) => ChargeOutcome::Trouble(look_it_up("ALREADY_CANCELED_PAYMENT")),
-        Err(Failure::Trouble(trouble)) => ChargeOutcome::Trouble(trouble),
+        Err(Failure::AlreadyCanceled) => ChargeOutcome::CallFailure(look_it_up("ALREADY_CANCELED_PAYMENT")),
+        Err(Failure::CallFailure(failure)) => ChargeOutcome::CallFailure(failure),
     }
 }
 
 /// What came of a look-up.
 pub(crate) fn look_up(result: &Result<HttpAnswer, NoAnswer>) -> LookUpOutcome {
     // A look-up asks for nothing that could be refused, so such codes say only that there is no answer.
-    let unknown = |code: &str| LookUpOutcome::Trouble(Trouble::Unknown(code.to_owned()));
+    let unknown = |code: &str| LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown(code.to_owned()));
     match read(result) {
         Ok(payment) => LookUpOutcome::Found(payment),
         Err(Failure::NotFound) => LookUpOutcome::NotFound,
         Err(Failure::Refused { code, .. }) => unknown(&code),
         Err(Failure::AlreadyProcessed) => unknown("ALREADY_PROCESSED_PAYMENT"),
         Err(Failure::AlreadyCanceled) => unknown("ALREADY_CANCELED_PAYMENT"),
-        Err(Failure::Trouble(trouble)) => LookUpOutcome::Trouble(trouble),
+        Err(Failure::CallFailure(failure)) => LookUpOutcome::CallFailure(failure),
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn refund(
     credential: &Credential,
 ) -> RefundOutcome {
     let secrets = [request.payment_id.as_str(), credential.expose()];
-    let unknown = |why: &str| RefundOutcome::Trouble(Trouble::Unknown(why.to_owned()));
+    let unknown = |why: &str| RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(why.to_owned()));
     match read(result) {
         Ok(payment) if payment.payment_id != request.payment_id => {
             unknown("answered with another payment than the one asked for")
@@ -111,9 +111,9 @@ pub(crate) fn refund(
         Ok(payment) => RefundOutcome::Refunded(payment),
         Err(Failure::Refused { code, message }) => RefundOutcome::Refused(refusal(&code, &message, &secrets)),
         Err(Failure::NotFound) => RefundOutcome::Refused(not_found()),
-        Err(Failure::AlreadyProcessed) => RefundOutcome::Trouble(look_it_up("ALREADY_PROCESSED_PAYMENT")),
+        Err(Failure::AlreadyProcessed) => RefundOutcome::CallFailure(look_it_up("ALREADY_PROCESSED_PAYMENT")),
         Err(Failure::AlreadyCanceled) => RefundOutcome::AlreadyRefunded,
-        Err(Failure::Trouble(trouble)) => RefundOutcome::Trouble(trouble),
+        Err(Failure::CallFailure(failure)) => RefundOutcome::CallFailure(failure),
     }
 }
 
@@ -125,13 +125,13 @@ fn read(result: &Result<HttpAnswer, NoAnswer>) -> Result<ProviderPayment, Failur
     match result {
         Ok(answer) if answer.status == 200 => payment(&answer.body),
         Ok(answer) => Err(failure(answer)),
-        Err(no_answer) => Err(Failure::Trouble(no_answer.into())),
+        Err(no_answer) => Err(Failure::CallFailure(no_answer.into())),
     }
 }
 
 fn payment(body: &[u8]) -> Result<ProviderPayment, Failure> {
     // The text of serde could quote the body, so it is not passed on.
-    let unknown = |why: &str| Failure::Trouble(Trouble::Unknown(why.to_owned()));
+    let unknown = |why: &str| Failure::CallFailure(CallFailure::OutcomeUnknown(why.to_owned()));
     let body: PaymentBody = serde_json::from_slice(body).map_err(|_| unknown("200 without a payment"))?;
     if body.total_amount < 0 || !(0..=body.total_amount).contains(&body.balance_amount) {
         return Err(unknown("200 with amounts that do not add up"));
@@ -159,28 +159,28 @@ fn payment(body: &[u8]) -> Result<ProviderPayment, Failure> {
 fn failure(answer: &HttpAnswer) -> Failure {
     let status = answer.status;
     if status == 429 {
-        return Failure::Trouble(Trouble::Throttled { retry_after_ms: answer.retry_after_ms() });
+        return Failure::CallFailure(CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() });
     }
     let error = serde_json::from_slice::<ErrorBody>(&answer.body).ok().filter(well_formed);
     let code = error.as_ref().map_or("without a code", |error| error.code.as_str());
     let sentence = format!("{status} {code}");
-    let unauthorized = |sentence| Failure::Trouble(Trouble::Unauthorized(sentence));
-    let unknown = |sentence| Failure::Trouble(Trouble::Unknown(sentence));
+    let unauthorized = |sentence| Failure::CallFailure(CallFailure::Unauthorized(sentence));
+    let unknown = |sentence| Failure::CallFailure(CallFailure::OutcomeUnknown(sentence));
     if status >= 500 {
-        return Failure::Trouble(Trouble::Errored(sentence));
+        return Failure::CallFailure(CallFailure::Errored(sentence));
     }
     let Some(ErrorBody { code, message }) = error else {
         return if matches!(status, 401 | 403) { unauthorized(sentence) } else { unknown(sentence) };
     };
     match code.as_str() {
-        "IDEMPOTENT_REQUEST_PROCESSING" => Failure::Trouble(Trouble::InProgress),
+        "IDEMPOTENT_REQUEST_PROCESSING" => Failure::CallFailure(CallFailure::InProgress),
         "ALREADY_PROCESSED_PAYMENT" => Failure::AlreadyProcessed,
         "ALREADY_CANCELED_PAYMENT" | "ALREADY_REFUND_PAYMENT" => Failure::AlreadyCanceled,
         "NOT_FOUND_PAYMENT" if status == 404 => Failure::NotFound,
         "UNAUTHORIZED_KEY" | "INVALID_API_KEY" | "INCORRECT_BASIC_AUTH_FORMAT" | "FORBIDDEN_REQUEST" => {
             unauthorized(sentence)
         }
-        code if undecided(code) => Failure::Trouble(look_it_up(code)),
+        code if undecided(code) => Failure::CallFailure(look_it_up(code)),
         _ => match status {
             401 => unauthorized(sentence),
             403 if !refuses(&code) => unauthorized(sentence),

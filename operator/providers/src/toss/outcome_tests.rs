@@ -60,7 +60,7 @@ fn refunded(result: &Result<HttpAnswer, NoAnswer>) -> RefundOutcome {
 }
 
 fn is_unknown(outcome: &ChargeOutcome) -> bool {
-    matches!(outcome, ChargeOutcome::Trouble(Trouble::Unknown(_)))
+    matches!(outcome, ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))
 }
 
 fn our_payment(refunded: i64, status: ProviderStatus) -> ProviderPayment {
@@ -142,7 +142,7 @@ fn a_4xx_that_leaves_the_money_open_is_unknown() {
     ] {
         let outcome = charged(&error(status, code));
         assert!(
-            matches!(&outcome, ChargeOutcome::Trouble(Trouble::Unknown(why)) if why.contains(code)),
+            matches!(&outcome, ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why)) if why.contains(code)),
             "{outcome:?}"
         );
     }
@@ -159,18 +159,24 @@ fn a_key_that_is_not_accepted_is_not_a_refusal_of_the_card() {
         (401, "SOMETHING_NEW"),
     ] {
         assert!(
-            matches!(charged(&error(status, code)), ChargeOutcome::Trouble(Trouble::Unauthorized(_))),
+            matches!(charged(&error(status, code)), ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))),
             "{status} {code}"
         );
         assert!(
-            matches!(refunded(&error(status, code)), RefundOutcome::Trouble(Trouble::Unauthorized(_))),
+            matches!(
+                refunded(&error(status, code)),
+                RefundOutcome::CallFailure(CallFailure::Unauthorized(_))
+            ),
             "{status} {code}"
         );
     }
-    assert!(matches!(charged(&answer(401, "", None)), ChargeOutcome::Trouble(Trouble::Unauthorized(_))));
+    assert!(matches!(
+        charged(&answer(401, "", None)),
+        ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))
+    ));
     assert!(matches!(
         charged(&answer(403, "<html>", None)),
-        ChargeOutcome::Trouble(Trouble::Unauthorized(_))
+        ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))
     ));
 }
 
@@ -178,20 +184,20 @@ fn a_key_that_is_not_accepted_is_not_a_refusal_of_the_card() {
 fn a_call_in_progress_and_a_call_too_many_are_neither_success_nor_failure() {
     assert_eq!(
         charged(&error(409, "IDEMPOTENT_REQUEST_PROCESSING")),
-        ChargeOutcome::Trouble(Trouble::InProgress)
+        ChargeOutcome::CallFailure(CallFailure::InProgress)
     );
     assert_eq!(
         refunded(&error(409, "IDEMPOTENT_REQUEST_PROCESSING")),
-        RefundOutcome::Trouble(Trouble::InProgress)
+        RefundOutcome::CallFailure(CallFailure::InProgress)
     );
     let throttled = |header| charged(&answer(429, "", header));
-    let after = |retry_after_ms| ChargeOutcome::Trouble(Trouble::Throttled { retry_after_ms });
+    let after = |retry_after_ms| ChargeOutcome::CallFailure(CallFailure::Throttled { retry_after_ms });
     assert_eq!(throttled(None), after(None));
     assert_eq!(throttled(Some("3")), after(Some(3000)));
     assert_eq!(throttled(Some("soon")), after(None));
     assert_eq!(
         refunded(&answer(429, "", Some("3"))),
-        RefundOutcome::Trouble(Trouble::Throttled { retry_after_ms: Some(3000) })
+        RefundOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(3000) })
     );
 }
 
@@ -199,19 +205,19 @@ fn a_call_in_progress_and_a_call_too_many_are_neither_success_nor_failure() {
 fn a_checkout_that_was_dealt_with_under_another_key_says_so_and_a_refund_has_to_look_it_up() {
     assert_eq!(charged(&error(400, "ALREADY_PROCESSED_PAYMENT")), ChargeOutcome::AlreadyProcessed);
     let outcome = refunded(&error(400, "ALREADY_PROCESSED_PAYMENT"));
-    assert!(matches!(outcome, RefundOutcome::Trouble(Trouble::Unknown(_))), "{outcome:?}");
+    assert!(matches!(outcome, RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{outcome:?}");
 }
 
 #[test]
 fn a_5xx_is_an_error_of_the_provider_with_or_without_a_code() {
-    let errored = |why: &str| Trouble::Errored(why.to_owned());
+    let errored = |why: &str| CallFailure::Errored(why.to_owned());
     for status in [500, 502, 503, 504, 599] {
         let with_code = errored(&format!("{status} REJECT_CARD_PAYMENT"));
-        assert_eq!(charged(&error(status, "REJECT_CARD_PAYMENT")), ChargeOutcome::Trouble(with_code));
+        assert_eq!(charged(&error(status, "REJECT_CARD_PAYMENT")), ChargeOutcome::CallFailure(with_code));
         let without = errored(&format!("{status} without a code"));
-        assert_eq!(charged(&answer(status, "<html>", None)), ChargeOutcome::Trouble(without.clone()));
-        assert_eq!(refunded(&answer(status, "", None)), RefundOutcome::Trouble(without.clone()));
-        assert_eq!(look_up(&answer(status, "", None)), LookUpOutcome::Trouble(without));
+        assert_eq!(charged(&answer(status, "<html>", None)), ChargeOutcome::CallFailure(without.clone()));
+        assert_eq!(refunded(&answer(status, "", None)), RefundOutcome::CallFailure(without.clone()));
+        assert_eq!(look_up(&answer(status, "", None)), LookUpOutcome::CallFailure(without));
     }
 }
 
@@ -229,12 +235,21 @@ fn a_redirect_and_an_error_without_a_code_are_unknown() {
 fn no_answer_is_not_sent_or_unknown_as_the_client_says() {
     let not_sent = Err(NoAnswer::NotSent("refused".into()));
     let unknown = Err(NoAnswer::Unknown("timed out".into()));
-    assert_eq!(charged(&not_sent), ChargeOutcome::Trouble(Trouble::NotSent("refused".into())));
-    assert_eq!(charged(&unknown), ChargeOutcome::Trouble(Trouble::Unknown("timed out".into())));
-    assert_eq!(refunded(&not_sent), RefundOutcome::Trouble(Trouble::NotSent("refused".into())));
-    assert_eq!(refunded(&unknown), RefundOutcome::Trouble(Trouble::Unknown("timed out".into())));
-    assert_eq!(look_up(&not_sent), LookUpOutcome::Trouble(Trouble::NotSent("refused".into())));
-    assert_eq!(look_up(&unknown), LookUpOutcome::Trouble(Trouble::Unknown("timed out".into())));
+    assert_eq!(charged(&not_sent), ChargeOutcome::CallFailure(CallFailure::NotSent("refused".into())));
+    assert_eq!(
+        charged(&unknown),
+        ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
+    );
+    assert_eq!(refunded(&not_sent), RefundOutcome::CallFailure(CallFailure::NotSent("refused".into())));
+    assert_eq!(
+        refunded(&unknown),
+        RefundOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
+    );
+    assert_eq!(look_up(&not_sent), LookUpOutcome::CallFailure(CallFailure::NotSent("refused".into())));
+    assert_eq!(
+        look_up(&unknown),
+        LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
+    );
 }
 
 #[test]
@@ -259,18 +274,18 @@ fn a_look_up_shows_every_status_as_it_is() {
 #[test]
 fn only_the_providers_own_word_means_not_found_and_what_fails_says_why() {
     assert_eq!(look_up(&error(404, "NOT_FOUND_PAYMENT")), LookUpOutcome::NotFound);
-    let unknown = |why: &str| Trouble::Unknown(why.to_owned());
-    for (result, trouble) in [
+    let unknown = |why: &str| CallFailure::OutcomeUnknown(why.to_owned());
+    for (result, failure) in [
         (error(404, "NOT_FOUND"), unknown("NOT_FOUND")),
         (answer(404, "<html>", None), unknown("404 without a code")),
         (error(400, "NOT_FOUND_PAYMENT"), unknown("NOT_FOUND_PAYMENT")),
         (error(400, "ALREADY_CANCELED_PAYMENT"), unknown("ALREADY_CANCELED_PAYMENT")),
         (answer(200, "{}", None), unknown("200 without a payment")),
-        (error(401, "UNAUTHORIZED_KEY"), Trouble::Unauthorized("401 UNAUTHORIZED_KEY".into())),
-        (error(409, "IDEMPOTENT_REQUEST_PROCESSING"), Trouble::InProgress),
-        (answer(429, "", Some("2")), Trouble::Throttled { retry_after_ms: Some(2000) }),
+        (error(401, "UNAUTHORIZED_KEY"), CallFailure::Unauthorized("401 UNAUTHORIZED_KEY".into())),
+        (error(409, "IDEMPOTENT_REQUEST_PROCESSING"), CallFailure::InProgress),
+        (answer(429, "", Some("2")), CallFailure::Throttled { retry_after_ms: Some(2000) }),
     ] {
-        assert_eq!(look_up(&result), LookUpOutcome::Trouble(trouble), "{result:?}");
+        assert_eq!(look_up(&result), LookUpOutcome::CallFailure(failure), "{result:?}");
     }
 }
 
@@ -282,12 +297,15 @@ fn a_refund_is_done_when_the_payment_shows_that_much_given_back() {
     let outcome = refund(&paid("PARTIAL_CANCELED", 700), &refund_request(300), &Credential::new("sk"));
     assert_eq!(outcome, RefundOutcome::Refunded(part));
     for odd in [paid("PARTIAL_CANCELED", 700), paid("DONE", 1000), paid("ABORTED", 0)] {
-        assert!(matches!(refunded(&odd), RefundOutcome::Trouble(Trouble::Unknown(_))), "{odd:?}");
+        assert!(
+            matches!(refunded(&odd), RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+            "{odd:?}"
+        );
     }
     let other = RefundRequest { payment_id: "pk_2".into(), ..refund_request(1000) };
     assert!(matches!(
         refund(&paid("CANCELED", 0), &other, &Credential::new("sk")),
-        RefundOutcome::Trouble(Trouble::Unknown(_))
+        RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_))
     ));
 }
 

@@ -9,7 +9,7 @@ use fooddelivery_providers::{
     PrepareRequest, RefundRequest, Token, VoidRequest, provider,
 };
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome,
 };
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::faults::{Fault, Operation, Rule};
@@ -94,12 +94,12 @@ pub(crate) fn void_of(payment_id: &str) -> VoidRequest {
 
 /// Whether nothing is known of the money, as no answer came, or none that makes sense.
 pub(crate) fn is_unknown(outcome: &ChargeOutcome) -> bool {
-    matches!(outcome, ChargeOutcome::Trouble(Trouble::Unknown(_)))
+    matches!(outcome, ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))
 }
 
 /// The same of a refund.
 pub(crate) fn refund_is_unknown(outcome: &RefundOutcome) -> bool {
-    matches!(outcome, RefundOutcome::Trouble(Trouble::Unknown(_)))
+    matches!(outcome, RefundOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))
 }
 
 impl Shop {
@@ -210,7 +210,7 @@ impl Shop {
         match self.look_up().await {
             LookUpOutcome::NotFound => !self.port.traits().prepares,
             LookUpOutcome::Found(payment) => payment.status == ProviderStatus::Open,
-            LookUpOutcome::Trouble(_) => false,
+            LookUpOutcome::CallFailure(_) => false,
         }
     }
 

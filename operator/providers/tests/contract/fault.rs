@@ -1,7 +1,7 @@
 //! Charges that go wrong: whatever the answer was, the ledger shows the money once.
 
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
-use fooddelivery_saga::provider::{ChargeOutcome, ProviderStatus, Trouble};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, ProviderStatus};
 use fooddelivery_sandbox::Outage;
 use fooddelivery_sandbox::faults::{Fault, Operation};
 use futures::future::join_all;
@@ -49,7 +49,10 @@ async fn a_5xx_is_an_error_of_the_provider_and_the_look_up_tells_whether_the_mon
     {
         let shop = Shop::with_fault(dialect, Operation::Confirm, fault.clone()).await;
         let outcome = shop.charge().await;
-        assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::Errored(_))), "{fault:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Errored(_))),
+            "{fault:?}: {outcome:?}"
+        );
         assert_eq!(shop.shows_no_capture().await, !moved, "{fault:?}");
         assert_eq!(shop.captures().len(), usize::from(moved), "{fault:?}");
     }
@@ -57,7 +60,9 @@ async fn a_5xx_is_an_error_of_the_provider_and_the_look_up_tells_whether_the_mon
 
 async fn a_dropped_connection_is_seen_as_one_and_not_as_an_answer(dialect: Dialect) {
     let shop = Shop::with_fault(dialect, Operation::Confirm, Fault::DropAfter).await;
-    let ChargeOutcome::Trouble(Trouble::Unknown(why)) = shop.charge().await else { panic!("known") };
+    let ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why)) = shop.charge().await else {
+        panic!("known")
+    };
     assert!(why.starts_with("no answer: "), "{why}");
     assert_eq!(shop.calls(Operation::Confirm)[0].status, None);
 }
@@ -68,7 +73,7 @@ async fn of_many_calls_at_once_with_one_key_one_captures_and_the_others_wait(dia
     let count =
         |wanted: fn(&ChargeOutcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
     assert_eq!(count(|outcome| matches!(outcome, ChargeOutcome::Captured(_))), 1, "{outcomes:?}");
-    let waiting = count(|outcome| *outcome == ChargeOutcome::Trouble(Trouble::InProgress));
+    let waiting = count(|outcome| *outcome == ChargeOutcome::CallFailure(CallFailure::InProgress));
     assert_eq!(waiting, 7, "{outcomes:?}");
     assert_eq!(shop.captures(), [AMOUNT]);
 }
@@ -87,12 +92,12 @@ async fn a_429_is_throttled_with_the_providers_delay_and_a_409_is_in_progress(di
         rule(Operation::Confirm, Fault::TooManyRequests { retry_after_seconds: None }),
         rule(Operation::Confirm, Fault::InProgress409),
     ]);
-    for trouble in [
-        Trouble::Throttled { retry_after_ms: Some(2_000) },
-        Trouble::Throttled { retry_after_ms: None },
-        Trouble::InProgress,
+    for failure in [
+        CallFailure::Throttled { retry_after_ms: Some(2_000) },
+        CallFailure::Throttled { retry_after_ms: None },
+        CallFailure::InProgress,
     ] {
-        assert_eq!(shop.charge().await, ChargeOutcome::Trouble(trouble));
+        assert_eq!(shop.charge().await, ChargeOutcome::CallFailure(failure));
     }
     assert!(shop.captures().is_empty());
     assert!(matches!(shop.charge().await, ChargeOutcome::Captured(_)));
@@ -121,7 +126,7 @@ async fn a_provider_that_is_out_charges_nothing_and_says_so_in_its_way(dialect: 
     for (outage, expected) in [
         (Outage::Refuse, unknown),
         (Outage::Hang, unknown),
-        (Outage::Error, |outcome| matches!(outcome, ChargeOutcome::Trouble(Trouble::Errored(_)))),
+        (Outage::Error, |outcome| matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Errored(_)))),
     ] {
         shop.sandbox.set_outage(outage);
         let outcome = shop.charge().await;

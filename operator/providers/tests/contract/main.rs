@@ -30,9 +30,9 @@ macro_rules! both {
 mod charge;
 mod common;
 mod fault;
-mod guard;
 mod message;
 mod refund;
+mod resilience;
 mod stripe;
 mod timing;
 mod toss;

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fooddelivery_providers::message::{
-    AlimTalkSender, Gate, Message, MessageDialect, MessagePort, SendOutcome, message_provider,
+use fooddelivery_providers::notification::{
+    AlimTalkSender, FailFastBreaker, Message, MessageDialect, MessagePort, SendOutcome, message_provider,
 };
 use fooddelivery_providers::{Credential, HttpClient};
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::faults::{Fault, Operation, Rule};
@@ -96,7 +96,7 @@ impl Office {
 }
 
 fn is_unknown(outcome: &SendOutcome) -> bool {
-    matches!(outcome, SendOutcome::Trouble(Trouble::Unknown(_)))
+    matches!(outcome, SendOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn an_outage_delays_a_message_and_does_not_lose_it() {
             let port = if matches!(outage, Outage::Hang) { &office.hurried } else { &office.port };
             let outcome = port.send(&message()).await;
             let expected = match outage {
-                Outage::Error => matches!(outcome, SendOutcome::Trouble(Trouble::Errored(_))),
+                Outage::Error => matches!(outcome, SendOutcome::CallFailure(CallFailure::Errored(_))),
                 _ => is_unknown(&outcome),
             };
             assert!(expected, "{channel:?} {outage:?}: {outcome:?}");
@@ -185,7 +185,7 @@ async fn a_lost_answer_is_unknown_or_an_error_and_the_repeat_delivers_no_second_
             let office = Office::open(channel).await;
             office.fault(fault.clone());
             let outcome = office.send().await;
-            let errored = matches!(outcome, SendOutcome::Trouble(Trouble::Errored(_)));
+            let errored = matches!(outcome, SendOutcome::CallFailure(CallFailure::Errored(_)));
             assert!(if error { errored } else { is_unknown(&outcome) }, "{channel:?} {fault:?}: {outcome:?}");
             assert_eq!(office.send().await, SendOutcome::Sent, "{channel:?} {fault:?}");
             assert_eq!(office.delivered().len(), 1, "{channel:?} {fault:?}");
@@ -198,14 +198,14 @@ async fn a_provider_that_asks_for_patience_is_heard_and_one_that_is_busy_with_th
     for channel in BOTH {
         let office = Office::open(channel).await;
         office.fault(Fault::TooManyRequests { retry_after_seconds: Some(7) });
-        let throttled = SendOutcome::Trouble(Trouble::Throttled { retry_after_ms: Some(7_000) });
+        let throttled = SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(7_000) });
         assert_eq!(office.send().await, throttled, "{channel:?}");
         office.fault(Fault::InProgress409);
         let outcome = office.send().await;
         let waited_for = match channel {
             // It has no such answer; what a proxy says in its place is not about the message.
             Channel::AlimTalk => is_unknown(&outcome),
-            Channel::Webhook => outcome == SendOutcome::Trouble(Trouble::InProgress),
+            Channel::Webhook => outcome == SendOutcome::CallFailure(CallFailure::InProgress),
         };
         assert!(waited_for, "{channel:?}: {outcome:?}");
         assert!(office.sandbox.messages().is_empty(), "{channel:?}");
@@ -231,7 +231,7 @@ async fn a_wrong_secret_is_unauthorized_and_delivers_nothing() {
         let stranger = port(channel, &office.sandbox.url(), "test_sk_wrong", PATIENT);
         let outcome = stranger.send(&message()).await;
         assert!(
-            matches!(outcome, SendOutcome::Trouble(Trouble::Unauthorized(_))),
+            matches!(outcome, SendOutcome::CallFailure(CallFailure::Unauthorized(_))),
             "{channel:?}: {outcome:?}"
         );
         assert!(office.sandbox.messages().is_empty(), "{channel:?}");
@@ -244,10 +244,16 @@ async fn a_provider_that_is_not_there_got_nothing() {
     for channel in BOTH {
         let nobody = port(channel, "http://127.0.0.1:1", DEFAULT_SECRET_KEY, PATIENT);
         let outcome = nobody.send(&message()).await;
-        assert!(matches!(outcome, SendOutcome::Trouble(Trouble::NotSent(_))), "{channel:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, SendOutcome::CallFailure(CallFailure::NotSent(_))),
+            "{channel:?}: {outcome:?}"
+        );
         let office = Office::open(channel).await;
         let outcome = office.port.send(&Message { id: "line\nbreak".into(), ..message() }).await;
-        assert!(matches!(outcome, SendOutcome::Trouble(Trouble::NotSent(_))), "{channel:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, SendOutcome::CallFailure(CallFailure::NotSent(_))),
+            "{channel:?}: {outcome:?}"
+        );
     }
 }
 
@@ -301,7 +307,7 @@ async fn an_accepted_message_whose_result_cannot_be_asked_for_is_pending_and_a_r
     let rule = Rule::once(Operation::MessageResult, Fault::ErrorBefore { status: 500 });
     office.sandbox.set_faults(vec![Rule { times: Some(2), ..rule }]).unwrap();
     assert_eq!(office.send().await, SendOutcome::Pending);
-    assert!(matches!(office.send().await, SendOutcome::Trouble(Trouble::Errored(_))));
+    assert!(matches!(office.send().await, SendOutcome::CallFailure(CallFailure::Errored(_))));
     assert_eq!(office.send().await, SendOutcome::Sent);
     assert_eq!(office.delivered().len(), 1);
 }
@@ -331,7 +337,7 @@ async fn a_secret_in_base64_signs_as_the_bytes_that_it_is() {
 async fn a_gate_keeps_a_provider_that_is_out_from_being_called_for_every_message() {
     for channel in BOTH {
         let office = Office::open(channel).await;
-        let gate = Gate::new(NonZeroUsize::new(4).unwrap());
+        let gate = FailFastBreaker::new(NonZeroUsize::new(4).unwrap());
         office.sandbox.set_message_outage(Outage::Error);
         let deliver = |step: i64| {
             let (gate, office) = (gate.clone(), &office);

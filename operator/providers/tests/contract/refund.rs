@@ -1,7 +1,7 @@
 //! Refunds: whole, in part, repeated, refused, and with their answer lost.
 
 use fooddelivery_providers::{Dialect, RefundRequest};
-use fooddelivery_saga::provider::{RefundOutcome, Trouble};
+use fooddelivery_saga::provider::{CallFailure, RefundOutcome};
 use fooddelivery_sandbox::faults::{Fault, Operation};
 
 use crate::common::{AMOUNT, Shop, refund_is_unknown, refund_of, rule};
@@ -65,18 +65,18 @@ async fn a_refund_meets_409_429_5xx_and_time_outs_like_a_charge(dialect: Dialect
         rule(Operation::Cancel, Fault::DelayBefore { ms: 800 }),
         rule(Operation::Cancel, Fault::ErrorBefore { status: 502 }),
     ]);
-    for trouble in [
-        Trouble::InProgress,
-        Trouble::Throttled { retry_after_ms: Some(1_000) },
-        Trouble::Unknown("timed out".into()),
+    for failure in [
+        CallFailure::InProgress,
+        CallFailure::Throttled { retry_after_ms: Some(1_000) },
+        CallFailure::OutcomeUnknown("timed out".into()),
     ] {
-        assert_eq!(shop.refund(AMOUNT).await, RefundOutcome::Trouble(trouble));
+        assert_eq!(shop.refund(AMOUNT).await, RefundOutcome::CallFailure(failure));
     }
     shop.sandbox.idle().await;
     assert_eq!(shop.refunds(), [AMOUNT]);
     let other = RefundRequest { idempotency_key: "refund-2".into(), ..shop.refund_request(AMOUNT) };
     let errored = shop.port.refund(&other).await;
-    assert!(matches!(errored, RefundOutcome::Trouble(Trouble::Errored(_))), "{errored:?}");
+    assert!(matches!(errored, RefundOutcome::CallFailure(CallFailure::Errored(_))), "{errored:?}");
 }
 
 async fn what_was_never_paid_cannot_be_refunded(dialect: Dialect) {

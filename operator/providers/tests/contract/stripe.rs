@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fooddelivery_providers::{ChargeRequest, Dialect, LookUpRequest, PrepareRequest, RefundRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, RefundOutcome, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_sandbox::Config;
 use fooddelivery_sandbox::faults::{Fault, Operation};
@@ -26,7 +26,7 @@ async fn void(shop: &Shop) -> VoidOutcome {
 }
 
 fn is_spent(outcome: &ChargeOutcome) -> bool {
-    matches!(outcome, ChargeOutcome::Trouble(Trouble::KeySpent(_)))
+    matches!(outcome, ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_)))
 }
 
 #[tokio::test]
@@ -51,7 +51,10 @@ async fn a_preparation_under_a_used_key_with_other_parameters_spends_the_key_and
     let shop = open().await;
     let dearer = PrepareRequest { amount: AMOUNT + 1, ..preparation(&request()) };
     let outcome = shop.port.prepare(&dearer).await;
-    assert!(matches!(outcome, PrepareOutcome::Trouble(Trouble::KeySpent(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))),
+        "{outcome:?}"
+    );
     assert_eq!(shop.sandbox.payment_intents().len(), 1);
 }
 
@@ -75,7 +78,7 @@ async fn a_preparation_that_lost_its_answer_is_found_again_under_its_key() {
             ..preparation(&request())
         };
         let first = shop.port.prepare(&preparation).await;
-        let lost = matches!(first, PrepareOutcome::Trouble(Trouble::Unknown(_)));
+        let lost = matches!(first, PrepareOutcome::CallFailure(CallFailure::OutcomeUnknown(_)));
         assert_eq!(lost, fault != Fault::DuplicateDelivery, "{fault:?}: {first:?}");
         let second = shop.port.prepare(&preparation).await;
         assert!(matches!(second, PrepareOutcome::Prepared(_)), "{fault:?}: {second:?}");
@@ -87,11 +90,11 @@ async fn a_preparation_that_lost_its_answer_is_found_again_under_its_key() {
 async fn what_was_not_prepared_is_not_charged_and_nothing_is_sent() {
     let shop = open().await;
     let outcome = shop.port.charge(&ChargeRequest { payment_id: None, ..request() }).await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     for unsendable in ["", "..", "."] {
         let request = ChargeRequest { payment_id: Some(unsendable.into()), ..request() };
         let outcome = shop.port.charge(&request).await;
-        assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+        assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     }
     assert!(shop.calls(Operation::Confirm).is_empty());
 }
@@ -100,10 +103,10 @@ async fn what_was_not_prepared_is_not_charged_and_nothing_is_sent() {
 async fn a_payment_that_the_account_does_not_know_is_no_refusal() {
     let shop = open().await;
     let outcome = shop.port.charge(&request()).await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::Unknown(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{outcome:?}");
     assert_eq!(shop.port.look_up(&question(&request())).await, LookUpOutcome::NotFound);
     let outcome = shop.port.void(&void_of("pi_1")).await;
-    assert!(matches!(outcome, VoidOutcome::Trouble(Trouble::Unknown(_))), "{outcome:?}");
+    assert!(matches!(outcome, VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))), "{outcome:?}");
     let unknown = RefundRequest { payment_id: "pi_1".into(), ..shop.refund_request(1) };
     assert!(refund_is_unknown(&shop.port.refund(&unknown).await));
 }
@@ -139,7 +142,7 @@ async fn a_5xx_is_stored_so_that_its_key_is_spent_and_another_key_or_a_look_up_t
     {
         let shop = with_fault(Operation::Confirm, fault.clone()).await;
         let first = shop.charge().await;
-        assert!(matches!(first, ChargeOutcome::Trouble(Trouble::Errored(_))), "{fault:?}: {first:?}");
+        assert!(matches!(first, ChargeOutcome::CallFailure(CallFailure::Errored(_))), "{fault:?}: {first:?}");
         assert!(is_spent(&shop.charge().await), "{fault:?}");
         let (status, next): (_, fn(&ChargeOutcome) -> bool) = if moved {
             (ProviderStatus::Captured, |next| *next == ChargeOutcome::AlreadyProcessed)
@@ -169,7 +172,7 @@ async fn what_is_voided_can_never_be_charged_and_is_voided_as_often_as_one_asks(
 #[tokio::test]
 async fn an_error_of_the_provider_does_not_keep_a_payment_from_being_voided_later() {
     let shop = with_fault(Operation::Void, Fault::ErrorBefore { status: 500 }).await;
-    assert!(matches!(void(&shop).await, VoidOutcome::Trouble(Trouble::Errored(_))));
+    assert!(matches!(void(&shop).await, VoidOutcome::CallFailure(CallFailure::Errored(_))));
     assert_eq!(void(&shop).await, VoidOutcome::Voided);
 }
 
@@ -202,11 +205,14 @@ async fn a_void_that_lost_its_answer_is_unknown_and_its_repeat_voids() {
     for fault in [Fault::DropBefore, Fault::DropAfter, Fault::GarbledAnswer] {
         let shop = with_fault(Operation::Void, fault.clone()).await;
         let outcome = void(&shop).await;
-        assert!(matches!(outcome, VoidOutcome::Trouble(Trouble::Unknown(_))), "{fault:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, VoidOutcome::CallFailure(CallFailure::OutcomeUnknown(_))),
+            "{fault:?}: {outcome:?}"
+        );
         assert_eq!(void(&shop).await, VoidOutcome::Voided, "{fault:?}");
     }
     let shop = with_fault(Operation::Void, Fault::ErrorAfter { status: 500 }).await;
-    assert!(matches!(void(&shop).await, VoidOutcome::Trouble(Trouble::Errored(_))));
+    assert!(matches!(void(&shop).await, VoidOutcome::CallFailure(CallFailure::Errored(_))));
     assert_eq!(shop.found().await.status, ProviderStatus::Failed, "the look-up tells");
     assert_eq!(void(&shop).await, VoidOutcome::Voided, "and so does the repeat");
 }
@@ -251,6 +257,9 @@ async fn a_refund_under_a_used_key_with_another_amount_spends_the_key_and_gives_
     shop.charge().await;
     shop.refund(1_000).await;
     let outcome = shop.refund(2_000).await;
-    assert!(matches!(outcome, RefundOutcome::Trouble(Trouble::KeySpent(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, RefundOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))),
+        "{outcome:?}"
+    );
     assert_eq!(shop.refunds(), [1_000]);
 }

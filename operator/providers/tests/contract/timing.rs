@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
-use fooddelivery_saga::provider::{ChargeOutcome, ProviderStatus, Trouble};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, ProviderStatus};
 use fooddelivery_sandbox::faults::{Fault, Operation};
 use futures::future::join_all;
 
@@ -17,7 +17,7 @@ both!(
 );
 
 fn timed_out() -> ChargeOutcome {
-    ChargeOutcome::Trouble(Trouble::Unknown("timed out".into()))
+    ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
 }
 
 async fn a_time_out_is_unknown_the_money_moves_all_the_same_and_the_look_up_finds_it(dialect: Dialect) {
@@ -41,7 +41,7 @@ async fn a_time_out_after_the_money_moved_is_found_at_once_and_the_key_is_still_
     assert_eq!(shop.charge().await, timed_out());
     let shop = shop.at_leisure();
     assert_eq!(shop.found().await.status, ProviderStatus::Captured);
-    assert_eq!(shop.charge().await, ChargeOutcome::Trouble(Trouble::InProgress));
+    assert_eq!(shop.charge().await, ChargeOutcome::CallFailure(CallFailure::InProgress));
     shop.sandbox.idle().await;
     assert!(matches!(shop.charge().await, ChargeOutcome::Captured(_)));
     assert_eq!(shop.captures(), [AMOUNT]);

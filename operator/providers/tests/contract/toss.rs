@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fooddelivery_providers::{ChargeRequest, Dialect, LookUpRequest, Token};
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome, Trouble};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome};
 use fooddelivery_sandbox::bank::Checkout;
 use fooddelivery_sandbox::faults::{Fault, Operation};
 use fooddelivery_sandbox::{Config, ServerErrorMemory};
@@ -101,7 +101,9 @@ async fn whatever_toss_remembers_of_a_5xx_the_look_up_finds_the_capture() {
     for (memory, expected) in [
         (ServerErrorMemory::Result, captured),
         (ServerErrorMemory::Forget, |outcome| *outcome == ChargeOutcome::AlreadyProcessed),
-        (ServerErrorMemory::Replay, |outcome| matches!(outcome, ChargeOutcome::Trouble(Trouble::Errored(_)))),
+        (ServerErrorMemory::Replay, |outcome| {
+            matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Errored(_)))
+        }),
     ] {
         let shop = with(Config { after_server_error: memory, ..Config::default() }).await;
         shop.fault(Operation::Confirm, Fault::ErrorAfter { status: 500 });

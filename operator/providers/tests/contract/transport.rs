@@ -2,7 +2,7 @@
 
 use fooddelivery_providers::{ChargeRequest, Dialect, LookUpRequest, RefundRequest, Token};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_sandbox::Config;
 use fooddelivery_sandbox::faults::{Fault, Operation};
@@ -24,26 +24,26 @@ both!(
 async fn a_provider_that_is_not_there_got_nothing(dialect: Dialect) {
     let refused = port_to(dialect, "http://127.0.0.1:1", SECRET);
     let outcome = refused.charge(&request()).await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     let outcome = refused.refund(&refund_of("pi_1", 1)).await;
-    assert!(matches!(outcome, RefundOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, RefundOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     let outcome = refused.look_up(&question(&request())).await;
-    assert!(matches!(outcome, LookUpOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, LookUpOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     // Where payments are not prepared, the port itself refuses to.
     let outcome = refused.prepare(&preparation(&request())).await;
-    assert!(matches!(outcome, PrepareOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, PrepareOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     let outcome = refused.void(&void_of("pi_1")).await;
-    assert!(matches!(outcome, VoidOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, VoidOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     let no_name = port_to(dialect, "http://provider.invalid", SECRET);
     let outcome = no_name.charge(&request()).await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
 }
 
 async fn a_tls_handshake_that_fails_sent_no_request(dialect: Dialect) {
     let shop = Shop::open(dialect).await;
     let tls = port_to(dialect, &shop.sandbox.url().replace("http:", "https:"), SECRET);
     let outcome = tls.charge(&shop.request()).await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     assert!(shop.calls(Operation::Confirm).is_empty());
 }
 
@@ -51,11 +51,11 @@ async fn a_wrong_secret_key_is_unauthorized_and_uses_up_neither_key_nor_fault(di
     let shop = Shop::with_fault(dialect, Operation::Confirm, Fault::DuplicateDelivery).await;
     let wrong = port_to(dialect, &shop.sandbox.url(), "test_sk_wrong");
     let outcome = wrong.charge(&shop.request()).await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::Unauthorized(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Unauthorized(_))), "{outcome:?}");
     let outcome = wrong.refund(&shop.refund_request(1)).await;
-    assert!(matches!(outcome, RefundOutcome::Trouble(Trouble::Unauthorized(_))), "{outcome:?}");
+    assert!(matches!(outcome, RefundOutcome::CallFailure(CallFailure::Unauthorized(_))), "{outcome:?}");
     let outcome = wrong.look_up(&question(&shop.request())).await;
-    assert!(matches!(outcome, LookUpOutcome::Trouble(Trouble::Unauthorized(_))), "{outcome:?}");
+    assert!(matches!(outcome, LookUpOutcome::CallFailure(CallFailure::Unauthorized(_))), "{outcome:?}");
     assert!(matches!(shop.charge().await, ChargeOutcome::Captured(_)));
 }
 
@@ -83,7 +83,7 @@ async fn a_token_and_an_order_id_with_awkward_characters_arrive_whole(dialect: D
 async fn an_idempotency_key_that_cannot_be_sent_or_is_too_long_moves_no_money(dialect: Dialect) {
     let shop = Shop::open(dialect).await;
     let outcome = shop.charge_as("line\nbreak").await;
-    assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::NotSent(_))), "{outcome:?}");
+    assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::NotSent(_))), "{outcome:?}");
     let (longest, code) = match dialect {
         Dialect::Toss => (300, "INVALID_IDEMPOTENCY_KEY"),
         Dialect::Stripe => (255, "invalid_request_error"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fooddelivery_providers::{Dialect, MAX_ANSWER_BYTES};
-use fooddelivery_saga::provider::{ChargeOutcome, Trouble};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use fooddelivery_sandbox::faults::Operation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -51,14 +51,14 @@ fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
 async fn an_answer_that_is_too_long_is_unknown_and_not_read_to_its_end(dialect: Dialect) {
     let (url, _) = canned(http("200 OK", "", &"x".repeat(MAX_ANSWER_BYTES + 1))).await;
     let outcome = port_to(dialect, &url, SECRET).charge(&request()).await;
-    let ChargeOutcome::Trouble(Trouble::Unknown(why)) = outcome else { panic!("{outcome:?}") };
+    let ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why)) = outcome else { panic!("{outcome:?}") };
     assert!(why.contains("longer than"), "{why}");
 }
 
 async fn an_answer_that_stops_midway_is_unknown(dialect: Dialect) {
     let (url, _) = canned(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\"".to_vec()).await;
     let outcome = port_to(dialect, &url, SECRET).charge(&request()).await;
-    assert_eq!(outcome, ChargeOutcome::Trouble(Trouble::Unknown("timed out".into())));
+    assert_eq!(outcome, ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())));
 }
 
 async fn a_redirect_is_not_followed(dialect: Dialect) {
@@ -79,7 +79,7 @@ async fn calls_one_after_the_other_share_a_connection(dialect: Dialect) {
     let port = port_to(dialect, &url, SECRET);
     for _ in 0..5 {
         let outcome = port.charge(&request()).await;
-        assert!(matches!(outcome, ChargeOutcome::Trouble(Trouble::Errored(_))), "{outcome:?}");
+        assert!(matches!(outcome, ChargeOutcome::CallFailure(CallFailure::Errored(_))), "{outcome:?}");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
@@ -88,6 +88,6 @@ async fn a_server_that_never_finishes_the_tls_handshake_got_no_request(dialect: 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", silent.local_addr().unwrap());
     let outcome = port_to(dialect, &url, SECRET).charge(&request()).await;
-    let ChargeOutcome::Trouble(Trouble::NotSent(why)) = outcome else { panic!("{outcome:?}") };
+    let ChargeOutcome::CallFailure(CallFailure::NotSent(why)) = outcome else { panic!("{outcome:?}") };
     assert!(why.contains("timed out"), "{why}");
 }

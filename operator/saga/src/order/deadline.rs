@@ -5,8 +5,8 @@
 //! What this module may not do: decide what follows when it has passed.
 
 use super::{OrderState, OrderView};
+use crate::phases::OrderPhase;
 use crate::time::{Millis, RESTART_GRACE, Timestamp};
-use crate::words::OrderPhase;
 
 /// What is not worth a status write of its own: a deadline that would move by less than this (or than a tenth of its
 /// span), and one for a wait that is over sooner, as that for a payment, or for a ticket to be made.
@@ -34,36 +34,36 @@ fn slack(span: Millis) -> Millis {
 
 /// Since when the controllers have been at work on which the present phase rests. All phases rest on that of orders:
 /// time in which it was away, or could not reach the API server, is time in which nobody was heard.
-fn attended_since(view: &OrderView) -> Option<Timestamp> {
-    let attendance = &view.attendance;
+fn available_since(view: &OrderView) -> Option<Timestamp> {
+    let availability = &view.availability;
     let other = match view.state.phase {
-        OrderPhase::AwaitingPayment if view.market.names_coupon && view.payment.is_absent() => {
-            attendance.coupon
+        OrderPhase::AwaitingPayment if view.related.names_coupon && view.payment.is_absent() => {
+            availability.coupon
         }
-        OrderPhase::AwaitingPayment | OrderPhase::PaymentDeferred => attendance.payment,
-        OrderPhase::AwaitingStore | OrderPhase::Accepted | OrderPhase::Cooking => attendance.ticket,
-        OrderPhase::AwaitingRider | OrderPhase::RiderAssigned | OrderPhase::PickedUp => attendance.delivery,
-        _ => attendance.order,
+        OrderPhase::AwaitingPayment | OrderPhase::PaymentDeferred => availability.payment,
+        OrderPhase::AwaitingStore | OrderPhase::Accepted | OrderPhase::Cooking => availability.ticket,
+        OrderPhase::AwaitingRider | OrderPhase::RiderAssigned | OrderPhase::PickedUp => availability.delivery,
+        _ => availability.order,
     };
-    Some(attendance.order?.max(other?))
+    Some(availability.order?.max(other?))
 }
 
 /// Since when somebody could act in the present phase, once the child is there that they act on; `None` while nobody
 /// can.
 fn acting_since(view: &OrderView) -> Option<Timestamp> {
-    let attended = attended_since(view)?;
+    let available = available_since(view)?;
     match view.state.phase {
         // The store's opening is waited for, for as long as it takes.
         OrderPhase::AwaitingPayment if view.payment.is_absent() && view.state.reason == "StoreClosed" => None,
         // Where the operator itself accepts, nobody is waited for.
         OrderPhase::AwaitingStore if !view.store_open || view.accepts_by_itself => None,
         OrderPhase::AwaitingStore => {
-            Some(view.ticket.present().map_or(attended, |t| attended.max(t.created_at)))
+            Some(view.ticket.present().map_or(available, |t| available.max(t.created_at)))
         }
         // What a closed store has accepted it cooks when it opens; until then the customer may still cancel. Once it
         // cooks, there must be an end.
         OrderPhase::Accepted if !view.store_open => None,
-        _ => Some(attended),
+        _ => Some(available),
     }
 }
 

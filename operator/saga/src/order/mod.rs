@@ -4,23 +4,25 @@
 //! only then the status is written, once, as a compare-and-set. So the status never runs ahead of the facts, and a
 //! crash at any point leaves something from which the same decision follows.
 
+mod compensate;
 mod deadline;
-mod ended;
-mod progress;
-mod state;
-mod undo;
+mod finished;
+mod forward;
+mod status;
 
+pub use compensate::Cause;
 pub use deadline::SLACK;
-pub use progress::COUPON_PENDING;
-pub use state::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
-pub use undo::Cause;
+pub use forward::COUPON_PENDING;
+pub use status::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
 
-use crate::quote::{Obstacle, Quote};
-use crate::time::{Deadlines, Timestamp};
-use crate::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, Reversal, TicketSeen};
-use crate::words::{
+use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
+};
+use crate::quote::{Blocker, Quote};
+use crate::time::{Deadlines, Timestamp};
+use crate::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
 };
 
 /// All that a decision about an order depends on.
@@ -53,7 +55,7 @@ pub struct OrderView {
     /// Its delivery.
     pub delivery: Child<DeliverySeen>,
     /// What came of resolving its references; `None` until [`Command::ResolveReferences`] was carried out.
-    pub quote: Option<Result<Quote, Obstacle>>,
+    pub quote: Option<Result<Quote, Blocker>>,
     /// Whether its store takes part now: `false` while it is closed, so that nobody could act.
     pub store_open: bool,
     /// Whether its store has the operator accept its tickets, so that nobody else is waited for.
@@ -61,18 +63,18 @@ pub struct OrderView {
     /// How long each phase may wait.
     pub deadlines: Deadlines,
     /// Since when the operator's controllers have been at work in the order's namespace, in whichever process.
-    pub attendance: Attendance,
+    pub availability: ControllerAvailability,
     /// Since when this process has been watching.
     pub watching_since: Timestamp,
     /// What the rest of the marketplace has to do with it.
-    pub market: Market,
+    pub related: RelatedState,
 }
 
 /// The answer of [`decide`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Nothing may be done: something from a newer version, or an order that was stopped while it is undone.
-    HandsOff,
+    Skip,
     /// Do this, then look and ask again.
     Act(Command),
     /// All is as it should be, given this status.
@@ -152,7 +154,7 @@ const PAUSED: &str = "Paused";
 /// Names the next step for an order, or what its status should be when there is none.
 pub fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if view.speaks_of_another_version() {
-        return Decision::HandsOff;
+        return Decision::Skip;
     }
     if view.paused {
         return paused(view);
@@ -160,21 +162,21 @@ pub fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if view.state.reason == PAUSED {
         // What held it up before is found out anew.
         let mut resumed = view.clone();
-        resumed.state.explain("", "");
+        resumed.state.set_reason("", "");
         return decide(&resumed, now);
     }
     if !view.has_finalizer {
-        return if view.deleting { Decision::HandsOff } else { Decision::Act(Command::AddFinalizer) };
+        return if view.deleting { Decision::Skip } else { Decision::Act(Command::AddFinalizer) };
     }
     if view.has_foreign_child() {
-        return progress::wait_for_namesake(view);
+        return forward::wait_for_namesake(view);
     }
     if view.state.phase.is_terminal() {
-        return ended::decide(view, now);
+        return finished::decide(view, now);
     }
-    match undo::cause(view, now) {
-        Some(cause) => undo::decide(view, &cause, now),
-        None => progress::decide(view, now),
+    match compensate::cause(view, now) {
+        Some(cause) => compensate::decide(view, &cause, now),
+        None => forward::decide(view, now),
     }
 }
 
@@ -183,10 +185,13 @@ fn paused(view: &OrderView) -> Decision {
     let phase = view.state.phase;
     // While it is undone, the reason in status is why: it is not to be lost.
     if !view.has_finalizer || phase.is_terminal() || phase == OrderPhase::Cancelling {
-        return Decision::HandsOff;
+        return Decision::Skip;
     }
     let mut state = view.state.clone();
-    state.explain(PAUSED, "a person stopped the order where it is; its deadline begins anew when it goes on");
+    state.set_reason(
+        PAUSED,
+        "a person stopped the order where it is; its deadline begins anew when it goes on",
+    );
     state.deadline = None;
     Decision::Rest(Rest { state, notes: Vec::new(), wake_at: None })
 }

@@ -1,10 +1,10 @@
 //! The order wants its money taken.
 
-use super::ask::{self, Asked};
-use super::outcome::{defer, held_by_circuit, review, said, taken, unresolved};
-use super::{Command, Decision, OrderStanding, Pace, PaymentState, PaymentView, way};
+use super::inquiry::{self, ChargeInquiry};
+use super::transitions::{defer, held_by_circuit, reason_and_message, review, taken, unresolved};
+use super::{Command, Decision, OrderStanding, PaymentState, PaymentView, RetryAfter, session};
+use crate::phases::PaymentPhase;
 use crate::time::Timestamp;
-use crate::words::PaymentPhase;
 
 /// The next step towards the money, or the status that follows from what was learnt.
 pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
@@ -12,7 +12,7 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
     if state.phase == PaymentPhase::Deferred && state.next_attempt_at.is_some_and(|at| now < at) {
         return Decision::Wait(state.next_attempt_at);
     }
-    match view.answers.order {
+    match view.responses.order {
         None => return Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Wants) => {}
         // The order's controller says what is to become of the money; until then none is taken.
@@ -26,44 +26,48 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
         let captured = PaymentState { phase: PaymentPhase::Captured, ..quiet(state) };
         return Decision::Write(Box::new(captured));
     }
-    let way = match way(view) {
-        Ok(way) => way,
+    let session = match session(view) {
+        Ok(session) => session,
         Err(decision) => return decision,
     };
-    if let Some(until) = way.open_until {
+    if let Some(until) = session.open_until {
         return held_by_circuit(view, until, now);
     }
-    if let (0, Some(token)) = (state.attempt, &way.no_token) {
-        let (reason, why) = token.said();
-        return unresolved(view, reason, why, Pace::Soon);
+    if let (0, Some(token)) = (state.attempt, &session.no_token) {
+        let (reason, why) = token.reason_and_message();
+        return unresolved(view, reason, why, RetryAfter::Soon);
     }
     // With an intent recorded before, its scope stays: asking may find that the keys mean nothing here any more.
     if state.attempt == 0 || state.phase == PaymentPhase::Deferred {
         let begun = state.attempt > 0;
-        let scoped = if begun { state.clone() } else { way.scoped(state, now) };
+        let scoped = if begun { state.clone() } else { session.scoped(state, now) };
         let (phase, attempt) = (PaymentPhase::Pending, state.attempt.max(1));
         let intent = PaymentState { phase, attempt, next_attempt_at: None, ..quiet(&scoped) };
         return Decision::Write(Box::new(intent));
     }
     if state.provider_uid.is_none() {
-        return Decision::Write(Box::new(way.scoped(state, now)));
+        return Decision::Write(Box::new(session.scoped(state, now)));
     }
-    let asked = if way.prepares { ask::prepared(view, way, now) } else { ask::direct(view, way, now) };
-    match asked {
-        Asked::Act(command) => Decision::Act(command),
-        Asked::Keep(state) => Decision::Write(state),
-        Asked::Captured(payment) => taken(view, &payment, PaymentPhase::Captured),
-        Asked::Never(refusal) => Decision::Write(Box::new(PaymentState {
+    let inquiry = if session.prepares {
+        inquiry::prepared(view, session, now)
+    } else {
+        inquiry::direct(view, session, now)
+    };
+    match inquiry {
+        ChargeInquiry::Act(command) => Decision::Act(command),
+        ChargeInquiry::Keep(state) => Decision::Write(state),
+        ChargeInquiry::Captured(payment) => taken(view, &payment, PaymentPhase::Captured),
+        ChargeInquiry::Never(refusal) => Decision::Write(Box::new(PaymentState {
             phase: PaymentPhase::Declined,
             reason: "PaymentDeclined".into(),
-            message: said(&refusal),
+            message: reason_and_message(&refusal),
             ..state.clone()
         })),
-        Asked::Unreachable(why) => {
+        ChargeInquiry::Unreachable(why) => {
             defer(view, &format!("the payment provider cannot be reached: {why}"), now)
         }
-        Asked::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
-        Asked::Unknowable(reason, why) => review(view, reason, why),
+        ChargeInquiry::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
+        ChargeInquiry::Unknowable(reason, why) => review(view, reason, why),
     }
 }
 

@@ -13,18 +13,18 @@
 //!
 //! Protocol facts: see the providers' documentation as summed up in ARCHITECTURE.md.
 
-mod ask;
 mod charge;
-mod outcome;
+mod inquiry;
 mod refund;
 mod review;
+mod transitions;
 mod void;
 
-pub use outcome::Pace;
+pub use transitions::RetryAfter;
 
+use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase, Resolution};
 use crate::provider::{ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome};
 use crate::time::{Millis, Timestamp};
-use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase, Resolution};
 
 /// The reason of a payment that was put off because the provider is out of reach.
 pub const PROVIDER_UNAVAILABLE: &str = "ProviderUnavailable";
@@ -115,9 +115,9 @@ impl OrderStanding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// It is configured; these are the names of what it is called with, and how it behaves.
-    Ready(Way),
+    Ready(ProviderSession),
     /// It is not: something is missing or wrong.
-    Barred {
+    NotReady {
         /// One word, such as `ProviderNotFound`.
         reason: String,
         /// A sentence.
@@ -136,7 +136,7 @@ pub enum NoToken {
 
 impl NoToken {
     /// The reason in one word, and the sentence.
-    fn said(&self) -> (&'static str, &str) {
+    fn reason_and_message(&self) -> (&'static str, &str) {
         match self {
             Self::Missing(why) => ("TokenSecretMissing", why),
             Self::Forbidden(why) => ("TokenSecretForbidden", why),
@@ -146,7 +146,7 @@ impl NoToken {
 
 /// The way to a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
+pub struct ProviderSession {
     /// Uid of the provider object.
     pub provider_uid: String,
     /// Fingerprint of its credential.
@@ -163,7 +163,7 @@ pub struct Way {
     pub open_until: Option<Timestamp>,
 }
 
-impl Way {
+impl ProviderSession {
     /// Whether the payment's keys still mean something on this way.
     fn is_scope_of(&self, state: &PaymentState, now: Timestamp) -> bool {
         let same = |was: &Option<String>, is: &String| was.as_ref() == Some(is);
@@ -185,13 +185,13 @@ impl Way {
 
 /// What has been learnt in this reconcile; forgotten after it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answers {
+pub struct Responses {
     /// The order, read live.
     pub order: Option<OrderStanding>,
     /// The provider, its secret and the token, read live.
     pub access: Option<Access>,
     /// How often in a row the provider has been asked in vain; the first few times are not worth a write.
-    pub asked_in_vain: u32,
+    pub unresolved_attempts: u32,
     /// What a charge is made under (the intent, or the prepared payment's id) was recorded by this very reconcile, so
     /// no earlier charge can have been sent under it.
     pub intent_is_fresh: bool,
@@ -233,22 +233,22 @@ pub struct PaymentView {
     /// 0 to 1000, the same for this payment at any time: spreads out what would otherwise be due at once.
     pub spread: u16,
     /// What has been learnt so far.
-    pub answers: Answers,
+    pub responses: Responses,
 }
 
 /// The answer of [`decide`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Nothing may be done.
-    HandsOff,
-    /// Do this, put what was learnt into [`Answers`], and ask again.
+    Skip,
+    /// Do this, put what was learnt into [`Responses`], and ask again.
     Act(Command),
     /// Write this status (compare-and-set), then ask again with the answers forgotten but for the order.
     Write(Box<PaymentState>),
     /// Nothing to do until then, or until something changes.
     Wait(Option<Timestamp>),
     /// The provider has not told what became of the money: ask again, with back-off.
-    AskAgain(Pace),
+    AskAgain(RetryAfter),
 }
 
 /// One step.
@@ -287,10 +287,10 @@ pub fn decide(view: &PaymentView, now: Timestamp) -> Decision {
         || view.desired == PaymentDesired::Unknown
         || view.resolution == Some(Resolution::Unknown);
     if view.paused || unknown {
-        return Decision::HandsOff;
+        return Decision::Skip;
     }
     if !view.has_finalizer {
-        return if view.deleting { Decision::HandsOff } else { Decision::Act(Command::AddFinalizer) };
+        return if view.deleting { Decision::Skip } else { Decision::Act(Command::AddFinalizer) };
     }
     if view.resolution.is_some() && state.phase != PaymentPhase::NeedsReview {
         return Decision::Act(Command::ClearResolution);
@@ -314,7 +314,7 @@ pub fn decide(view: &PaymentView, now: Timestamp) -> Decision {
             ..state.clone()
         })),
         (_, PaymentPhase::Refunding) => refund::refund(view, now),
-        (_, PaymentPhase::Unknown) => Decision::HandsOff,
+        (_, PaymentPhase::Unknown) => Decision::Skip,
     }
 }
 
@@ -327,7 +327,7 @@ fn withdraw(state: &PaymentState) -> PaymentState {
 /// No money is on its way: the payment goes when it is told to, or when its order is gone.
 fn over(view: &PaymentView) -> Decision {
     if view.deleting {
-        return match view.answers.order {
+        return match view.responses.order {
             None => Decision::Act(Command::CheckOrder),
             Some(OrderStanding::Completed | OrderStanding::Undone | OrderStanding::Gone { .. }) => {
                 Decision::Act(Command::RemoveFinalizer)
@@ -338,7 +338,7 @@ fn over(view: &PaymentView) -> Decision {
     if view.order_in_cache {
         return Decision::Wait(None);
     }
-    match view.answers.order {
+    match view.responses.order {
         None => Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Gone { .. }) => Decision::Act(Command::Delete),
         Some(_) => Decision::Wait(None),
@@ -350,7 +350,7 @@ fn captured(view: &PaymentView) -> Decision {
     if view.order_in_cache && !view.deleting {
         return Decision::Wait(None);
     }
-    match view.answers.order {
+    match view.responses.order {
         None => Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Gone { store_has_begun: false }) => Decision::Act(Command::WantMoneyBack),
         Some(OrderStanding::Completed | OrderStanding::Gone { .. }) if view.deleting => {
@@ -362,12 +362,12 @@ fn captured(view: &PaymentView) -> Decision {
 }
 
 /// The way to the provider, or what to do for want of one.
-fn way(view: &PaymentView) -> Result<&Way, Decision> {
-    match &view.answers.access {
+fn session(view: &PaymentView) -> Result<&ProviderSession, Decision> {
+    match &view.responses.access {
         None => Err(Decision::Act(Command::CheckAccess)),
-        Some(Access::Ready(way)) => Ok(way),
-        Some(Access::Barred { reason, message }) => {
-            Err(outcome::unresolved(view, reason, message, Pace::Soon))
+        Some(Access::Ready(session)) => Ok(session),
+        Some(Access::NotReady { reason, message }) => {
+            Err(transitions::unresolved(view, reason, message, RetryAfter::Soon))
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The money is in and has to go back.
 
-use super::ask::Asked;
-use super::outcome::{OUTCOME_UNKNOWN, review, said, unresolved, wait_for_circuit};
-use super::{Command, Decision, Pace, PaymentState, PaymentView, Way, way};
-use crate::provider::{LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, Trouble};
+use super::inquiry::ChargeInquiry;
+use super::transitions::{OUTCOME_UNKNOWN, reason_and_message, review, unresolved, wait_for_circuit};
+use super::{Command, Decision, PaymentState, PaymentView, ProviderSession, RetryAfter, session};
+use crate::phases::PaymentPhase;
+use crate::provider::{CallFailure, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal};
 use crate::time::Timestamp;
-use crate::words::PaymentPhase;
 
 /// A provider that answered so often with its own errors has stored one of them under the key.
 const IN_VAIN_AFTER: u32 = 3;
@@ -17,59 +17,58 @@ pub(super) fn refund(view: &PaymentView, now: Timestamp) -> Decision {
     if rest <= 0 {
         return Decision::Write(Box::new(back(state)));
     }
-    let way = match way(view) {
-        Ok(way) => way,
+    let session = match session(view) {
+        Ok(session) => session,
         Err(decision) => return decision,
     };
-    if let Some(until) = way.open_until {
+    if let Some(until) = session.open_until {
         return wait_for_circuit(view, until);
     }
-    if state.payment_id.is_none() || !way.is_scope_of(state, now) {
-        return elsewhere(view, way, now);
+    if state.payment_id.is_none() || !session.is_scope_of(state, now) {
+        return elsewhere(view, session, now);
     }
-    match (&view.answers.refund, &view.answers.look_up) {
+    match (&view.responses.refund, &view.responses.look_up) {
         (None, _) => Decision::Act(Command::Refund(rest)),
         (Some(RefundOutcome::Refunded(payment)), _) => given_back(view, payment),
         (Some(RefundOutcome::AlreadyRefunded | RefundOutcome::Refused(_)), None) => {
             Decision::Act(Command::LookUp)
         }
-        (Some(RefundOutcome::Trouble(trouble)), None) if is_spent(view, trouble) || in_vain(view) => {
+        (Some(RefundOutcome::CallFailure(failure)), None) if is_spent(view, failure) || in_vain(view) => {
             Decision::Act(Command::LookUp)
         }
         (Some(outcome), Some(LookUpOutcome::Found(payment))) => looked_up(view, outcome, payment),
-        (Some(RefundOutcome::Trouble(trouble)), _) | (Some(_), Some(LookUpOutcome::Trouble(trouble))) => {
-            in_trouble(view, trouble)
-        }
+        (Some(RefundOutcome::CallFailure(failure)), _)
+        | (Some(_), Some(LookUpOutcome::CallFailure(failure))) => in_trouble(view, failure),
         (Some(_), Some(LookUpOutcome::NotFound)) => not_found(view),
     }
 }
 
 /// Whether this key will never bring anything else.
-fn is_spent(view: &PaymentView, trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::KeySpent(_) => true,
-        Trouble::Errored(_) => in_vain(view),
+fn is_spent(view: &PaymentView, failure: &CallFailure) -> bool {
+    match failure {
+        CallFailure::IdempotencyKeyConsumed(_) => true,
+        CallFailure::Errored(_) => in_vain(view),
         _ => false,
     }
 }
 
 /// It was repeated so often that the payment itself is worth a look.
 fn in_vain(view: &PaymentView) -> bool {
-    view.answers.asked_in_vain >= IN_VAIN_AFTER
+    view.responses.unresolved_attempts >= IN_VAIN_AFTER
 }
 
 /// The keys mean nothing here, or the payment's id is not known: the provider is asked before anything is sent.
-fn elsewhere(view: &PaymentView, way: &Way, now: Timestamp) -> Decision {
-    match &view.answers.look_up {
+fn elsewhere(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> Decision {
+    match &view.responses.look_up {
         None => Decision::Act(Command::LookUp),
         Some(LookUpOutcome::NotFound) => not_found(view),
-        Some(LookUpOutcome::Trouble(trouble)) => in_trouble(view, trouble),
+        Some(LookUpOutcome::CallFailure(failure)) => in_trouble(view, failure),
         Some(LookUpOutcome::Found(payment)) if !is_ours(view, payment) => mismatch(view),
         Some(LookUpOutcome::Found(payment)) if payment.refunded > view.state.refunded => {
             given_back(view, payment)
         }
         Some(LookUpOutcome::Found(payment)) => {
-            let state = way.scoped(&view.state, now);
+            let state = session.scoped(&view.state, now);
             let payment_id = Some(payment.payment_id.clone());
             Decision::Write(Box::new(PaymentState { payment_id, ..state }))
         }
@@ -85,18 +84,18 @@ fn looked_up(view: &PaymentView, outcome: &RefundOutcome, payment: &ProviderPaym
         return given_back(view, payment);
     }
     match outcome {
-        RefundOutcome::Refused(refusal) => review(view, "RefundRefused", &said(refusal)),
+        RefundOutcome::Refused(refusal) => review(view, "RefundRefused", &reason_and_message(refusal)),
         RefundOutcome::AlreadyRefunded => {
             review(view, "RefundUnclear", "the provider says both that it was refunded and that it was not")
         }
         // It was not given back, and the provider gives no more back than it took: another key is safe.
-        RefundOutcome::Trouble(trouble) if is_spent(view, trouble) => {
+        RefundOutcome::CallFailure(failure) if is_spent(view, failure) => {
             Decision::Write(Box::new(PaymentState {
                 refund_attempt: view.state.refund_attempt.saturating_add(1),
                 ..view.state.clone()
             }))
         }
-        RefundOutcome::Trouble(trouble) => in_trouble(view, trouble),
+        RefundOutcome::CallFailure(failure) => in_trouble(view, failure),
         RefundOutcome::Refunded(payment) => given_back(view, payment),
     }
 }
@@ -136,19 +135,19 @@ fn back(state: &PaymentState) -> PaymentState {
     }
 }
 
-fn in_trouble(view: &PaymentView, trouble: &Trouble) -> Decision {
-    match trouble.into() {
-        Asked::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
-        _ => unresolved(view, OUTCOME_UNKNOWN, trouble.why(), Pace::Soon),
+fn in_trouble(view: &PaymentView, failure: &CallFailure) -> Decision {
+    match failure.into() {
+        ChargeInquiry::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
+        _ => unresolved(view, OUTCOME_UNKNOWN, failure.why(), RetryAfter::Soon),
     }
 }
 
 fn not_found(view: &PaymentView) -> Decision {
-    let refusal = match &view.answers.refund {
+    let refusal = match &view.responses.refund {
         Some(RefundOutcome::Refused(refusal)) => refusal.clone(),
         _ => Refusal { code: "NOT_FOUND".into(), message: "the provider knows no such payment".into() },
     };
-    review(view, "RefundRefused", &said(&refusal))
+    review(view, "RefundRefused", &reason_and_message(&refusal))
 }
 
 fn mismatch(view: &PaymentView) -> Decision {

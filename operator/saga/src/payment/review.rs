@@ -1,7 +1,7 @@
 //! What a person found out about a payment that the operator could not resolve.
 
 use super::{PaymentState, PaymentView};
-use crate::words::{PaymentDesired, PaymentPhase, Resolution};
+use crate::phases::{PaymentDesired, PaymentPhase, Resolution};
 
 /// The status that follows from a person's finding. From there it goes on as ever: money that is in and not wanted is
 /// refunded, and so on.

@@ -1,55 +1,58 @@
 //! The order wants no money, and a charge may be on its way: only the provider's word makes it impossible.
 
-use super::ask::{self, Asked};
-use super::outcome::{OUTCOME_UNKNOWN, review, said, taken, unresolved, wait_for_circuit};
-use super::{Command, Decision, Pace, PaymentState, PaymentView, Way, way};
+use super::inquiry::{self, ChargeInquiry};
+use super::transitions::{OUTCOME_UNKNOWN, reason_and_message, review, taken, unresolved, wait_for_circuit};
+use super::{Command, Decision, PaymentState, PaymentView, ProviderSession, RetryAfter, session};
+use crate::phases::PaymentPhase;
 use crate::provider::{LookUpOutcome, Refusal};
 use crate::time::Timestamp;
-use crate::words::PaymentPhase;
 
 /// The next step towards a payment that can never take money, or to its refund.
 pub(super) fn void(view: &PaymentView, now: Timestamp) -> Decision {
-    let way = match way(view) {
-        Ok(way) => way,
+    let session = match session(view) {
+        Ok(session) => session,
         Err(decision) => return decision,
     };
-    if way.prepares && view.state.payment_id.is_none() {
+    if session.prepares && view.state.payment_id.is_none() {
         let message = "no payment had been prepared that could be charged".to_owned();
         return voided(view, message);
     }
-    if let Some(until) = way.open_until {
+    if let Some(until) = session.open_until {
         return wait_for_circuit(view, until);
     }
     if view.state.provider_uid.is_none() {
-        return Decision::Write(Box::new(way.scoped(&view.state, now)));
+        return Decision::Write(Box::new(session.scoped(&view.state, now)));
     }
-    match if way.prepares { cancelled(view, way, now) } else { ask::direct(view, way, now) } {
-        Asked::Act(command) => Decision::Act(command),
-        Asked::Keep(state) => Decision::Write(state),
-        Asked::Captured(payment) => taken(view, &payment, PaymentPhase::Refunding),
-        Asked::Never(refusal) => voided(view, said(&refusal)),
-        Asked::Unreachable(why) => unresolved(view, OUTCOME_UNKNOWN, &why, Pace::Soon),
-        Asked::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
-        Asked::Unknowable(reason, why) => review(view, reason, why),
+    match if session.prepares { cancelled(view, session, now) } else { inquiry::direct(view, session, now) } {
+        ChargeInquiry::Act(command) => Decision::Act(command),
+        ChargeInquiry::Keep(state) => Decision::Write(state),
+        ChargeInquiry::Captured(payment) => taken(view, &payment, PaymentPhase::Refunding),
+        ChargeInquiry::Never(refusal) => voided(view, reason_and_message(&refusal)),
+        ChargeInquiry::Unreachable(why) => unresolved(view, OUTCOME_UNKNOWN, &why, RetryAfter::Soon),
+        ChargeInquiry::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
+        ChargeInquiry::Unknowable(reason, why) => review(view, reason, why),
     }
 }
 
 /// A prepared payment is cancelled at the provider; its charge is never repeated.
-fn cancelled(view: &PaymentView, way: &Way, now: Timestamp) -> Asked {
-    match &view.answers.look_up {
-        None => return Asked::Act(Command::LookUp),
-        Some(LookUpOutcome::Found(payment)) => match ask::found(payment) {
-            Some(asked) => return asked,
-            None if !way.is_scope_of(&view.state, now) => {
-                return Asked::Keep(Box::new(way.scoped(&view.state, now)));
+fn cancelled(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> ChargeInquiry {
+    match &view.responses.look_up {
+        None => return ChargeInquiry::Act(Command::LookUp),
+        Some(LookUpOutcome::Found(payment)) => match inquiry::found(payment) {
+            Some(inquiry) => return inquiry,
+            None if !session.is_scope_of(&view.state, now) => {
+                return ChargeInquiry::Keep(Box::new(session.scoped(&view.state, now)));
             }
             None => {}
         },
-        Some(LookUpOutcome::NotFound) => return ask::PAYMENT_LOST,
-        Some(LookUpOutcome::Trouble(trouble)) => return trouble.into(),
+        Some(LookUpOutcome::NotFound) => return inquiry::PAYMENT_LOST,
+        Some(LookUpOutcome::CallFailure(failure)) => return failure.into(),
     }
-    ask::when_voided(view.answers.void.as_ref(), || {
-        Asked::Never(Refusal { code: "CANCELED".into(), message: "it was voided at the provider".into() })
+    inquiry::when_voided(view.responses.void.as_ref(), || {
+        ChargeInquiry::Never(Refusal {
+            code: "CANCELED".into(),
+            message: "it was voided at the provider".into(),
+        })
     })
 }
 

@@ -1,14 +1,17 @@
 //! What an open circuit holds up, and for how long.
 
-use fooddelivery_saga::payment::{Access, Decision, PROVIDER_UNAVAILABLE, PaymentView, Way, decide};
-use fooddelivery_saga::provider::{ChargeOutcome, Trouble};
+use fooddelivery_saga::payment::{
+    Access, Decision, PROVIDER_UNAVAILABLE, PaymentView, ProviderSession, decide,
+};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use fooddelivery_saga::time::Millis;
-use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P};
 
 use crate::support::*;
 
 fn with_open_circuit(mut view: PaymentView) -> PaymentView {
-    view.answers.access = Some(Access::Ready(Way { open_until: Some(NOW + Millis(10_000)), ..way() }));
+    view.responses.access =
+        Some(Access::Ready(ProviderSession { open_until: Some(NOW + Millis(10_000)), ..way() }));
     view
 }
 
@@ -41,12 +44,12 @@ fn voids_and_refunds_say_once_that_they_wait_for_the_circuit() {
 
 #[test]
 fn deferrals_are_spread_out_and_grow_and_are_bounded() {
-    let trouble = || ChargeOutcome::Trouble(Trouble::NotSent("refused".into()));
+    let failure = || ChargeOutcome::CallFailure(CallFailure::NotSent("refused".into()));
     let mut last = 0;
     for deferrals in 0..12 {
         let mut at = Vec::new();
         for spread in [0, 500, 1_000] {
-            let mut view = charged(P::Pending, Want::Captured, trouble());
+            let mut view = charged(P::Pending, Want::Captured, failure());
             view.state.deferrals = deferrals;
             view.spread = spread;
             at.push(written(&view).next_attempt_at.unwrap().0 - NOW.0);

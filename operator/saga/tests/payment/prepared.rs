@@ -1,10 +1,10 @@
 //! Prepared payments: an id before a charge, a void before a refusal counts.
 
-use fooddelivery_saga::payment::{Answers, Command, Decision, decide};
+use fooddelivery_saga::payment::{Command, Decision, Responses, decide};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderStatus, VoidOutcome,
 };
-use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P};
 
 use crate::support::*;
 
@@ -12,25 +12,26 @@ use crate::support::*;
 fn a_payment_is_prepared_and_its_id_stored_before_it_is_charged() {
     let mut view = prepared(paying(P::Pending, Want::Captured));
     view.state.payment_id = None;
-    view.answers.look_up = None;
+    view.responses.look_up = None;
     assert_eq!(acts(&view), Command::Prepare);
-    view.answers.prepare = Some(PrepareOutcome::Prepared(at_provider(ProviderStatus::Open, 0)));
+    view.responses.prepare = Some(PrepareOutcome::Prepared(at_provider(ProviderStatus::Open, 0)));
     let state = written(&view);
     assert_eq!((state.phase, state.payment_id.as_deref()), (P::Pending, Some("pk")));
-    view.answers.prepare = Some(PrepareOutcome::Trouble(Trouble::KeySpent("500".into())));
+    view.responses.prepare =
+        Some(PrepareOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("500".into())));
     assert_eq!(written(&view).attempt, 2, "nothing can have been charged under a payment that nobody knows");
-    view.answers.prepare = Some(PrepareOutcome::Refused(refusal()));
+    view.responses.prepare = Some(PrepareOutcome::Refused(refusal()));
     assert_eq!(written(&view).phase, P::Declined);
 }
 
 #[test]
 fn a_refusal_of_a_prepared_payment_is_final_only_when_it_is_voided() {
     let mut view = prepared(paying(P::Pending, Want::Captured));
-    view.answers.charge = Some(ChargeOutcome::Refused(refusal()));
+    view.responses.charge = Some(ChargeOutcome::Refused(refusal()));
     assert_eq!(acts(&view), Command::Void);
-    view.answers.void = Some(VoidOutcome::TooLate);
+    view.responses.void = Some(VoidOutcome::TooLate);
     assert!(matches!(decide(&view, NOW), Decision::AskAgain(_)));
-    view.answers.void = Some(VoidOutcome::Voided);
+    view.responses.void = Some(VoidOutcome::Voided);
     let state = written(&view);
     assert_eq!((state.phase, state.message.as_str()), (P::Declined, "REJECT: no"));
 }
@@ -38,14 +39,15 @@ fn a_refusal_of_a_prepared_payment_is_final_only_when_it_is_voided() {
 #[test]
 fn a_spent_key_leads_to_another_attempt_only_when_the_first_can_take_no_money_any_more() {
     let mut view = prepared(paying(P::Pending, Want::Captured));
-    view.answers.charge = Some(ChargeOutcome::Trouble(Trouble::KeySpent("500".into())));
-    view.answers.look_up = None;
+    view.responses.charge =
+        Some(ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("500".into())));
+    view.responses.look_up = None;
     assert_eq!(acts(&view), Command::LookUp);
-    view.answers.look_up = Some(LookUpOutcome::Found(taken()));
+    view.responses.look_up = Some(LookUpOutcome::Found(taken()));
     assert_eq!(written(&view).phase, P::Captured, "the first call had done it");
-    view.answers.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
+    view.responses.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
     assert_eq!(acts(&view), Command::Void);
-    view.answers.void = Some(VoidOutcome::Voided);
+    view.responses.void = Some(VoidOutcome::Voided);
     let state = written(&view);
     assert_eq!((state.attempt, state.payment_id, state.phase), (2, None, P::Pending));
 }
@@ -53,18 +55,18 @@ fn a_spent_key_leads_to_another_attempt_only_when_the_first_can_take_no_money_an
 #[test]
 fn a_prepared_payment_is_voided_at_the_provider_and_never_charged_to_find_out() {
     let mut view = prepared(paying(P::Voiding, Want::Refunded));
-    view.answers.look_up = None;
+    view.responses.look_up = None;
     assert_eq!(acts(&view), Command::LookUp);
-    view.answers.look_up = Some(LookUpOutcome::Found(taken()));
+    view.responses.look_up = Some(LookUpOutcome::Found(taken()));
     assert_eq!(written(&view).phase, P::Refunding);
-    view.answers.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Failed, 0)));
+    view.responses.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Failed, 0)));
     assert_eq!(written(&view).phase, P::Voided);
-    view.answers.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
+    view.responses.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
     assert_eq!(acts(&view), Command::Void);
-    view.answers.void = Some(VoidOutcome::Voided);
+    view.responses.void = Some(VoidOutcome::Voided);
     assert_eq!(written(&view).phase, P::Voided);
     view.state.payment_id = None;
-    view.answers = Answers { access: view.answers.access.clone(), ..Answers::default() };
+    view.responses = Responses { access: view.responses.access.clone(), ..Responses::default() };
     assert_eq!(written(&view).phase, P::Voided, "without an id nothing was ever charged");
 }
 
@@ -72,7 +74,7 @@ fn a_prepared_payment_is_voided_at_the_provider_and_never_charged_to_find_out() 
 fn a_prepared_payment_that_its_provider_does_not_know_waits_for_a_person() {
     for (phase, desired) in [(P::Pending, Want::Captured), (P::Voiding, Want::Refunded)] {
         let mut view = prepared(paying(phase, desired));
-        view.answers.look_up = Some(LookUpOutcome::NotFound);
+        view.responses.look_up = Some(LookUpOutcome::NotFound);
         assert_eq!(written(&view).reason, "PaymentNotFound");
     }
 }

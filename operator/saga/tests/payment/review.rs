@@ -1,7 +1,7 @@
 //! By a person's word.
 
 use fooddelivery_saga::payment::{Command, Decision, decide};
-use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P, Resolution};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 
 use crate::support::*;
 

@@ -1,11 +1,11 @@
 //! Every step of the table is taken by a decision, and what is not understood moves nothing.
 
 use fooddelivery_saga::payment::{Command, Decision, OrderStanding, PaymentView, decide};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, ProviderPayment, ProviderStatus, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_saga::table::{self, PAYMENT};
-use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 
 use crate::support::*;
 
@@ -13,7 +13,7 @@ use crate::support::*;
 fn situations() -> Vec<(PaymentView, P)> {
     use ChargeOutcome as C;
     let (want, back) = (Want::Captured, Want::Refunded);
-    let not_sent = || C::Trouble(Trouble::NotSent("refused".into()));
+    let not_sent = || C::CallFailure(CallFailure::NotSent("refused".into()));
     let mut never_begun = paying(P::Deferred, back);
     never_begun.state.attempt = 0;
     let mut lost = paying(P::Pending, want);
@@ -65,24 +65,24 @@ fn every_step_of_the_payment_is_taken_by_a_decision() {
 #[test]
 fn an_unknown_outcome_moves_nothing() {
     let unknown = [
-        Trouble::Unknown("time-out".into()),
-        Trouble::Errored("500".into()),
-        Trouble::InProgress,
-        Trouble::Throttled { retry_after_ms: Some(5) },
-        Trouble::Unauthorized("401".into()),
+        CallFailure::OutcomeUnknown("time-out".into()),
+        CallFailure::Errored("500".into()),
+        CallFailure::InProgress,
+        CallFailure::Throttled { retry_after_ms: Some(5) },
+        CallFailure::Unauthorized("401".into()),
     ];
-    for (trouble, desired) in unknown.iter().flat_map(|o| [(o, Want::Captured), (o, Want::Refunded)]) {
+    for (failure, desired) in unknown.iter().flat_map(|o| [(o, Want::Captured), (o, Want::Refunded)]) {
         let phase = if desired == Want::Captured { P::Pending } else { P::Voiding };
-        let mut views = vec![charged(phase, desired, ChargeOutcome::Trouble(trouble.clone()))];
+        let mut views = vec![charged(phase, desired, ChargeOutcome::CallFailure(failure.clone()))];
         let mut view = prepared(paying(phase, desired));
-        view.answers.charge = Some(ChargeOutcome::Trouble(trouble.clone()));
-        view.answers.void = Some(VoidOutcome::Trouble(trouble.clone()));
+        view.responses.charge = Some(ChargeOutcome::CallFailure(failure.clone()));
+        view.responses.void = Some(VoidOutcome::CallFailure(failure.clone()));
         views.push(view);
         for view in views {
             match decide(&view, NOW) {
                 Decision::AskAgain(_) => {}
                 Decision::Write(state) => {
-                    assert_eq!((state.phase, state.attempt), (phase, 1), "{trouble:?}");
+                    assert_eq!((state.phase, state.attempt), (phase, 1), "{failure:?}");
                 }
                 other => panic!("{other:?}"),
             }
@@ -101,7 +101,7 @@ fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
         for prepares in [false, true] {
             let view = begun(paying(P::Pending, Want::Captured));
             let mut view = if prepares { prepared(view) } else { view };
-            view.answers.order = Some(standing);
+            view.responses.order = Some(standing);
             let decision = decide(&view, NOW);
             let moves =
                 matches!(decision, Decision::Act(Command::Charge | Command::Prepare) | Decision::Write(_));
@@ -114,7 +114,7 @@ fn a_payment_is_never_charged_for_an_order_that_does_not_want_it() {
 fn a_payment_made_late_under_an_order_that_has_ended_is_taken_back() {
     let mut view = paying(P::Pending, Want::Captured);
     for ended in [OrderStanding::Completed, OrderStanding::Undone] {
-        view.answers.order = Some(ended);
+        view.responses.order = Some(ended);
         assert_eq!(acts(&view), Command::WantMoneyBack);
     }
 }
@@ -122,18 +122,18 @@ fn a_payment_made_late_under_an_order_that_has_ended_is_taken_back() {
 #[test]
 fn a_dying_payment_with_money_goes_with_a_completed_order_and_stays_with_one_that_owes_it() {
     let mut view = PaymentView { deleting: true, ..paying(P::Captured, Want::Captured) };
-    view.answers.order = Some(OrderStanding::Undone);
+    view.responses.order = Some(OrderStanding::Undone);
     assert_eq!(decide(&view, NOW), Decision::Wait(None));
-    view.answers.order = Some(OrderStanding::Completed);
+    view.responses.order = Some(OrderStanding::Completed);
     assert_eq!(acts(&view), Command::RemoveFinalizer);
 }
 
 #[test]
 fn the_provider_is_asked_before_a_call_is_repeated_and_not_before_the_first_one() {
     let mut view = begun(paying(P::Pending, Want::Captured));
-    view.answers.look_up = None;
+    view.responses.look_up = None;
     assert_eq!(acts(&view), Command::LookUp);
-    view.answers.intent_is_fresh = true;
+    view.responses.intent_is_fresh = true;
     assert_eq!(acts(&view), Command::Charge);
 }
 

@@ -1,19 +1,19 @@
 //! A payment in the middle of things, to be changed by each test.
 
 use fooddelivery_saga::payment::{
-    Access, Answers, Command, Decision, OrderStanding, PaymentState, PaymentView, Way, decide,
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, Responses, decide,
 };
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 use fooddelivery_saga::provider::{
     ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use fooddelivery_saga::time::{Millis, Timestamp};
-use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);
 pub(crate) const TOTAL: i64 = 9_000;
 
-pub(crate) fn way() -> Way {
-    Way {
+pub(crate) fn way() -> ProviderSession {
+    ProviderSession {
         provider_uid: "p".into(),
         credential: "c".into(),
         prepares: false,
@@ -49,11 +49,11 @@ pub(crate) fn paying(phase: P, desired: Want) -> PaymentView {
         },
         order_in_cache: true,
         spread: 0,
-        answers: Answers {
+        responses: Responses {
             order: Some(OrderStanding::Wants),
             access: Some(Access::Ready(way())),
             look_up: Some(LookUpOutcome::NotFound),
-            ..Answers::default()
+            ..Responses::default()
         },
     }
 }
@@ -70,8 +70,8 @@ pub(crate) fn begun(mut view: PaymentView) -> PaymentView {
 pub(crate) fn prepared(view: PaymentView) -> PaymentView {
     let mut view = begun(view);
     view.state.payment_id = Some("pk".into());
-    view.answers.access = Some(Access::Ready(Way { prepares: true, ..way() }));
-    view.answers.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
+    view.responses.access = Some(Access::Ready(ProviderSession { prepares: true, ..way() }));
+    view.responses.look_up = Some(LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0)));
     view
 }
 
@@ -100,13 +100,13 @@ pub(crate) fn refusal() -> Refusal {
 
 pub(crate) fn charged(phase: P, desired: Want, outcome: ChargeOutcome) -> PaymentView {
     let mut view = begun(paying(phase, desired));
-    view.answers.charge = Some(outcome);
+    view.responses.charge = Some(outcome);
     view
 }
 
 pub(crate) fn refunded(outcome: RefundOutcome) -> PaymentView {
     let mut view = paying(P::Refunding, Want::Refunded);
-    view.answers.refund = Some(outcome);
+    view.responses.refund = Some(outcome);
     view
 }
 

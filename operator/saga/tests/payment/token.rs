@@ -1,9 +1,9 @@
 //! Without the customer's token.
 
-use fooddelivery_saga::payment::{Access, Command, NoToken, PaymentView, Way};
+use fooddelivery_saga::payment::{Access, Command, NoToken, PaymentView, ProviderSession};
+use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
 use fooddelivery_saga::provider::LookUpOutcome;
 use fooddelivery_saga::time::Timestamp;
-use fooddelivery_saga::words::{PaymentDesired as Want, PaymentPhase as P};
 
 use crate::support::*;
 
@@ -13,7 +13,7 @@ fn without_token(view: PaymentView, prepares: bool) -> PaymentView {
 
 fn barred_from_it(mut view: PaymentView, why: NoToken, prepares: bool) -> PaymentView {
     let no_token = Some(why);
-    view.answers.access = Some(Access::Ready(Way { no_token, prepares, ..way() }));
+    view.responses.access = Some(Access::Ready(ProviderSession { no_token, prepares, ..way() }));
     view
 }
 
@@ -45,11 +45,11 @@ fn a_token_that_may_not_be_read_is_told_from_one_that_is_missing() {
 fn without_the_token_money_goes_back_all_the_same() {
     for prepares in [false, true] {
         let mut view = without_token(paying(P::Refunding, Want::Refunded), prepares);
-        view.answers.look_up = None;
+        view.responses.look_up = None;
         assert_eq!(acts(&view), Command::Refund(TOTAL));
     }
     let mut view = without_token(prepared(paying(P::Voiding, Want::Refunded)), true);
-    view.answers.charge = None;
+    view.responses.charge = None;
     assert_eq!(acts(&view), Command::Void);
 }
 
@@ -59,6 +59,6 @@ fn without_the_token_a_charge_on_its_way_is_waited_for_until_its_checkout_has_ex
     assert_eq!(written(&view).reason, "TokenSecretMissing");
     view.state.first_attempt_at = Some(Timestamp(NOW.0 - 900_000));
     assert_eq!(written(&view).phase, P::Voided);
-    view.answers.look_up = Some(LookUpOutcome::Found(taken()));
+    view.responses.look_up = Some(LookUpOutcome::Found(taken()));
     assert_eq!(written(&view).phase, P::Refunding);
 }

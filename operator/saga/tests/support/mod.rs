@@ -6,15 +6,17 @@ mod money;
 
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
 use fooddelivery_saga::payment::PaymentState;
+use fooddelivery_saga::phases::{
+    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::{Attendance, Child, DeliverySeen, Market, PaymentSeen, Reversal, TicketSeen};
-use fooddelivery_saga::words::{
-    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+use fooddelivery_saga::view::{
+    Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
 };
-use fooddelivery_saga::{delivery, words::CancellationVerdict};
+use fooddelivery_saga::{delivery, phases::CancellationVerdict};
 
 const TOTAL: i64 = 10_000;
 
@@ -68,7 +70,7 @@ pub struct World {
     store_open: bool,
     pub accepts_by_itself: bool,
     paused: bool,
-    attendance: Attendance,
+    availability: ControllerAvailability,
     payment: Option<Payment>,
     ticket: Option<TicketSeen>,
     delivery: Option<DeliverySeen>,
@@ -97,7 +99,7 @@ impl World {
             store_open: true,
             accepts_by_itself: false,
             paused: false,
-            attendance: Attendance::of_all(Timestamp(0)),
+            availability: ControllerAvailability::of_all(Timestamp(0)),
             payment: None,
             ticket: None,
             delivery: None,
@@ -197,13 +199,13 @@ impl World {
             Event::StoreTurns => self.store_open = !self.store_open,
             Event::PauseTurns => self.paused = !self.paused,
             Event::TicketsTurn => {
-                let gone = self.attendance.ticket.is_none();
-                self.attendance.ticket = gone.then_some(self.now);
+                let gone = self.availability.ticket.is_none();
+                self.availability.ticket = gone.then_some(self.now);
             }
             Event::OperatorAway(ms) => {
                 self.now = self.now + Millis(ms);
                 self.watching_since = self.now;
-                self.attendance = Attendance::of_all(self.now);
+                self.availability = ControllerAvailability::of_all(self.now);
             }
         }
     }
@@ -218,7 +220,7 @@ impl World {
         };
         let on_tickets =
             matches!(self.phase(), OrderPhase::AwaitingStore | OrderPhase::Accepted | OrderPhase::Cooking);
-        there && !self.paused && (!on_tickets || self.attendance.ticket.is_some())
+        there && !self.paused && (!on_tickets || self.availability.ticket.is_some())
     }
 
     pub fn store_moves_to(&mut self, stage: TicketStage) {
@@ -286,10 +288,10 @@ impl World {
             quote: None,
             store_open: self.store_open,
             accepts_by_itself: self.accepts_by_itself,
-            attendance: self.attendance,
+            availability: self.availability,
             deadlines: Deadlines::default(),
             watching_since: self.watching_since,
-            market: Market::default(),
+            related: RelatedState::default(),
         }
     }
 
@@ -303,7 +305,7 @@ impl World {
             decision = order::decide(&view, self.now);
         }
         match decision {
-            order::Decision::HandsOff => {}
+            order::Decision::Skip => {}
             order::Decision::Act(command) => self.act(command),
             order::Decision::Rest(rest) => {
                 if rest.state != state {
@@ -389,7 +391,7 @@ impl World {
     }
 
     fn reconcile_ticket(&mut self) {
-        if self.attendance.ticket.is_none() {
+        if self.availability.ticket.is_none() {
             return;
         }
         let view = TicketView {
@@ -398,7 +400,7 @@ impl World {
             ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
             acceptance: Some(Acceptance::Manual),
             counted: false,
-            says_counted: false,
+            is_marked: false,
             list_is_long: false,
             paused: self.paused,
             deleting: false,
@@ -425,7 +427,7 @@ impl World {
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
             delivery: self.delivery.as_ref().map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
             counted: false,
-            says_counted: false,
+            is_marked: false,
             paused: self.paused,
             deleting: false,
         };
@@ -453,7 +455,7 @@ impl World {
     /// Fair weather, everybody there, and enough time for every deadline.
     pub fn settle(&mut self) {
         (self.paused, self.store_open) = (false, true);
-        self.attendance = Attendance::of_all(self.now);
+        self.availability = ControllerAvailability::of_all(self.now);
         for _ in 0..16 {
             self.operate();
             self.now = self.now + Millis(25 * 3_600_000);

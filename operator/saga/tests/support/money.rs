@@ -4,15 +4,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView, Way};
+use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView, ProviderSession};
+use fooddelivery_saga::phases::PaymentDesired;
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
-    Trouble, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, Refusal, VoidOutcome,
 };
 use fooddelivery_saga::table;
 use fooddelivery_saga::time::Millis;
 use fooddelivery_saga::view::TicketSeen;
-use fooddelivery_saga::words::PaymentDesired;
 
 use super::{TOTAL, World};
 
@@ -23,7 +23,7 @@ pub struct Bank {
     /// Prepared payments, by attempt; where none are prepared, the checkout alone.
     payments: HashMap<i64, Standing>,
     /// The answer that is kept under the key of each attempt to charge.
-    answers: HashMap<i64, ChargeOutcome>,
+    responses: HashMap<i64, ChargeOutcome>,
     /// Keys under which an error of the provider's own is kept.
     spent: HashSet<(&'static str, i64)>,
     rotations: u32,
@@ -31,11 +31,11 @@ pub struct Bank {
 
 impl Bank {
     /// A stored 5xx: an error the first time, and never anything else under this key.
-    fn error(&mut self, operation: &'static str, attempt: i64) -> Trouble {
+    fn error(&mut self, operation: &'static str, attempt: i64) -> CallFailure {
         if self.spent.insert((operation, attempt)) {
-            Trouble::Errored("500".into())
+            CallFailure::Errored("500".into())
         } else {
-            Trouble::KeySpent("a stored 500".into())
+            CallFailure::IdempotencyKeyConsumed("a stored 500".into())
         }
     }
 
@@ -51,8 +51,8 @@ enum Standing {
     Voided,
 }
 
-fn unknown(why: &str) -> Trouble {
-    Trouble::Unknown(why.into())
+fn unknown(why: &str) -> CallFailure {
+    CallFailure::OutcomeUnknown(why.into())
 }
 
 fn refused() -> ChargeOutcome {
@@ -75,7 +75,7 @@ impl World {
             state: payment.state.clone(),
             order_in_cache: self.order.is_some(),
             spread: 500,
-            answers: payment::Answers::default(),
+            responses: payment::Responses::default(),
         };
         // Only a prepared payment can be found again wherever the credential went.
         self.bank.rotations += u32::from(weather == 12 && self.bank.prepares);
@@ -115,30 +115,30 @@ impl World {
             p.state = state.clone();
         }
         view.state = state;
-        view.answers =
-            payment::Answers { order: view.answers.order, intent_is_fresh: fresh, ..Default::default() };
+        view.responses =
+            payment::Responses { order: view.responses.order, intent_is_fresh: fresh, ..Default::default() };
     }
 
     fn answer(&mut self, view: &mut PaymentView, command: payment::Command, weather: u8) -> Option<()> {
         let attempt = view.state.attempt;
         match command {
             payment::Command::AddFinalizer | payment::Command::ClearResolution => return None,
-            payment::Command::CheckOrder => view.answers.order = Some(self.standing()),
-            payment::Command::CheckAccess => view.answers.access = Some(Access::Ready(self.way(weather))),
-            payment::Command::Prepare => view.answers.prepare = Some(self.prepare(attempt, weather)),
-            payment::Command::LookUp => view.answers.look_up = Some(self.look_up(attempt, weather)),
+            payment::Command::CheckOrder => view.responses.order = Some(self.standing()),
+            payment::Command::CheckAccess => view.responses.access = Some(Access::Ready(self.way(weather))),
+            payment::Command::Prepare => view.responses.prepare = Some(self.prepare(attempt, weather)),
+            payment::Command::LookUp => view.responses.look_up = Some(self.look_up(attempt, weather)),
             payment::Command::Charge => {
                 let id = if self.bank.prepares { attempt } else { 0 };
                 assert!(
                     !self.bank.prepares || view.state.payment_id.is_some(),
                     "only a stored id is charged"
                 );
-                view.answers.charge = Some(self.charge(id, attempt, weather));
+                view.responses.charge = Some(self.charge(id, attempt, weather));
             }
-            payment::Command::Void => view.answers.void = Some(self.void(attempt, weather)),
+            payment::Command::Void => view.responses.void = Some(self.void(attempt, weather)),
             payment::Command::Refund(amount) => {
                 let key = view.state.refund_attempt;
-                view.answers.refund = Some(self.refund(amount, key, weather));
+                view.responses.refund = Some(self.refund(amount, key, weather));
             }
             payment::Command::WantMoneyBack => {
                 self.payment.as_mut()?.desired = PaymentDesired::Refunded;
@@ -156,8 +156,8 @@ impl World {
         Some(())
     }
 
-    fn way(&self, weather: u8) -> Way {
-        Way {
+    fn way(&self, weather: u8) -> ProviderSession {
+        ProviderSession {
             provider_uid: "p".into(),
             credential: format!("c{}", self.bank.rotations),
             prepares: self.bank.prepares,
@@ -197,16 +197,16 @@ impl World {
 
     fn prepare(&mut self, attempt: i64, weather: u8) -> PrepareOutcome {
         match weather {
-            1 => return PrepareOutcome::Trouble(Trouble::NotSent("connection refused".into())),
-            2 => return PrepareOutcome::Trouble(unknown("time-out")),
+            1 => return PrepareOutcome::CallFailure(CallFailure::NotSent("connection refused".into())),
+            2 => return PrepareOutcome::CallFailure(unknown("time-out")),
             _ if weather == 10 || self.bank.is_spent("prepare", attempt) => {
-                return PrepareOutcome::Trouble(self.bank.error("prepare", attempt));
+                return PrepareOutcome::CallFailure(self.bank.error("prepare", attempt));
             }
             _ => {}
         }
         self.bank.payments.entry(attempt).or_insert(Standing::Open);
         if weather == 4 {
-            return PrepareOutcome::Trouble(unknown("connection dropped"));
+            return PrepareOutcome::CallFailure(unknown("connection dropped"));
         }
         PrepareOutcome::Prepared(ProviderPayment {
             status: ProviderStatus::Open,
@@ -217,7 +217,7 @@ impl World {
     fn look_up(&self, attempt: i64, weather: u8) -> LookUpOutcome {
         let id = if self.bank.prepares { attempt } else { 0 };
         match weather {
-            1 | 4 => LookUpOutcome::Trouble(unknown("time-out")),
+            1 | 4 => LookUpOutcome::CallFailure(unknown("time-out")),
             _ if self.bank.payments.contains_key(&id) => LookUpOutcome::Found(self.provider_payment(id)),
             _ => LookUpOutcome::NotFound,
         }
@@ -225,24 +225,24 @@ impl World {
 
     fn charge(&mut self, id: i64, attempt: i64, weather: u8) -> ChargeOutcome {
         match weather {
-            1 => return ChargeOutcome::Trouble(Trouble::NotSent("connection refused".into())),
-            2 => return ChargeOutcome::Trouble(unknown("time-out before the money moved")),
+            1 => return ChargeOutcome::CallFailure(CallFailure::NotSent("connection refused".into())),
+            2 => return ChargeOutcome::CallFailure(unknown("time-out before the money moved")),
             // A provider without prepared payments is not known to keep its own errors.
             _ if self.bank.is_spent("charge", attempt) => {
-                return ChargeOutcome::Trouble(self.bank.error("charge", attempt));
+                return ChargeOutcome::CallFailure(self.bank.error("charge", attempt));
             }
-            10 if self.bank.prepares && !self.bank.answers.contains_key(&attempt) => {
-                return ChargeOutcome::Trouble(self.bank.error("charge", attempt));
+            10 if self.bank.prepares && !self.bank.responses.contains_key(&attempt) => {
+                return ChargeOutcome::CallFailure(self.bank.error("charge", attempt));
             }
             _ => {}
         }
-        if !self.bank.answers.contains_key(&attempt) {
+        if !self.bank.responses.contains_key(&attempt) {
             let answer = self.first_answer(id, attempt, weather);
-            self.bank.answers.insert(attempt, answer);
+            self.bank.responses.insert(attempt, answer);
         }
-        match (weather, self.bank.answers.get(&attempt)) {
-            (4 | 5, _) => ChargeOutcome::Trouble(unknown("connection dropped after the money moved")),
-            (6, _) | (_, None) => ChargeOutcome::Trouble(Trouble::InProgress),
+        match (weather, self.bank.responses.get(&attempt)) {
+            (4 | 5, _) => ChargeOutcome::CallFailure(unknown("connection dropped after the money moved")),
+            (6, _) | (_, None) => ChargeOutcome::CallFailure(CallFailure::InProgress),
             (_, Some(answer)) => answer.clone(),
         }
     }
@@ -258,29 +258,33 @@ impl World {
         self.captures += 1;
         self.captured += TOTAL;
         if weather == 11 {
-            return ChargeOutcome::Trouble(self.bank.error("charge", attempt));
+            return ChargeOutcome::CallFailure(self.bank.error("charge", attempt));
         }
         ChargeOutcome::Captured(self.provider_payment(id))
     }
 
     fn void(&mut self, attempt: i64, weather: u8) -> VoidOutcome {
         if matches!(weather, 1 | 2) {
-            return VoidOutcome::Trouble(unknown("time-out"));
+            return VoidOutcome::CallFailure(unknown("time-out"));
         }
         match self.bank.payments.get_mut(&attempt) {
             Some(Standing::Captured) => return VoidOutcome::TooLate,
             Some(standing) => *standing = Standing::Voided,
             None => {}
         }
-        if weather == 4 { VoidOutcome::Trouble(unknown("connection dropped")) } else { VoidOutcome::Voided }
+        if weather == 4 {
+            VoidOutcome::CallFailure(unknown("connection dropped"))
+        } else {
+            VoidOutcome::Voided
+        }
     }
 
     fn refund(&mut self, amount: i64, key: i64, weather: u8) -> RefundOutcome {
         match weather {
-            1 => return RefundOutcome::Trouble(Trouble::NotSent("connection refused".into())),
-            2 => return RefundOutcome::Trouble(unknown("time-out")),
+            1 => return RefundOutcome::CallFailure(CallFailure::NotSent("connection refused".into())),
+            2 => return RefundOutcome::CallFailure(unknown("time-out")),
             _ if weather == 10 || self.bank.is_spent("refund", key) => {
-                return RefundOutcome::Trouble(self.bank.error("refund", key));
+                return RefundOutcome::CallFailure(self.bank.error("refund", key));
             }
             _ => {}
         }
@@ -290,8 +294,8 @@ impl World {
             return RefundOutcome::AlreadyRefunded;
         }
         match weather {
-            4 => RefundOutcome::Trouble(unknown("connection dropped after the money moved")),
-            11 => RefundOutcome::Trouble(self.bank.error("refund", key)),
+            4 => RefundOutcome::CallFailure(unknown("connection dropped after the money moved")),
+            11 => RefundOutcome::CallFailure(self.bank.error("refund", key)),
             _ => {
                 let captured =
                     |(id, standing): (&i64, &Standing)| (*standing == Standing::Captured).then_some(*id);

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::table;
-use fooddelivery_saga::words::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 use serde_json::json;
 
 use super::call::User::{Customer, Operator};

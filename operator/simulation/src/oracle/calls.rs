@@ -1,7 +1,7 @@
 //! What must hold when a provider is called, and when the API server answers the operator.
 
-use fooddelivery_providers::guard::Request as Asked;
-use fooddelivery_saga::words::PaymentPhase;
+use fooddelivery_providers::resilience::Request as Asked;
+use fooddelivery_saga::phases::PaymentPhase;
 use serde_json::Value;
 
 use super::{Oracle, text};
@@ -46,7 +46,7 @@ impl Oracle {
         {
             self.fail(INTENT, format!("{} is of a payment that is not stored", call.words()));
         }
-        let phase = PaymentPhase::from_word(text(&payment["status"]["phase"]));
+        let phase = PaymentPhase::parse(text(&payment["status"]["phase"]));
         let back =
             matches!(phase, PaymentPhase::Refunding | PaymentPhase::Refunded | PaymentPhase::NeedsReview);
         if matches!(call.asked, Asked::Refund(_)) && !back {

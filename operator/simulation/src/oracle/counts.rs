@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fooddelivery_saga::words::PaymentPhase;
+use fooddelivery_saga::phases::PaymentPhase;
 
 use super::{Kind, Oracle, Seen};
 
@@ -176,7 +176,7 @@ impl Oracle {
     fn redemptions_changed(&mut self, coupon: &str, now: &Seen, limit: Option<i64>) {
         let (name, count) = (&now.name, &now.count);
         let kept: BTreeSet<&String> = count.listed.iter().collect();
-        if kept.len() < count.listed.len() || count.returning.iter().any(|order| kept.contains(order)) {
+        if kept.len() < count.listed.len() || count.releasing.iter().any(|order| kept.contains(order)) {
             self.fail(COUNTED_ONCE, format!("{name} lists an order twice: {count:?}"));
         }
         if limit.is_some_and(|limit| count.orders + size(kept.len()) > limit) {
@@ -194,7 +194,7 @@ impl Oracle {
         if uid.is_empty() {
             return;
         }
-        let undone = payment.desired != "Captured" || PaymentPhase::from_word(&payment.phase).is_over();
+        let undone = payment.desired != "Captured" || PaymentPhase::parse(&payment.phase).is_over();
         if undone {
             self.tally.holders.entry(uid.clone()).or_default().remove(order);
             return;

@@ -52,7 +52,7 @@ pub(crate) struct Count {
     /// The orders that it lists, by uid: those that were last put in, or that one is kept for.
     pub(crate) listed: Vec<String>,
     /// The orders that gave one back.
-    pub(crate) returning: Vec<String>,
+    pub(crate) releasing: Vec<String>,
     /// How many there may be.
     pub(crate) limit: Option<i64>,
     /// How many there may be for each customer.
@@ -73,12 +73,12 @@ impl Count {
         Self {
             orders: others.unwrap_or_else(|| sum("orders")),
             portions: sum("quantity"),
-            listed: uids(if status["inFlight"].is_array() {
-                &status["inFlight"]
+            listed: uids(if status["reserved"].is_array() {
+                &status["reserved"]
             } else {
-                &status["counting"]
+                &status["recentlyCounted"]
             }),
-            returning: uids(&status["returning"]),
+            releasing: uids(&status["releasing"]),
             limit: number(&spec["maxRedemptions"]).or(number(&spec["capacity"])),
             limit_each: number(&spec["perCustomer"]),
         }

@@ -2,8 +2,8 @@
 
 use fooddelivery_providers::{ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, VoidRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
-    VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, VoidOutcome,
 };
 use fooddelivery_sandbox::bank::stripe::{
     Book, Intent, IntentStatus, NewIntent, NewRefund, ORDER_ID, Refusal,
@@ -30,8 +30,10 @@ fn was_canceled(refused: &Refusal) -> bool {
     refused.intent.as_ref().is_some_and(|intent| intent.status() == IntentStatus::Canceled)
 }
 
-fn missing() -> Trouble {
-    Trouble::Unknown("resource_missing: the provider does not know the payment that it named".into())
+fn missing() -> CallFailure {
+    CallFailure::OutcomeUnknown(
+        "resource_missing: the provider does not know the payment that it named".into(),
+    )
 }
 
 pub(super) fn prepare(book: &mut Book, id: &str, request: &PrepareRequest, now: Timestamp) -> PrepareOutcome {
@@ -52,7 +54,7 @@ pub(super) fn charge(
 ) -> ChargeOutcome {
     let Some(id) = &request.payment_id else {
         let why = "a payment has to be prepared before it is charged".to_owned();
-        return ChargeOutcome::Trouble(Trouble::NotSent(why));
+        return ChargeOutcome::CallFailure(CallFailure::NotSent(why));
     };
     let key = Some(request.idempotency_key.as_str());
     match book.confirm(id, Some(request.token.expose()), key, decline, now, ledger) {
@@ -61,7 +63,7 @@ pub(super) fn charge(
             ChargeOutcome::Refused(refusal("canceled", "The payment was canceled before."))
         }
         Err(refused) if is(&refused, "payment_intent_unexpected_state") => ChargeOutcome::AlreadyProcessed,
-        Err(refused) if is(&refused, "resource_missing") => ChargeOutcome::Trouble(missing()),
+        Err(refused) if is(&refused, "resource_missing") => ChargeOutcome::CallFailure(missing()),
         Err(refused) => {
             ChargeOutcome::Refused(refusal(refused.code.unwrap_or("card_declined"), &refused.message))
         }
@@ -86,7 +88,7 @@ pub(super) fn void(book: &mut Book, request: &VoidRequest, now: Timestamp) -> Vo
             VoidOutcome::Voided
         }
         Err(refused) if is(&refused, "payment_intent_unexpected_state") => VoidOutcome::TooLate,
-        Err(_) => VoidOutcome::Trouble(missing()),
+        Err(_) => VoidOutcome::CallFailure(missing()),
     }
 }
 
@@ -101,7 +103,7 @@ pub(super) fn refund(
     match book.refund(&new, key, now, ledger) {
         Ok(intent) => RefundOutcome::Refunded(of_intent(intent)),
         Err(refused) if is(&refused, "charge_already_refunded") => RefundOutcome::AlreadyRefunded,
-        Err(refused) if is(&refused, "resource_missing") => RefundOutcome::Trouble(missing()),
+        Err(refused) if is(&refused, "resource_missing") => RefundOutcome::CallFailure(missing()),
         Err(refused) => {
             RefundOutcome::Refused(refusal(refused.code.unwrap_or("refund_failed"), &refused.message))
         }

@@ -2,7 +2,7 @@
 
 use fooddelivery_providers::{ChargeRequest, LookUpRequest, RefundRequest};
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome,
 };
 use fooddelivery_sandbox::bank::toss::{Book, Cancel, Status};
 use fooddelivery_sandbox::bank::{Checkout, Payment, Rejection};
@@ -60,7 +60,7 @@ pub(super) fn look_up(book: &mut Book, request: &LookUpRequest, now: Timestamp) 
     match found {
         Ok(payment) => LookUpOutcome::Found(payment),
         Err(rejection) if is(&rejection, "NOT_FOUND_PAYMENT") => LookUpOutcome::NotFound,
-        Err(rejection) => LookUpOutcome::Trouble(Trouble::Unknown(rejection.code)),
+        Err(rejection) => LookUpOutcome::CallFailure(CallFailure::OutcomeUnknown(rejection.code)),
     }
 }
 

@@ -164,7 +164,7 @@ impl Told for Order {
     fn tell(self, seen: &mut Seen, paper: &Paper) {
         let name = self.name_any();
         let state = self.state();
-        let passed = state.history.iter().map(|entry| OrderPhase::from_word(&entry.phase));
+        let passed = state.history.iter().map(|entry| OrderPhase::parse(&entry.phase));
         for phase in passed.chain([state.phase]) {
             if seen.is_new(format!("{name} {phase}")) {
                 let (tone, meaning) = meaning(phase);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use fooddelivery_saga::words::OrderPhase;
+use fooddelivery_saga::phases::OrderPhase;
 
 use super::super::port::Message;
 
@@ -19,7 +19,7 @@ const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 pub(super) fn parameters(message: &Message) -> BTreeMap<&'static str, String> {
     let optional = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-    let status = match phase(OrderPhase::from_word(&message.phase)) {
+    let status = match phase(OrderPhase::parse(&message.phase)) {
         Some(words) => words.to_owned(),
         None => message.phase.clone(),
     };

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal, Trouble,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal,
 };
 use tokio::sync::Semaphore;
 
-use super::{Guard, GuardSettings, Request, Transition};
+use super::{Request, ResiliencePolicy, ResilienceSettings, Transition};
 use crate::port::{ChargeRequest, LookUpRequest, PaymentPort, RefundRequest, Traits};
 use crate::secret::Token;
 
@@ -102,10 +102,11 @@ impl PaymentPort for Fake {
 }
 
 /// A guard that notes its transitions.
-pub(super) fn guard(settings: &GuardSettings) -> (Arc<Guard>, Arc<Mutex<Vec<Transition>>>) {
+pub(super) fn guard(settings: &ResilienceSettings) -> (Arc<ResiliencePolicy>, Arc<Mutex<Vec<Transition>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
-    let guard = Guard::new("fake", settings, move |transition| notes.lock().unwrap().push(transition));
+    let guard =
+        ResiliencePolicy::new("fake", settings, move |transition| notes.lock().unwrap().push(transition));
     (Arc::new(guard.unwrap()), seen)
 }
 
@@ -139,9 +140,9 @@ pub(super) fn refused() -> ChargeOutcome {
 }
 
 pub(super) fn errored() -> ChargeOutcome {
-    ChargeOutcome::Trouble(Trouble::Errored("500".into()))
+    ChargeOutcome::CallFailure(CallFailure::Errored("500".into()))
 }
 
 pub(super) fn timed_out() -> ChargeOutcome {
-    ChargeOutcome::Trouble(Trouble::Unknown("timed out".into()))
+    ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into()))
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use fooddelivery_saga::provider::{ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome, Trouble};
+use fooddelivery_saga::provider::{CallFailure, ChargeOutcome, LookUpOutcome, ProviderStatus, RefundOutcome};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -14,22 +14,22 @@ use crate::port::{ChargeRequest, RefundRequest};
 const LONG: Duration = Duration::from_mins(1);
 
 /// Opens at half of four calls, for long, and calls nothing slow.
-fn settings() -> GuardSettings {
-    GuardSettings { minimum_calls: 4, slow_after: LONG, open_for: LONG, ..GuardSettings::default() }
+fn settings() -> ResilienceSettings {
+    ResilienceSettings { minimum_calls: 4, slow_after: LONG, open_for: LONG, ..ResilienceSettings::default() }
 }
 
 /// Open for a moment, and with this many trials after it.
-fn short(trials: usize) -> GuardSettings {
-    GuardSettings { minimum_calls: 1, open_for: 200 * MS, trials, ..settings() }
+fn short(trials: usize) -> ResilienceSettings {
+    ResilienceSettings { minimum_calls: 1, open_for: 200 * MS, trials, ..settings() }
 }
 
-async fn send(guard: &Guard, fake: &Arc<Fake>, request: Request) -> Result<Response, Refused> {
+async fn send(guard: &ResiliencePolicy, fake: &Arc<Fake>, request: Request) -> Result<Response, Refused> {
     let port: Arc<dyn PaymentPort> = fake.clone();
     let admission = guard.admit().await.unwrap();
     guard.call(&admission, &port, request).await
 }
 
-fn spawned(guard: &Arc<Guard>, fake: &Arc<Fake>) -> JoinHandle<Result<Response, Refused>> {
+fn spawned(guard: &Arc<ResiliencePolicy>, fake: &Arc<Fake>) -> JoinHandle<Result<Response, Refused>> {
     let (guard, fake) = (Arc::clone(guard), Arc::clone(fake));
     tokio::spawn(async move { send(&guard, &fake, charge()).await })
 }
@@ -46,7 +46,7 @@ async fn reached(fake: &Fake, charges: usize) {
 }
 
 /// A circuit that has opened, and whose time is over.
-async fn half_open(settings: &GuardSettings) -> (Arc<Guard>, Arc<Mutex<Vec<Transition>>>) {
+async fn half_open(settings: &ResilienceSettings) -> (Arc<ResiliencePolicy>, Arc<Mutex<Vec<Transition>>>) {
     let (guard, seen) = guard(settings);
     send(&guard, &Fake::at_once(|_| errored()), charge()).await.unwrap();
     assert!(matches!(guard.circuit(), Circuit::Open { .. }));
@@ -97,7 +97,7 @@ async fn failures_below_the_minimum_of_calls_open_nothing() {
 
 #[tokio::test]
 async fn failures_that_dropped_out_of_the_window_do_not_count() {
-    let (guard, _) = guard(&GuardSettings { window: 40 * MS, ..settings() });
+    let (guard, _) = guard(&ResilienceSettings { window: 40 * MS, ..settings() });
     for _ in 0..2 {
         for _ in 0..3 {
             send(&guard, &Fake::at_once(|_| errored()), charge()).await.unwrap();
@@ -110,7 +110,7 @@ async fn failures_that_dropped_out_of_the_window_do_not_count() {
 
 #[tokio::test]
 async fn a_provider_that_answers_slowly_opens_it_by_its_slow_calls() {
-    let (guard, seen) = guard(&GuardSettings { slow_after: 10 * MS, ..settings() });
+    let (guard, seen) = guard(&ResilienceSettings { slow_after: 10 * MS, ..settings() });
     let fake = Fake::timed(|_| (15 * MS, captured()), LookUpOutcome::NotFound);
     for _ in 0..4 {
         send(&guard, &fake, charge()).await.unwrap();
@@ -125,9 +125,9 @@ async fn what_says_nothing_about_the_provider_opens_nothing() {
     let fake = Fake::at_once(|number| match number % 5 {
         0 => refused(),
         1 => ChargeOutcome::AlreadyProcessed,
-        2 => ChargeOutcome::Trouble(Trouble::InProgress),
-        3 => ChargeOutcome::Trouble(Trouble::KeySpent("stored".into())),
-        _ => ChargeOutcome::Trouble(Trouble::Unauthorized("401".into())),
+        2 => ChargeOutcome::CallFailure(CallFailure::InProgress),
+        3 => ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("stored".into())),
+        _ => ChargeOutcome::CallFailure(CallFailure::Unauthorized("401".into())),
     });
     for _ in 0..20 {
         send(&guard, &fake, charge()).await.unwrap();
@@ -139,12 +139,12 @@ async fn what_says_nothing_about_the_provider_opens_nothing() {
 #[tokio::test]
 async fn every_outage_that_stays_one_is_a_failure() {
     for outcome in [
-        || ChargeOutcome::Trouble(Trouble::NotSent("refused".into())),
-        || ChargeOutcome::Trouble(Trouble::Throttled { retry_after_ms: None }),
+        || ChargeOutcome::CallFailure(CallFailure::NotSent("refused".into())),
+        || ChargeOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: None }),
         errored,
         timed_out,
     ] {
-        let (guard, _) = guard(&GuardSettings { minimum_calls: 1, ..settings() });
+        let (guard, _) = guard(&ResilienceSettings { minimum_calls: 1, ..settings() });
         send(&guard, &Fake::timed(move |_| (Duration::ZERO, outcome()), LookUpOutcome::NotFound), charge())
             .await
             .unwrap();
@@ -164,7 +164,7 @@ async fn a_charge_that_timed_out_is_looked_up_and_scored_by_what_is_found() {
         (found(ProviderStatus::Open), true, 4),
         (LookUpOutcome::Found(anothers), true, 4),
         (LookUpOutcome::NotFound, true, 4),
-        (LookUpOutcome::Trouble(Trouble::NotSent("refused".into())), true, 1),
+        (LookUpOutcome::CallFailure(CallFailure::NotSent("refused".into())), true, 1),
     ] {
         let (guard, _) = guard(&settings());
         let fake = Fake::timed(|_| (Duration::ZERO, timed_out()), found.clone());
@@ -246,7 +246,7 @@ async fn a_trial_that_was_given_up_lets_another_through() {
 
 #[tokio::test]
 async fn trials_further_apart_than_the_window_close_the_circuit_all_the_same() {
-    let (guard, seen) = half_open(&GuardSettings { window: 40 * MS, ..short(2) }).await;
+    let (guard, seen) = half_open(&ResilienceSettings { window: 40 * MS, ..short(2) }).await;
     let fake = Fake::at_once(|_| captured());
     send(&guard, &fake, charge()).await.unwrap();
     assert_eq!(guard.circuit(), Circuit::HalfOpen);
@@ -259,7 +259,7 @@ async fn trials_further_apart_than_the_window_close_the_circuit_all_the_same() {
 
 #[tokio::test]
 async fn no_more_calls_run_at_once_than_there_are_places() {
-    let (guard, _) = guard(&GuardSettings { concurrency: 3, ..settings() });
+    let (guard, _) = guard(&ResilienceSettings { concurrency: 3, ..settings() });
     let fake = Fake::timed(|_| (5 * MS, captured()), LookUpOutcome::NotFound);
     let calls: Vec<_> = (0..30).map(|_| spawned(&guard, &fake)).collect();
     for call in calls {
@@ -270,7 +270,7 @@ async fn no_more_calls_run_at_once_than_there_are_places() {
 
 #[tokio::test]
 async fn who_finds_no_place_is_sent_away_and_a_call_that_is_given_up_frees_its_own() {
-    let (guard, _) = guard(&GuardSettings { concurrency: 1, ..settings() });
+    let (guard, _) = guard(&ResilienceSettings { concurrency: 1, ..settings() });
     let fake = Fake::held(|_| captured());
     let call = spawned(&guard, &fake);
     reached(&fake, 1).await;
@@ -285,7 +285,7 @@ async fn who_finds_no_place_is_sent_away_and_a_call_that_is_given_up_frees_its_o
 async fn no_more_calls_start_in_a_second_than_the_rate_allows() {
     let number = |number| NonZeroU32::new(number).unwrap();
     let rate = Rate { per_second: number(50), burst: number(5) };
-    let (guard, _) = guard(&GuardSettings { rate: Some(rate), ..settings() });
+    let (guard, _) = guard(&ResilienceSettings { rate: Some(rate), ..settings() });
     let started = Instant::now();
     let mut admitted = 0;
     while started.elapsed() < 500 * MS {
@@ -301,7 +301,7 @@ async fn no_more_calls_start_in_a_second_than_the_rate_allows() {
 async fn who_would_wait_too_long_for_a_turn_is_sent_away_and_keeps_no_place() {
     let one = NonZeroU32::MIN;
     let rate = Rate { per_second: one, burst: one };
-    let (guard, _) = guard(&GuardSettings { rate: Some(rate), concurrency: 6, ..settings() });
+    let (guard, _) = guard(&ResilienceSettings { rate: Some(rate), concurrency: 6, ..settings() });
     let started = Instant::now();
     let admissions = futures::future::join_all((0..6).map(|_| guard.admit())).await;
     assert!(started.elapsed() < MAX_WAIT * 3);
@@ -315,11 +315,11 @@ async fn who_would_wait_too_long_for_a_turn_is_sent_away_and_keeps_no_place() {
 
 #[test]
 fn settings_out_of_bounds_are_refused_in_a_sentence() {
-    assert_eq!(GuardSettings::default().check(), Ok(()));
-    let refused = |change: fn(&mut GuardSettings)| {
-        let mut settings = GuardSettings::default();
+    assert_eq!(ResilienceSettings::default().check(), Ok(()));
+    let refused = |change: fn(&mut ResilienceSettings)| {
+        let mut settings = ResilienceSettings::default();
         change(&mut settings);
-        Guard::new("fake", &settings, |_| ()).unwrap_err().to_string()
+        ResiliencePolicy::new("fake", &settings, |_| ()).unwrap_err().to_string()
     };
     assert_eq!(
         refused(|settings| settings.failure_rate = 0.0),

@@ -1,8 +1,8 @@
 //! The order's status as the domain sees it, and how it moves: phases, filled-in history, conditions.
 
+use crate::phases::{CancellationVerdict, OrderPhase};
 use crate::table;
 use crate::time::Timestamp;
-use crate::words::{CancellationVerdict, OrderPhase};
 
 /// At most so many entries are kept; the oldest after the first go.
 pub const HISTORY_LIMIT: usize = 20;
@@ -146,7 +146,7 @@ impl OrderState {
     }
 
     /// Says why the order stands where it stands.
-    pub fn explain(&mut self, reason: &str, message: &str) {
+    pub fn set_reason(&mut self, reason: &str, message: &str) {
         reason.clone_into(&mut self.reason);
         message.clone_into(&mut self.message);
     }

@@ -2,8 +2,8 @@
 //! number stays the same for ever, so that a message that is repeated can be recognised.
 
 use crate::order::OrderState;
+use crate::phases::OrderPhase;
 use crate::time::Timestamp;
-use crate::words::OrderPhase;
 
 /// A step in an order's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn id(order_uid: &str, step: i64) -> String {
 
 /// How telling people stands, where there is something to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Telling {
+pub enum NotificationStatus {
     /// Everything was told.
     Done,
     /// Something cannot be told: the customer has left no telephone number.
@@ -53,7 +53,7 @@ pub enum Telling {
     Waits(String),
 }
 
-impl Telling {
+impl NotificationStatus {
     /// As a condition: whether it holds, its reason and its message.
     pub fn condition(&self) -> (bool, &'static str, String) {
         match self {
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn what_waits_is_worse_than_what_is_lost() {
-        let refused = Telling::Refused("bad number".into());
-        let waits = Telling::Waits("no answer".into());
-        assert_eq!(Telling::Done.or_worse(refused.clone()), refused);
+        let refused = NotificationStatus::Refused("bad number".into());
+        let waits = NotificationStatus::Waits("no answer".into());
+        assert_eq!(NotificationStatus::Done.or_worse(refused.clone()), refused);
         assert_eq!(waits.clone().or_worse(refused), waits);
     }
 }

@@ -1,6 +1,6 @@
 //! The guard around one provider: how many calls at once, how many a second, and none while the provider is down.
 //!
-//! [`Guard::admit`] gives a place, waiting a bounded time; [`Guard::call`] makes one call through the circuit
+//! [`ResiliencePolicy::admit`] gives a place, waiting a bounded time; [`ResiliencePolicy::call`] makes one call through the circuit
 //! breaker. It neither retries nor decides what a payment needs next. A call is scored once, when it is resolved:
 //! see [`call`].
 //!
@@ -27,7 +27,7 @@ use breaker::Breaker;
 pub use call::{Request, Response};
 pub use tally::Rates;
 
-/// The longest that [`Guard::admit`] waits.
+/// The longest that [`ResiliencePolicy::admit`] waits.
 pub const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// The shortest time to come back after.
@@ -37,7 +37,7 @@ const JITTER: f64 = 0.25;
 
 /// How a provider is guarded. Rates are 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GuardSettings {
+pub struct ResilienceSettings {
     /// The rate of failed calls at which the circuit opens.
     pub failure_rate: f64,
     /// The rate of slow calls at which the circuit opens.
@@ -67,7 +67,7 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
-impl Default for GuardSettings {
+impl Default for ResilienceSettings {
     fn default() -> Self {
         Self {
             failure_rate: 0.5,
@@ -85,7 +85,7 @@ impl Default for GuardSettings {
 
 /// Why settings cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GuardError {
+pub enum ResilienceError {
     /// A rate at which nothing or everything would open.
     #[error("{0} must be more than 0 and at most 1")]
     Rate(&'static str),
@@ -100,17 +100,17 @@ pub enum GuardError {
     Breaker(String),
 }
 
-impl GuardSettings {
+impl ResilienceSettings {
     /// Whether a guard can be made of them.
     ///
     /// # Errors
     /// The first setting that is out of bounds.
-    pub fn check(&self) -> Result<(), GuardError> {
+    pub fn check(&self) -> Result<(), ResilienceError> {
         for (rate, name) in [(self.failure_rate, "the failure rate"), (self.slow_rate, "the slow-call rate")]
         {
             // Not a number is neither.
             if !(rate > 0.0 && rate <= 1.0) {
-                return Err(GuardError::Rate(name));
+                return Err(ResilienceError::Rate(name));
             }
         }
         for (zero, name) in [
@@ -122,10 +122,10 @@ impl GuardSettings {
             (self.concurrency == 0, "the concurrency"),
         ] {
             if zero {
-                return Err(GuardError::Zero(name));
+                return Err(ResilienceError::Zero(name));
             }
         }
-        if self.concurrency > Semaphore::MAX_PERMITS { Err(GuardError::Concurrency) } else { Ok(()) }
+        if self.concurrency > Semaphore::MAX_PERMITS { Err(ResilienceError::Concurrency) } else { Ok(()) }
     }
 }
 
@@ -166,7 +166,7 @@ pub struct Refused {
 pub struct Admission(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 /// What stands around one provider.
-pub struct Guard {
+pub struct ResiliencePolicy {
     breaker: Breaker,
     places: Arc<Semaphore>,
     limiter: Option<DefaultDirectRateLimiter>,
@@ -174,19 +174,19 @@ pub struct Guard {
     trial_takes: Duration,
 }
 
-impl Guard {
+impl ResiliencePolicy {
     /// A guard, closed. `name` is the provider's.
     ///
     /// `on_transition` is called at each change of the circuit, in the task whose call caused it and within the
-    /// breaker's lock: it may count, log and ask [`Guard::circuit`], and must not block.
+    /// breaker's lock: it may count, log and ask [`ResiliencePolicy::circuit`], and must not block.
     ///
     /// # Errors
     /// When the settings are out of bounds.
     pub fn new(
         name: &str,
-        settings: &GuardSettings,
+        settings: &ResilienceSettings,
         on_transition: impl Fn(Transition) + Send + Sync + 'static,
-    ) -> Result<Self, GuardError> {
+    ) -> Result<Self, ResilienceError> {
         settings.check()?;
         let limiter =
             |rate: Rate| RateLimiter::direct(Quota::per_second(rate.per_second).allow_burst(rate.burst));
@@ -264,9 +264,9 @@ impl Guard {
     }
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for ResiliencePolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("circuit", &self.circuit()).finish_non_exhaustive()
+        f.debug_struct("ResiliencePolicy").field("circuit", &self.circuit()).finish_non_exhaustive()
     }
 }
 

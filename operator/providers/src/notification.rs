@@ -3,12 +3,12 @@
 //! An adapter sends one message, once, within a bounded time, and says what came of it. It does not retry or
 //! remember: a message whose outcome is not final is sent again by the caller, under the same id, and whoever receives
 //! it knows it by that. So an outage delays a message and never loses it, and a crash at any moment at most repeats a
-//! call. The [`Gate`] keeps a provider that is out from being called for each of thousands of orders.
+//! call. The [`FailFastBreaker`] keeps a provider that is out from being called for each of thousands of orders.
 //!
 //! Invariants: no telephone number and no secret is in a log line, a sentence or a Debug output.
 
 mod alimtalk;
-mod gate;
+mod breaker;
 mod port;
 mod signature;
 mod webhook;
@@ -24,7 +24,7 @@ use signature::Signer;
 use webhook::Webhook;
 
 pub use alimtalk::AlimTalkSender;
-pub use gate::{Gate, Pass};
+pub use breaker::{FailFastBreaker, Pass};
 pub use port::{Message, MessagePort, SendOutcome};
 
 /// How messages go out.

@@ -6,20 +6,20 @@ use super::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-fn gate(places: usize) -> Gate {
-    Gate::new(NonZeroUsize::new(places).unwrap())
+fn gate(places: usize) -> FailFastBreaker {
+    FailFastBreaker::new(NonZeroUsize::new(places).unwrap())
 }
 
 fn down() -> SendOutcome {
-    SendOutcome::Trouble(Trouble::NotSent("refused".into()))
+    SendOutcome::CallFailure(CallFailure::NotSent("refused".into()))
 }
 
 fn throttled(ms: u64) -> SendOutcome {
-    SendOutcome::Trouble(Trouble::Throttled { retry_after_ms: Some(ms) })
+    SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(ms) })
 }
 
 /// A gate that was shut at this moment.
-fn shut(places: usize) -> Gate {
+fn shut(places: usize) -> FailFastBreaker {
     let gate = gate(places);
     gate.enter().unwrap().ended(&down());
     gate
@@ -38,17 +38,17 @@ async fn an_open_gate_lets_so_many_through_at_a_time() {
 #[tokio::test(start_paused = true)]
 async fn whatever_tells_of_the_providers_trouble_shuts_it_for_half_a_second() {
     let why = || "why".to_owned();
-    for trouble in [
-        Trouble::NotSent(why()),
-        Trouble::Errored(why()),
-        Trouble::Unknown(why()),
-        Trouble::Unauthorized(why()),
-        Trouble::Throttled { retry_after_ms: None },
+    for failure in [
+        CallFailure::NotSent(why()),
+        CallFailure::Errored(why()),
+        CallFailure::OutcomeUnknown(why()),
+        CallFailure::Unauthorized(why()),
+        CallFailure::Throttled { retry_after_ms: None },
     ] {
         let gate = gate(4);
-        gate.enter().unwrap().ended(&SendOutcome::Trouble(trouble.clone()));
-        assert_eq!(gate.enter().unwrap_err(), FIRST_PAUSE, "{trouble:?}");
-        assert_eq!(gate.shut_for(), Some(FIRST_PAUSE));
+        gate.enter().unwrap().ended(&SendOutcome::CallFailure(failure.clone()));
+        assert_eq!(gate.enter().unwrap_err(), FIRST_PAUSE, "{failure:?}");
+        assert_eq!(gate.open_for(), Some(FIRST_PAUSE));
     }
 }
 
@@ -58,12 +58,12 @@ async fn any_answer_about_the_message_leaves_it_open() {
         SendOutcome::Sent,
         SendOutcome::Pending,
         SendOutcome::Refused("bad number".into()),
-        SendOutcome::Trouble(Trouble::InProgress),
-        SendOutcome::Trouble(Trouble::KeySpent("why".into())),
+        SendOutcome::CallFailure(CallFailure::InProgress),
+        SendOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed("why".into())),
     ] {
         let gate = gate(4);
         gate.enter().unwrap().ended(&outcome);
-        assert_eq!(gate.shut_for(), None, "{outcome:?}");
+        assert_eq!(gate.open_for(), None, "{outcome:?}");
     }
 }
 
@@ -83,27 +83,27 @@ async fn after_the_pause_one_trial_goes_through_and_its_success_opens_the_gate()
 async fn each_trial_that_fails_doubles_the_pause_up_to_half_a_minute_and_a_success_begins_anew() {
     let gate = shut(1);
     for seconds in [1, 2, 4, 8, 16, 30, 30] {
-        advance(gate.shut_for().unwrap()).await;
+        advance(gate.open_for().unwrap()).await;
         gate.enter().unwrap().ended(&down());
-        assert_eq!(gate.shut_for(), Some(Duration::from_secs(seconds)));
+        assert_eq!(gate.open_for(), Some(Duration::from_secs(seconds)));
     }
     advance(LONGEST_PAUSE).await;
     gate.enter().unwrap().ended(&SendOutcome::Sent);
     gate.enter().unwrap().ended(&down());
-    assert_eq!(gate.shut_for(), Some(FIRST_PAUSE));
+    assert_eq!(gate.open_for(), Some(FIRST_PAUSE));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_provider_asks_for_is_kept_within_reason() {
     let gate = gate(1);
     gate.enter().unwrap().ended(&throttled(7_000));
-    assert_eq!(gate.shut_for(), Some(MS(7_000)));
+    assert_eq!(gate.open_for(), Some(MS(7_000)));
     advance(MS(7_000)).await;
     gate.enter().unwrap().ended(&throttled(100));
-    assert_eq!(gate.shut_for(), Some(MS(1_000)), "less than the pause");
+    assert_eq!(gate.open_for(), Some(MS(1_000)), "less than the pause");
     advance(MS(1_000)).await;
     gate.enter().unwrap().ended(&throttled(u64::MAX));
-    assert_eq!(gate.shut_for(), Some(LONGEST_ASKED));
+    assert_eq!(gate.open_for(), Some(LONGEST_ASKED));
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,15 +114,15 @@ async fn calls_that_were_under_way_when_it_was_shut_neither_lengthen_the_pause_n
     first.ended(&down());
     advance(MS(300)).await;
     second.ended(&down());
-    assert_eq!(gate.shut_for(), Some(MS(200)));
+    assert_eq!(gate.open_for(), Some(MS(200)));
     advance(MS(200)).await;
     let trial = gate.enter().unwrap();
     third.ended(&down());
     gate.enter().unwrap_err();
     trial.ended(&down());
-    assert_eq!(gate.shut_for(), Some(MS(1_000)));
+    assert_eq!(gate.open_for(), Some(MS(1_000)));
     fourth.ended(&SendOutcome::Sent);
-    assert_eq!(gate.shut_for(), None, "a provider that answers is not down");
+    assert_eq!(gate.open_for(), None, "a provider that answers is not down");
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn a_late_retry_after_lengthens_the_pause_and_never_shortens_it() {
     let (first, second) = (gate.enter().unwrap(), gate.enter().unwrap());
     first.ended(&throttled(5_000));
     second.ended(&throttled(2_000));
-    assert_eq!(gate.shut_for(), Some(MS(5_000)));
+    assert_eq!(gate.open_for(), Some(MS(5_000)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,7 +66,7 @@ impl PaymentPort for Service {
 }
 
 /// Calls in waves; how many were in time, timed out and refused.
-async fn waves(guard: &Guard, service: &Arc<Service>, waves: usize) -> (usize, usize, usize) {
+async fn waves(guard: &ResiliencePolicy, service: &Arc<Service>, waves: usize) -> (usize, usize, usize) {
     let port: Arc<dyn PaymentPort> = service.clone();
     let mut counts = (0, 0, 0);
     for wave in 0..waves {
@@ -91,7 +91,7 @@ async fn waves(guard: &Guard, service: &Arc<Service>, waves: usize) -> (usize, u
 
 #[tokio::test]
 async fn the_faster_reference_service_is_nearly_always_in_time_and_leaves_the_circuit_closed() {
-    let (guard, seen) = guard(&GuardSettings::default());
+    let (guard, seen) = guard(&ResilienceSettings::default());
     let (in_time, timed_out, refused) = waves(&guard, &Service::taking(400 * MS), 2).await;
     assert_eq!(refused, 0);
     // 10 of 220 ms are beyond the limit: 3 of 64.
@@ -103,7 +103,7 @@ async fn the_faster_reference_service_is_nearly_always_in_time_and_leaves_the_ci
 
 #[tokio::test]
 async fn the_slower_reference_service_opens_the_circuit_by_its_slow_calls_and_not_by_failures() {
-    let (guard, seen) = guard(&GuardSettings::default());
+    let (guard, seen) = guard(&ResilienceSettings::default());
     let fake = Service::taking(520 * MS);
     let (in_time, timed_out, refused) = waves(&guard, &fake, 2).await;
     // 130 of 220 ms are beyond the limit: about 19 of the 32 that are sent before it opens.

@@ -2,12 +2,12 @@
 //!
 //! The result code in the body decides; most of what goes wrong comes with status 200. A code is about this message, and
 //! then final, or about us or the provider, and then no reason to give a message up. What cannot be read is a
-//! [`Trouble`]. The sentences name neither number nor secret.
+//! [`CallFailure`]. The sentences name neither number nor secret.
 //!
 //! Source: <https://docs.nhncloud.com/en/Notification/KakaoTalk%20Bizmessage/en/error-code/>. Codes of six digits are
 //! those that newer versions of the API give for the same.
 
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use serde::Deserialize;
 
 use super::super::port::SendOutcome;
@@ -33,7 +33,7 @@ pub(super) enum Found {
     /// What became of it.
     Outcome(SendOutcome),
     /// It could not be found out.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,7 +90,7 @@ struct Listed {
 pub(super) fn asked(result: &Result<HttpAnswer, NoAnswer>, secrets: &[&str]) -> Asked {
     let SendAnswer { header, message } = match read::<SendAnswer>(result) {
         Ok(answer) => answer,
-        Err(trouble) => return Asked::Ended(trouble.into()),
+        Err(failure) => return Asked::Ended(failure.into()),
     };
     if is_recognised(header.result_code) {
         return Asked::Recognised;
@@ -103,7 +103,7 @@ pub(super) fn asked(result: &Result<HttpAnswer, NoAnswer>, secrets: &[&str]) -> 
         Some(_) if header.is_successful => Asked::Accepted,
         None if header.is_successful => {
             let why = "accepted without a result for the recipient".to_owned();
-            Asked::Ended(Trouble::Unknown(why).into())
+            Asked::Ended(CallFailure::OutcomeUnknown(why).into())
         }
         _ => Asked::Ended(no(header.result_code, header.result_message.as_deref(), secrets)),
     }
@@ -113,13 +113,16 @@ pub(super) fn asked(result: &Result<HttpAnswer, NoAnswer>, secrets: &[&str]) -> 
 pub(super) fn found(result: &Result<HttpAnswer, NoAnswer>, id: &str, secrets: &[&str]) -> Found {
     let ListAnswer { header, message_search_result_response: list } = match read::<ListAnswer>(result) {
         Ok(answer) => answer,
-        Err(trouble) => return Found::Trouble(trouble),
+        Err(failure) => return Found::CallFailure(failure),
     };
     if !header.is_successful {
         return match no(header.result_code, header.result_message.as_deref(), secrets) {
-            SendOutcome::Trouble(trouble) => Found::Trouble(trouble),
+            SendOutcome::CallFailure(failure) => Found::CallFailure(failure),
             // A question asks for nothing that could be refused.
-            _ => Found::Trouble(Trouble::Unknown(format!("the look-up failed with {}", header.result_code))),
+            _ => Found::CallFailure(CallFailure::OutcomeUnknown(format!(
+                "the look-up failed with {}",
+                header.result_code
+            ))),
         };
     }
     let messages = list.map(|list| list.messages).unwrap_or_default();
@@ -127,7 +130,7 @@ pub(super) fn found(result: &Result<HttpAnswer, NoAnswer>, id: &str, secrets: &[
     let rank = |outcome: &SendOutcome| match outcome {
         SendOutcome::Sent => 2,
         SendOutcome::Pending => 1,
-        SendOutcome::Refused(_) | SendOutcome::Trouble(_) => 0,
+        SendOutcome::Refused(_) | SendOutcome::CallFailure(_) => 0,
     };
     let best = ours.map(|listed| became(listed, secrets)).max_by_key(rank);
     best.map_or(Found::Nothing, Found::Outcome)
@@ -152,14 +155,14 @@ fn no(code: i64, message: Option<&str>, secrets: &[&str]) -> SendOutcome {
         refusal("", &format!("{code}: {}", message.unwrap_or("without a reason")), secrets).message;
     match code {
         // The app key or secret key; the sender; the template; the API.
-        -1000 | -1001 | -4004 | -4005 | 400_300 | 400_301 => Trouble::Unauthorized(sentence).into(),
+        -1000 | -1001 | -4004 | -4005 | 400_300 | 400_301 => CallFailure::Unauthorized(sentence).into(),
         -1006 | -1014 | -1024 | -1027 | -2017 | 400_306 | 400_308 | 400_315 | 400_318 => {
-            Trouble::Unauthorized(sentence).into()
+            CallFailure::Unauthorized(sentence).into()
         }
-        -3003 | -3005 | -9992 | -9998 => Trouble::Unauthorized(sentence).into(),
+        -3003 | -3005 | -9992 | -9998 => CallFailure::Unauthorized(sentence).into(),
         // As many as may go out in a day.
-        400_309 => Trouble::Throttled { retry_after_ms: None }.into(),
-        -7000 | -9999 => Trouble::Errored(sentence).into(),
+        400_309 => CallFailure::Throttled { retry_after_ms: None }.into(),
+        -7000 | -9999 => CallFailure::Errored(sentence).into(),
         _ => SendOutcome::Refused(sentence),
     }
 }
@@ -170,18 +173,21 @@ fn is_recognised(code: i64) -> bool {
 }
 
 /// The body, where there is one that can be read; else what the status says.
-fn read<'a, T: Deserialize<'a>>(result: &'a Result<HttpAnswer, NoAnswer>) -> Result<T, Trouble> {
-    let answer = result.as_ref().map_err(Trouble::from)?;
+fn read<'a, T: Deserialize<'a>>(result: &'a Result<HttpAnswer, NoAnswer>) -> Result<T, CallFailure> {
+    let answer = result.as_ref().map_err(CallFailure::from)?;
     let status = answer.status;
     match status {
-        429 => return Err(Trouble::Throttled { retry_after_ms: answer.retry_after_ms() }),
-        401 | 403 => return Err(Trouble::Unauthorized(format!("the provider answered {status}"))),
-        500.. => return Err(Trouble::Errored(format!("the provider answered {status}"))),
-        408 | 409 | 425 => return Err(Trouble::Unknown(format!("the provider answered {status}"))),
+        429 => return Err(CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() }),
+        401 | 403 => return Err(CallFailure::Unauthorized(format!("the provider answered {status}"))),
+        500.. => return Err(CallFailure::Errored(format!("the provider answered {status}"))),
+        408 | 409 | 425 => {
+            return Err(CallFailure::OutcomeUnknown(format!("the provider answered {status}")));
+        }
         _ => {}
     }
     // The text of serde could quote the body, so it is not passed on.
-    serde_json::from_slice(&answer.body).map_err(|_| Trouble::Unknown(format!("{status} without a result")))
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| CallFailure::OutcomeUnknown(format!("{status} without a result")))
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 //! The ticket comes first, because the store races for it and the API server decides. Then the delivery, then the
 //! money. A missing child is created as a tombstone, so that a late create by a stalled replica meets it.
 
-use super::state::{ConditionKind, Note, OrderState};
-use super::{Command, Decision, OrderView, Rest, deadline, progress};
+use super::status::{ConditionKind, Note, OrderState};
+use super::{Command, Decision, OrderView, Rest, deadline, forward};
 use crate::payment::PROVIDER_UNAVAILABLE;
-use crate::time::Timestamp;
-use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
-use crate::words::{
+use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
 };
+use crate::time::Timestamp;
+use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 
 const NEEDS_REVIEW: &str = "PaymentNeedsReview";
 const DELIVERY_TIMED_OUT: &str = "DeliveryTimedOut";
@@ -149,8 +149,8 @@ fn of_payment(view: &OrderView) -> Option<Cause> {
 
 fn of_quote(view: &OrderView) -> Option<Cause> {
     match &view.quote {
-        Some(Err(obstacle)) if !obstacle.may_pass && view.payment.is_absent() => {
-            Some(Cause::new(obstacle.reason, obstacle.message.clone()))
+        Some(Err(blocker)) if !blocker.retryable && view.payment.is_absent() => {
+            Some(Cause::new(blocker.reason, blocker.message.clone()))
         }
         _ => None,
     }
@@ -158,7 +158,7 @@ fn of_quote(view: &OrderView) -> Option<Cause> {
 
 fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
     // What was done in time counts, also when it is seen late.
-    let moved_on = progress::target(view, now) != view.state.phase;
+    let moved_on = forward::target(view, now) != view.state.phase;
     if moved_on || !deadline::has_passed(view, now) {
         return None;
     }
@@ -265,9 +265,9 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
         (false, false) => OrderPhase::Cancelling,
     };
     state.move_to(end, now, view.created_at);
-    state.explain(&cause.reason, &cause.message);
+    state.set_reason(&cause.reason, &cause.message);
     // What stood there before the payment was made is only what the customer preferred then.
-    state.store = view.market.store.clone().or(state.store);
+    state.store = view.related.store.clone().or(state.store);
     state.discount = state.discount.or(view.payment.present().and_then(|p| p.discount));
     state.total = state.total.or(view.payment.present().map(|p| p.total).filter(|total| *total > 0));
     if view.cancel_is_open() {

@@ -1,11 +1,11 @@
 //! An order on its way: from its children's stages to its phase.
 
-use super::state::{ConditionKind, Note, OrderState};
+use super::status::{ConditionKind, Note, OrderState};
 use super::{Command, Decision, OrderView, Rest, deadline};
-use crate::quote::Obstacle;
+use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
+use crate::quote::Blocker;
 use crate::time::Timestamp;
 use crate::view::Child;
-use crate::words::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 
 /// The order can be paid once its coupon is kept for it.
 pub const COUPON_PENDING: &str = "CouponPending";
@@ -15,7 +15,7 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
         return match &view.quote {
             None => Decision::Act(Command::ResolveReferences),
             Some(Ok(quote)) => Decision::Act(Command::CreatePayment(quote.clone())),
-            Some(Err(obstacle)) => Decision::Rest(held_up(view, obstacle, now)),
+            Some(Err(blocker)) => Decision::Rest(blocked(view, blocker, now)),
         };
     }
     let deferred = view.payment.present().is_some_and(|p| p.phase == PaymentPhase::Deferred);
@@ -24,7 +24,7 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     }
     let claimed =
         view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Waiting && d.rider.is_some());
-    if claimed && view.market.claim_is_surplus {
+    if claimed && view.related.claim_is_surplus {
         return Decision::Act(Command::RefuseClaim);
     }
     if claimed && view.state.phase == OrderPhase::RiderAssigned && deadline::has_passed(view, now) {
@@ -39,7 +39,7 @@ pub(super) fn wait_for_namesake(view: &OrderView) -> Decision {
     let message = "an earlier order of this name is still being cleaned up; this one waits";
     let mut notes = Vec::new();
     if !state.phase.is_terminal() && state.reason != "NamesakeLingers" {
-        state.explain("NamesakeLingers", message);
+        state.set_reason("NamesakeLingers", message);
         notes.push(Note::warning("NamesakeLingers", message));
     }
     // Nobody can act on this order before.
@@ -89,11 +89,11 @@ fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
     if let Some(payment) = view.payment.present() {
         state.total = Some(payment.total);
         state.discount = payment.discount;
-        state.store = view.market.store.clone().or(state.store);
+        state.store = view.related.store.clone().or(state.store);
         if payment.is_captured() {
             state.set(ConditionKind::Paid, true, "Captured", "", now);
         } else {
-            explain_payment(view, &mut state, &mut notes, now);
+            report_payment(view, &mut state, &mut notes, now);
         }
     }
     if view.cancel_is_open() {
@@ -109,7 +109,7 @@ fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
 }
 
 /// Why the money is not in yet, said where the customer looks.
-fn explain_payment(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: Timestamp) {
+fn report_payment(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: Timestamp) {
     let Some(payment) = view.payment.present() else { return };
     if state.phase != OrderPhase::AwaitingPayment && state.phase != OrderPhase::PaymentDeferred {
         return;
@@ -124,7 +124,7 @@ fn explain_payment(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Not
     if view.state.reason != payment.reason {
         notes.push(Note::warning(&payment.reason, payment.message.clone()));
     }
-    state.explain(&payment.reason, &payment.message);
+    state.set_reason(&payment.reason, &payment.message);
     state.set(ConditionKind::Paid, false, &payment.reason, &payment.message, now);
 }
 
@@ -136,16 +136,16 @@ fn refuse(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>) {
     }
     state.cancellation = Some(CancellationVerdict::Refused);
     let message = "cooking has started: the order can no longer be cancelled and goes on";
-    state.explain("CancelRefused", message);
+    state.set_reason("CancelRefused", message);
     notes.push(Note::warning("CancelRefused", message));
 }
 
 fn reject(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: Timestamp) {
     let why = view.ticket.present().map(|t| t.reason.clone()).filter(|r| !r.is_empty());
     let message = why.unwrap_or_else(|| "the store gave no reason".into());
-    state.explain("RejectedByStore", &message);
+    state.set_reason("RejectedByStore", &message);
     notes.push(Note::warning("RejectedByStore", message));
-    super::undo::close(state, view, false, now);
+    super::compensate::close(state, view, false, now);
 }
 
 fn complete(state: &mut OrderState, now: Timestamp) {
@@ -155,20 +155,20 @@ fn complete(state: &mut OrderState, now: Timestamp) {
 }
 
 /// Something is missing that may still be applied: say what, and wait for it until the deadline.
-fn held_up(view: &OrderView, obstacle: &Obstacle, now: Timestamp) -> Rest {
+fn blocked(view: &OrderView, blocker: &Blocker, now: Timestamp) -> Rest {
     let mut state = view.state.clone();
     let mut notes = Vec::new();
     let known_by = view.created_at + deadline::SLACK;
-    if obstacle.reason == COUPON_PENDING && now < known_by {
+    if blocker.reason == COUPON_PENDING && now < known_by {
         // A coupon is kept for the order in a moment: not worth a write of its own.
         return Rest { state, notes, wake_at: Some(known_by) };
     }
-    state.store = view.market.store.clone().or(state.store);
-    if state.reason != obstacle.reason || state.message != obstacle.message {
-        state.explain(obstacle.reason, &obstacle.message);
-        notes.push(Note::warning(obstacle.reason, obstacle.message.clone()));
+    state.store = view.related.store.clone().or(state.store);
+    if state.reason != blocker.reason || state.message != blocker.message {
+        state.set_reason(blocker.reason, &blocker.message);
+        notes.push(Note::warning(blocker.reason, blocker.message.clone()));
     }
-    state.set(ConditionKind::Paid, false, obstacle.reason, &obstacle.message, now);
+    state.set(ConditionKind::Paid, false, blocker.reason, &blocker.message, now);
     let wake_at = deadline::set(view, &mut state, now);
     Rest { state, notes, wake_at }
 }

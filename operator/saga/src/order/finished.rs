@@ -1,10 +1,10 @@
 //! An order that has ended: its money is settled, and when it is deleted its children go before it.
 
-use super::state::{ConditionKind, Note, OrderState};
-use super::{ChildKind, Command, Decision, OrderView, Rest, undo};
+use super::status::{ConditionKind, Note, OrderState};
+use super::{ChildKind, Command, Decision, OrderView, Rest, compensate};
+use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 use crate::time::{Millis, Timestamp};
-use crate::view::{Child, Debt, Reversal};
-use crate::words::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
+use crate::view::{Child, DeletionBlocker, Reversal};
 
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     let completed = view.state.phase == OrderPhase::Completed;
@@ -27,13 +27,13 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     let settled = completed || view.money_is_back();
     let state = settled_state(view, settled, now);
     if view.deleting && settled {
-        return leave(view, state, now);
+        return finalize(view, state, now);
     }
     let removal = settled.then(|| removed_at(view, &state)).flatten();
     if removal.is_some_and(|at| now >= at) && state == view.state {
         return Decision::Act(Command::DeleteOrder);
     }
-    let mut notes: Vec<Note> = undo::review_note(view, &state).into_iter().collect();
+    let mut notes: Vec<Note> = compensate::review_note(view, &state).into_iter().collect();
     if state.cancellation != view.state.cancellation && completed {
         notes.push(Note::warning("CancelRefused", "the order is completed: it can no longer be cancelled"));
     }
@@ -43,7 +43,7 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
 /// When an order that is settled has been kept for long enough.
 fn removed_at(view: &OrderView, state: &OrderState) -> Option<Timestamp> {
     let settled = state.condition(ConditionKind::Settled).filter(|c| c.holds)?;
-    view.market.time_to_live.map(|kept| settled.since + kept)
+    view.related.time_to_live.map(|kept| settled.since + kept)
 }
 
 fn settled_state(view: &OrderView, settled: bool, now: Timestamp) -> OrderState {
@@ -54,47 +54,55 @@ fn settled_state(view: &OrderView, settled: bool, now: Timestamp) -> OrderState 
             Some(if harmless { CancellationVerdict::Refused } else { CancellationVerdict::Accepted });
     }
     if state.phase != OrderPhase::Completed {
-        undo::close(&mut state, view, settled, now);
+        compensate::close(&mut state, view, settled, now);
     }
     state
 }
 
 /// For so long nothing is said of what keeps an order that is being deleted: mostly it is over in a moment.
-const UNSAID: Millis = Millis::seconds(30);
+const REPORT_BLOCKED_AFTER: Millis = Millis::seconds(30);
 
 /// Children first, the money last, then the order itself; and each only when nothing needs it any more.
-fn leave(view: &OrderView, state: OrderState, now: Timestamp) -> Decision {
+fn finalize(view: &OrderView, state: OrderState, now: Timestamp) -> Decision {
     let next = match (&view.delivery, &view.ticket, &view.payment) {
         (Child::Present(delivery), ..) if !delivery.deleting => {
-            Some((ChildKind::Delivery, Debt::DeliveryCount))
+            Some((ChildKind::Delivery, DeletionBlocker::DeliveryCount))
         }
-        (_, Child::Present(ticket), _) if !ticket.deleting => Some((ChildKind::Ticket, Debt::TicketCount)),
-        (_, _, Child::Present(payment)) if !payment.deleting => Some((ChildKind::Payment, Debt::Coupon)),
+        (_, Child::Present(ticket), _) if !ticket.deleting => {
+            Some((ChildKind::Ticket, DeletionBlocker::TicketCount))
+        }
+        (_, _, Child::Present(payment)) if !payment.deleting => {
+            Some((ChildKind::Payment, DeletionBlocker::Coupon))
+        }
         _ => None,
     };
     let gone = view.delivery.is_absent() && view.ticket.is_absent() && view.payment.is_absent();
     match next {
-        Some((_, debt)) if view.market.debts.contains(&debt) => kept(view, state, debt, now),
+        Some((_, blocker)) if view.related.deletion_blockers.contains(&blocker) => {
+            blocked(view, state, blocker, now)
+        }
         Some((child, _)) => Decision::Act(Command::DeleteChild(child)),
-        None if gone && view.market.debts.contains(&Debt::Messages) => kept(view, state, Debt::Messages, now),
+        None if gone && view.related.deletion_blockers.contains(&DeletionBlocker::Messages) => {
+            blocked(view, state, DeletionBlocker::Messages, now)
+        }
         None if gone => Decision::Act(Command::RemoveFinalizer),
         None => Decision::Rest(Rest { state, notes: Vec::new(), wake_at: None }),
     }
 }
 
 /// Something still needs the order: when that takes long, it says what.
-fn kept(view: &OrderView, mut state: OrderState, debt: Debt, now: Timestamp) -> Decision {
-    let said_at = view.market.deleting_since.unwrap_or(now) + UNSAID;
+fn blocked(view: &OrderView, mut state: OrderState, blocker: DeletionBlocker, now: Timestamp) -> Decision {
+    let said_at = view.related.deleting_since.unwrap_or(now) + REPORT_BLOCKED_AFTER;
     let wake_at = (now < said_at).then_some(said_at);
     let mut notes = Vec::new();
     if wake_at.is_none() {
-        let (reason, message) = match debt {
-            Debt::DeliveryCount => ("NotCountedYet", "the rider's count does not have it yet"),
-            Debt::TicketCount => ("NotCountedYet", "the store's counts do not have it yet"),
-            Debt::Coupon => {
+        let (reason, message) = match blocker {
+            DeletionBlocker::DeliveryCount => ("NotCountedYet", "the rider's count does not have it yet"),
+            DeletionBlocker::TicketCount => ("NotCountedYet", "the store's counts do not have it yet"),
+            DeletionBlocker::Coupon => {
                 ("CouponNotSettled", "its coupon has not been told yet that it was used, or given back")
             }
-            Debt::Messages => ("MessagesOwed", "the customer has not been told everything yet"),
+            DeletionBlocker::Messages => ("MessagesOwed", "the customer has not been told everything yet"),
         };
         state.set(ConditionKind::Released, false, reason, message, now);
         if !view.state.says(ConditionKind::Released, reason) {

@@ -1,13 +1,13 @@
 //! From what was learnt to the next status: taken, put off, not resolved yet, for a person to look at.
 
 use super::{Decision, PROVIDER_UNAVAILABLE, PaymentState, PaymentView};
+use crate::phases::PaymentPhase;
 use crate::provider::{ProviderPayment, Refusal};
 use crate::time::{Millis, Timestamp};
-use crate::words::PaymentPhase;
 
 /// How soon to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum RetryAfter {
     /// The outcome of a call is not known yet: within a second, then more and more slowly.
     Soon,
     /// The provider named a time, in milliseconds.
@@ -111,8 +111,8 @@ fn spread(view: &PaymentView, span: Millis) -> Millis {
 }
 
 /// Says once why it is not resolved yet; after that only asks again.
-pub(super) fn unresolved(view: &PaymentView, reason: &str, why: &str, pace: Pace) -> Decision {
-    let early = reason == OUTCOME_UNKNOWN && view.answers.asked_in_vain < WORTH_TELLING;
+pub(super) fn unresolved(view: &PaymentView, reason: &str, why: &str, pace: RetryAfter) -> Decision {
+    let early = reason == OUTCOME_UNKNOWN && view.responses.unresolved_attempts < WORTH_TELLING;
     if view.state.reason == reason || early {
         return Decision::AskAgain(pace);
     }
@@ -131,11 +131,11 @@ pub(super) fn review(view: &PaymentView, reason: &str, message: &str) -> Decisio
     }))
 }
 
-pub(super) fn throttled(retry_after_ms: Option<u64>) -> (&'static str, String, Pace) {
-    let pace = retry_after_ms.map_or(Pace::Soon, Pace::After);
+pub(super) fn throttled(retry_after_ms: Option<u64>) -> (&'static str, String, RetryAfter) {
+    let pace = retry_after_ms.map_or(RetryAfter::Soon, RetryAfter::After);
     ("ProviderThrottles", "the provider asks for patience".into(), pace)
 }
 
-pub(super) fn said(refusal: &Refusal) -> String {
+pub(super) fn reason_and_message(refusal: &Refusal) -> String {
     format!("{}: {}", refusal.code, refusal.message)
 }

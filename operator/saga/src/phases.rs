@@ -8,7 +8,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-macro_rules! words {
+macro_rules! open_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ macro_rules! words {
             }
 
             /// Reads a word; one that this version does not know gives `Unknown`.
-            pub fn from_word(word: &str) -> Self {
+            pub fn parse(word: &str) -> Self {
                 Self::ALL.iter().copied().find(|w| w.as_str() == word).unwrap_or(Self::Unknown)
             }
         }
@@ -55,7 +55,7 @@ macro_rules! words {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Cow::<'de, str>::deserialize(deserializer).map(|word| Self::from_word(&word))
+                Cow::<'de, str>::deserialize(deserializer).map(|word| Self::parse(&word))
             }
         }
 
@@ -76,7 +76,7 @@ macro_rules! words {
     };
 }
 
-words! {
+open_enum! {
     /// Where an order stands. The last four words end or undo it.
     OrderPhase {
         /// Nothing is paid yet; also while references are missing.
@@ -110,7 +110,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// Where the money of an order stands.
     PaymentPhase {
         /// Not captured; with `attempt` ≥ 1 a charge may be on its way.
@@ -134,7 +134,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// What the order wants of its payment.
     PaymentDesired {
         /// Take the money.
@@ -144,7 +144,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// What a person found out about a payment that needs review, by looking at the provider.
     Resolution {
         /// Ask the provider again, as it is configured now; calls may be repeated there.
@@ -158,7 +158,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// How far the store is with a ticket.
     TicketStage {
         /// In the store's queue.
@@ -178,7 +178,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// How far a delivery is.
     DeliveryStage {
         /// Cooked food waits for its rider.
@@ -194,7 +194,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// What became of a request to cancel.
     CancellationVerdict {
         /// The order is undone.
@@ -204,7 +204,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// What an order wants when the provider is out of reach.
     WhenUnavailable {
         /// Pay later.
@@ -214,7 +214,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// How a store takes tickets.
     Acceptance {
         /// A person moves the ticket to Accepted.
@@ -224,7 +224,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// Whether calls to a provider are let through.
     CircuitState {
         /// They are.
@@ -257,12 +257,12 @@ mod tests {
     #[test]
     fn every_word_reads_back_as_itself() {
         for phase in OrderPhase::ALL {
-            assert_eq!(OrderPhase::from_word(phase.as_str()), *phase);
+            assert_eq!(OrderPhase::parse(phase.as_str()), *phase);
         }
     }
 
     #[test]
     fn a_word_of_another_version_is_unknown() {
-        assert_eq!(TicketStage::from_word("Plated"), TicketStage::Unknown);
+        assert_eq!(TicketStage::parse("Plated"), TicketStage::Unknown);
     }
 }

@@ -17,7 +17,7 @@ use tower_resilience_circuitbreaker::{
 
 use super::call::{Request, Resolved, Response, run};
 use super::tally::{Rates, Tally};
-use super::{Circuit, GuardError, GuardSettings, Transition};
+use super::{Circuit, ResilienceError, ResilienceSettings, Transition};
 use crate::port::PaymentPort;
 
 /// Scores a call by what its resolution says.
@@ -61,9 +61,9 @@ pub(super) struct Breaker {
 impl Breaker {
     pub(super) fn new(
         name: &str,
-        settings: &GuardSettings,
+        settings: &ResilienceSettings,
         on_transition: impl Fn(Transition) + Send + Sync + 'static,
-    ) -> Result<Self, GuardError> {
+    ) -> Result<Self, ResilienceError> {
         let tally = Arc::new(Mutex::new(Tally::new(settings.window, settings.trials)));
         let (slow, succeeded, failed, changed) =
             (Arc::clone(&tally), Arc::clone(&tally), Arc::clone(&tally), Arc::clone(&tally));
@@ -88,7 +88,7 @@ impl Breaker {
             })
             .failure_classifier_type(AsResolved)
             .build_with_handle()
-            .map_err(|error| GuardError::Breaker(error.to_string()))?;
+            .map_err(|error| ResilienceError::Breaker(error.to_string()))?;
         Ok(Self { layer, handle, tally })
     }
 

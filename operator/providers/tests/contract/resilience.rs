@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use fooddelivery_providers::guard::{Circuit, Guard, GuardSettings, Request, Response, Transition};
+use fooddelivery_providers::resilience::{
+    Circuit, Request, ResiliencePolicy, ResilienceSettings, Response, Transition,
+};
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
 use fooddelivery_saga::provider::{LookUpOutcome, ProviderStatus};
 use fooddelivery_sandbox::Outage;
@@ -20,11 +22,11 @@ both!(
     a_provider_that_answers_too_late_and_takes_the_money_opens_it_by_its_slow_calls,
 );
 
-fn guard() -> (Guard, Arc<Mutex<Vec<Transition>>>) {
+fn guard() -> (ResiliencePolicy, Arc<Mutex<Vec<Transition>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
-    let settings = GuardSettings { minimum_calls: CALLS, ..GuardSettings::default() };
-    let guard = Guard::new("sandbox", &settings, move |change| notes.lock().unwrap().push(change));
+    let settings = ResilienceSettings { minimum_calls: CALLS, ..ResilienceSettings::default() };
+    let guard = ResiliencePolicy::new("sandbox", &settings, move |change| notes.lock().unwrap().push(change));
     (guard.unwrap(), seen)
 }
 
@@ -40,7 +42,7 @@ async fn charges(shop: &Shop) -> Vec<ChargeRequest> {
     join_all(requests).await
 }
 
-async fn make(guard: &Guard, shop: &Shop, charges: &[ChargeRequest]) -> Vec<Response> {
+async fn make(guard: &ResiliencePolicy, shop: &Shop, charges: &[ChargeRequest]) -> Vec<Response> {
     let calls = charges.iter().map(|charge| async {
         let admission = guard.admit().await.unwrap();
         guard.call(&admission, &shop.port, Request::Charge(charge.clone())).await.unwrap()
@@ -49,7 +51,7 @@ async fn make(guard: &Guard, shop: &Shop, charges: &[ChargeRequest]) -> Vec<Resp
 }
 
 /// That the circuit opened once, by its failures or by its slow calls.
-async fn opened(guard: &Guard, seen: &Mutex<Vec<Transition>>, shop: &Shop, by_failures: bool) {
+async fn opened(guard: &ResiliencePolicy, seen: &Mutex<Vec<Transition>>, shop: &Shop, by_failures: bool) {
     let [Transition { from: Circuit::Closed, to: Circuit::Open { .. }, rates }] = seen.lock().unwrap()[..]
     else {
         panic!("{:?}", seen.lock())

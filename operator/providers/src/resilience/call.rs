@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use fooddelivery_saga::provider::{
-    ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Trouble,
-    VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
+    RefundOutcome, VoidOutcome,
 };
 use tokio::time::sleep;
 
@@ -67,7 +67,7 @@ pub enum Response {
     Charge {
         /// What the charge itself brought.
         outcome: ChargeOutcome,
-        /// What the last look-up after it told, where nothing was known of the charge ([`Trouble::Unknown`]).
+        /// What the last look-up after it told, where nothing was known of the charge ([`CallFailure::OutcomeUnknown`]).
         resolved: Option<LookUpOutcome>,
     },
     /// To [`Request::LookUp`].
@@ -90,23 +90,23 @@ pub(super) async fn run(port: &dyn PaymentPort, request: Request) -> Resolved {
     match request {
         Request::Prepare(request) => {
             let outcome = port.prepare(&request).await;
-            let failed = matches!(&outcome, PrepareOutcome::Trouble(trouble) if trouble.is_outage());
+            let failed = matches!(&outcome, PrepareOutcome::CallFailure(failure) if failure.is_outage());
             Resolved { response: Response::Prepare(outcome), failed }
         }
         Request::Charge(request) => charge(port, request).await,
         Request::LookUp(request) => {
             let outcome = port.look_up(&request).await;
-            let failed = matches!(&outcome, LookUpOutcome::Trouble(trouble) if trouble.is_outage());
+            let failed = matches!(&outcome, LookUpOutcome::CallFailure(failure) if failure.is_outage());
             Resolved { response: Response::LookUp(outcome), failed }
         }
         Request::Void(request) => {
             let outcome = port.void(&request).await;
-            let failed = matches!(&outcome, VoidOutcome::Trouble(trouble) if trouble.is_outage());
+            let failed = matches!(&outcome, VoidOutcome::CallFailure(failure) if failure.is_outage());
             Resolved { response: Response::Void(outcome), failed }
         }
         Request::Refund(request) => {
             let outcome = port.refund(&request).await;
-            let failed = matches!(&outcome, RefundOutcome::Trouble(trouble) if trouble.is_outage());
+            let failed = matches!(&outcome, RefundOutcome::CallFailure(failure) if failure.is_outage());
             Resolved { response: Response::Refund(outcome), failed }
         }
     }
@@ -115,11 +115,11 @@ pub(super) async fn run(port: &dyn PaymentPort, request: Request) -> Resolved {
 async fn charge(port: &dyn PaymentPort, request: ChargeRequest) -> Resolved {
     let outcome = port.charge(&request).await;
     let (resolved, failed) = match &outcome {
-        ChargeOutcome::Trouble(Trouble::Unknown(_)) => {
+        ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(_)) => {
             let (found, settled) = resolve(port, &request).await;
             (Some(found), !settled)
         }
-        ChargeOutcome::Trouble(trouble) => (None, trouble.is_outage()),
+        ChargeOutcome::CallFailure(failure) => (None, failure.is_outage()),
         ChargeOutcome::Captured(_) | ChargeOutcome::Refused(_) | ChargeOutcome::AlreadyProcessed => {
             (None, false)
         }
@@ -135,7 +135,7 @@ async fn resolve(port: &dyn PaymentPort, request: &ChargeRequest) -> (LookUpOutc
         let found = port.look_up(&question).await;
         let settled = matches!(&found, LookUpOutcome::Found(payment) if settles(payment, request));
         match pauses.next() {
-            Some(pause) if !settled && !matches!(found, LookUpOutcome::Trouble(_)) => sleep(*pause).await,
+            Some(pause) if !settled && !matches!(found, LookUpOutcome::CallFailure(_)) => sleep(*pause).await,
             _ => return (found, settled),
         }
     }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use fooddelivery_saga::time::Timestamp;
 
 /// What is told about one step of an order.
@@ -91,12 +91,12 @@ pub enum SendOutcome {
     /// It will never be delivered; why, in a sentence that names neither number nor secret. Final.
     Refused(String),
     /// Nothing is settled: send it again later.
-    Trouble(Trouble),
+    CallFailure(CallFailure),
 }
 
-impl From<Trouble> for SendOutcome {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+impl From<CallFailure> for SendOutcome {
+    fn from(failure: CallFailure) -> Self {
+        Self::CallFailure(failure)
     }
 }
 

@@ -85,11 +85,11 @@ fn a_code_about_the_message_is_final_whether_it_comes_as_200_or_400() {
 #[test]
 fn a_code_about_the_account_the_sender_or_the_template_gives_no_message_up() {
     for number in [-1000, -1001, -4004, -1006, -1027, -2017, -3003, -3005, -9998, 400_301, 400_318] {
-        assert!(matches!(code(number), SendOutcome::Trouble(Trouble::Unauthorized(_))), "{number}");
+        assert!(matches!(code(number), SendOutcome::CallFailure(CallFailure::Unauthorized(_))), "{number}");
     }
-    assert_eq!(code(400_309), SendOutcome::Trouble(Trouble::Throttled { retry_after_ms: None }));
+    assert_eq!(code(400_309), SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: None }));
     for number in [-7000, -9999] {
-        assert!(matches!(code(number), SendOutcome::Trouble(Trouble::Errored(_))), "{number}");
+        assert!(matches!(code(number), SendOutcome::CallFailure(CallFailure::Errored(_))), "{number}");
     }
 }
 
@@ -99,7 +99,7 @@ fn success_without_a_recipient_and_an_answer_that_makes_no_sense_are_unknown() {
     for result in [without, raw(200, ""), raw(200, "<html>"), raw(404, "{}"), raw(302, "")] {
         let outcome = asked_for(&result);
         assert!(
-            matches!(outcome, Asked::Ended(SendOutcome::Trouble(Trouble::Unknown(_)))),
+            matches!(outcome, Asked::Ended(SendOutcome::CallFailure(CallFailure::OutcomeUnknown(_)))),
             "{result:?} {outcome:?}"
         );
     }
@@ -107,16 +107,18 @@ fn success_without_a_recipient_and_an_answer_that_makes_no_sense_are_unknown() {
 
 #[test]
 fn the_status_decides_where_it_speaks_of_us_or_of_the_provider() {
-    let trouble = |status: u16| match (asked_for(&raw(status, "{}")), found(&raw(status, "{}"), "", &[])) {
-        (Asked::Ended(SendOutcome::Trouble(trouble)), Found::Trouble(same)) if trouble == same => trouble,
+    let failure = |status: u16| match (asked_for(&raw(status, "{}")), found(&raw(status, "{}"), "", &[])) {
+        (Asked::Ended(SendOutcome::CallFailure(failure)), Found::CallFailure(same)) if failure == same => {
+            failure
+        }
         other => panic!("{status}: {other:?}"),
     };
-    assert_eq!(trouble(429), Trouble::Throttled { retry_after_ms: Some(3_000) });
-    assert!([401, 403].iter().all(|status| matches!(trouble(*status), Trouble::Unauthorized(_))));
-    assert!([500, 503].iter().all(|status| matches!(trouble(*status), Trouble::Errored(_))));
-    assert!([408, 409, 425].iter().all(|status| matches!(trouble(*status), Trouble::Unknown(_))));
+    assert_eq!(failure(429), CallFailure::Throttled { retry_after_ms: Some(3_000) });
+    assert!([401, 403].iter().all(|status| matches!(failure(*status), CallFailure::Unauthorized(_))));
+    assert!([500, 503].iter().all(|status| matches!(failure(*status), CallFailure::Errored(_))));
+    assert!([408, 409, 425].iter().all(|status| matches!(failure(*status), CallFailure::OutcomeUnknown(_))));
     let not_sent = asked_for(&Err(NoAnswer::NotSent("no".into())));
-    assert_eq!(not_sent, Asked::Ended(SendOutcome::Trouble(Trouble::NotSent("no".into()))));
+    assert_eq!(not_sent, Asked::Ended(SendOutcome::CallFailure(CallFailure::NotSent("no".into()))));
 }
 
 #[test]
@@ -154,6 +156,6 @@ fn of_several_sendings_the_one_that_arrived_counts_and_of_other_messages_none() 
 #[test]
 fn a_look_up_that_fails_refuses_nothing() {
     let failed = |code| found(&answer(200, &json!({ "header": header(code) })), "uid-1", &[]);
-    assert!(matches!(failed(-4000), Found::Trouble(Trouble::Unknown(_))));
-    assert!(matches!(failed(-1001), Found::Trouble(Trouble::Unauthorized(_))));
+    assert!(matches!(failed(-4000), Found::CallFailure(CallFailure::OutcomeUnknown(_))));
+    assert!(matches!(failed(-1001), Found::CallFailure(CallFailure::Unauthorized(_))));
 }

@@ -11,9 +11,9 @@ fn answer(status: u16) -> Result<HttpAnswer, NoAnswer> {
     Ok(HttpAnswer { status, retry_after, replayed: false, received, body: b"anything".to_vec() })
 }
 
-fn trouble(status: u16) -> Trouble {
+fn failure(status: u16) -> CallFailure {
     match outcome(&answer(status)) {
-        SendOutcome::Trouble(trouble) => trouble,
+        SendOutcome::CallFailure(failure) => failure,
         other => panic!("{status}: {other:?}"),
     }
 }
@@ -79,24 +79,24 @@ fn a_4xx_refuses_this_message_and_410_says_why() {
 #[test]
 fn what_speaks_of_us_of_the_moment_or_of_the_receiver_refuses_nothing() {
     for status in [401, 403] {
-        assert!(matches!(trouble(status), Trouble::Unauthorized(_)), "{status}");
+        assert!(matches!(failure(status), CallFailure::Unauthorized(_)), "{status}");
     }
     for status in [409, 425] {
-        assert_eq!(trouble(status), Trouble::InProgress, "{status}");
+        assert_eq!(failure(status), CallFailure::InProgress, "{status}");
     }
-    assert_eq!(trouble(429), Trouble::Throttled { retry_after_ms: Some(7_000) });
+    assert_eq!(failure(429), CallFailure::Throttled { retry_after_ms: Some(7_000) });
     for status in [500, 502, 503, 599] {
-        assert!(matches!(trouble(status), Trouble::Errored(_)), "{status}");
+        assert!(matches!(failure(status), CallFailure::Errored(_)), "{status}");
     }
     for status in [101, 301, 302, 304, 408] {
-        assert!(matches!(trouble(status), Trouble::Unknown(_)), "{status}");
+        assert!(matches!(failure(status), CallFailure::OutcomeUnknown(_)), "{status}");
     }
 }
 
 #[test]
 fn no_answer_is_what_the_client_says_of_it() {
     let not_sent = outcome(&Err(NoAnswer::NotSent("refused".into())));
-    assert_eq!(not_sent, SendOutcome::Trouble(Trouble::NotSent("refused".into())));
+    assert_eq!(not_sent, SendOutcome::CallFailure(CallFailure::NotSent("refused".into())));
     let unknown = outcome(&Err(NoAnswer::Unknown("timed out".into())));
-    assert_eq!(unknown, SendOutcome::Trouble(Trouble::Unknown("timed out".into())));
+    assert_eq!(unknown, SendOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())));
 }

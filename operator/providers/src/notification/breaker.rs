@@ -1,11 +1,11 @@
-//! The gate in front of one message provider: while it is in trouble, one call at a time finds out whether it still is.
+//! The gate in front of one message provider: while it is in failure, one call at a time finds out whether it still is.
 //!
-//! After a call that tells of the provider's trouble the gate is shut, for a pause that doubles from 500 ms to 30 s or
+//! After a call that tells of the provider's failure the gate is shut, for a pause that doubles from 500 ms to 30 s or
 //! for as long as the provider asks. Then one trial is let through; any answer opens the gate for everybody. Open, it
 //! lets a bounded number through at a time. Nobody waits in here: who is not let through is told when to come back, those
 //! who ask together at times apart. All of it is in this process and is deterministic; dice are the caller's.
 //!
-//! *Why not the breaker of [`crate::guard`].* A message has no deadline and costs nothing when it is late, so one failure
+//! *Why not the breaker of [`crate::resilience`].* A message has no deadline and costs nothing when it is late, so one failure
 //! is reason enough to stop, and the pause may grow; the library's circuit opens by rates over a window, stays open for
 //! one fixed time, knows no `Retry-After`, and reads the real clock, which would make a simulated run depend on it.
 
@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use tokio::time::Instant;
 
 use super::port::SendOutcome;
@@ -31,7 +31,7 @@ pub(crate) const LONGEST_SPREAD: Duration = Duration::from_secs(10);
 
 /// The gate in front of one message provider. Clones are the same gate.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<Shared>);
+pub struct FailFastBreaker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -63,7 +63,7 @@ pub struct Pass {
     trial: bool,
 }
 
-impl Gate {
+impl FailFastBreaker {
     /// A gate, open, through which so many messages go at a time.
     pub fn new(places: NonZeroUsize) -> Self {
         let state = State { taken: 0, shut: None, row: Instant::now() };
@@ -97,7 +97,7 @@ impl Gate {
 
     /// For how long the gate stays shut before a trial is let through; zero while one could be or is under way. None
     /// when it is open.
-    pub fn shut_for(&self) -> Option<Duration> {
+    pub fn open_for(&self) -> Option<Duration> {
         let now = Instant::now();
         self.0.lock().shut.map(|shut| shut.until.saturating_duration_since(now))
     }
@@ -161,23 +161,24 @@ impl State {
     }
 }
 
-/// For how long at least the provider asks to be left alone, when the outcome tells of its trouble; None when it
+/// For how long at least the provider asks to be left alone, when the outcome tells of its failure; None when it
 /// answered, whatever it said of this message.
 fn trouble_of_the_provider(outcome: &SendOutcome) -> Option<Duration> {
     match outcome {
-        SendOutcome::Trouble(trouble) => match trouble {
-            Trouble::Throttled { retry_after_ms } => {
+        SendOutcome::CallFailure(failure) => match failure {
+            CallFailure::Throttled { retry_after_ms } => {
                 Some(Duration::from_millis(retry_after_ms.unwrap_or_default()))
             }
-            Trouble::NotSent(_) | Trouble::Unauthorized(_) | Trouble::Errored(_) | Trouble::Unknown(_) => {
-                Some(Duration::ZERO)
-            }
-            Trouble::InProgress | Trouble::KeySpent(_) => None,
+            CallFailure::NotSent(_)
+            | CallFailure::Unauthorized(_)
+            | CallFailure::Errored(_)
+            | CallFailure::OutcomeUnknown(_) => Some(Duration::ZERO),
+            CallFailure::InProgress | CallFailure::IdempotencyKeyConsumed(_) => None,
         },
         SendOutcome::Sent | SendOutcome::Pending | SendOutcome::Refused(_) => None,
     }
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
+#[path = "breaker_tests.rs"]
 mod tests;

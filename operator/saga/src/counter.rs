@@ -24,9 +24,9 @@ pub struct OrderId {
     pub uid: String,
 }
 
-/// What comes of a fold.
+/// What comes of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fold<T> {
+pub struct Batch<T> {
     /// What is added to the count now.
     pub added: Vec<T>,
     /// The orders that the list then has.
@@ -35,7 +35,7 @@ pub struct Fold<T> {
 
 /// Puts `owed` into a count whose list is `list`; `settled` may leave it. `None` when nothing is worth a write: that
 /// orders may leave the list is, only when it is half full.
-pub fn fold<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<String>) -> Option<Fold<T>> {
+pub fn batch<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<String>) -> Option<Batch<T>> {
     let mut kept: Vec<OrderId> = list.iter().filter(|id| !settled.contains(&id.uid)).cloned().collect();
     let mut added = Vec::new();
     for (id, what) in owed {
@@ -46,7 +46,7 @@ pub fn fold<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<Str
         }
     }
     let makes_room = kept.len() < list.len() && is_long(list.len());
-    (!added.is_empty() || makes_room).then_some(Fold { added, list: kept })
+    (!added.is_empty() || makes_room).then_some(Batch { added, list: kept })
 }
 
 /// How often one dish was ordered.
@@ -117,27 +117,27 @@ mod tests {
 
     #[test]
     fn what_is_owed_is_added_and_listed_once() {
-        let fold =
-            fold(&[id(1)], vec![(id(1), "a"), (id(2), "b"), (id(2), "b")], &settled(&[])).expect("a write");
-        assert_eq!((fold.added.len(), fold.list), (1, vec![id(1), id(2)]));
+        let batch =
+            batch(&[id(1)], vec![(id(1), "a"), (id(2), "b"), (id(2), "b")], &settled(&[])).expect("a write");
+        assert_eq!((batch.added.len(), batch.list), (1, vec![id(1), id(2)]));
     }
 
     #[test]
     fn that_somebody_may_leave_the_list_is_alone_not_worth_a_write() {
-        assert_eq!(fold::<()>(&[id(1)], vec![], &settled(&[1])), None);
-        let gone = fold(&[id(1)], vec![(id(2), ())], &settled(&[1])).expect("a write");
+        assert_eq!(batch::<()>(&[id(1)], vec![], &settled(&[1])), None);
+        let gone = batch(&[id(1)], vec![(id(2), ())], &settled(&[1])).expect("a write");
         assert_eq!(gone.list, vec![id(2)]);
         let long: Vec<OrderId> = (0..=LIST_LIMIT / 2).map(id).collect();
-        let room = fold::<()>(&long, vec![], &settled(&[0])).expect("a write");
+        let room = batch::<()>(&long, vec![], &settled(&[0])).expect("a write");
         assert_eq!(room.list.len(), LIST_LIMIT / 2);
     }
 
     #[test]
     fn a_full_list_takes_nobody() {
         let full: Vec<OrderId> = (0..LIST_LIMIT).map(id).collect();
-        assert_eq!(fold(&full, vec![(id(500), ())], &settled(&[])), None);
-        let fold = fold(&full, vec![(id(500), ()), (id(501), ())], &settled(&[7])).expect("a write");
-        assert_eq!((fold.added.len(), fold.list.len()), (1, LIST_LIMIT));
+        assert_eq!(batch(&full, vec![(id(500), ())], &settled(&[])), None);
+        let batch = batch(&full, vec![(id(500), ()), (id(501), ())], &settled(&[7])).expect("a write");
+        assert_eq!((batch.added.len(), batch.list.len()), (1, LIST_LIMIT));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderName;
@@ -106,9 +106,9 @@ struct Resend {
 }
 
 impl AlimTalk {
-    fn url(&self) -> Result<Url, Trouble> {
+    fn url(&self) -> Result<Url, CallFailure> {
         let url = self.account.url(&["alimtalk", "v2.3", "appkeys", &self.sender.app_key, "messages"]);
-        url.ok_or_else(|| Trouble::NotSent("the app key cannot be part of a URL".to_owned()))
+        url.ok_or_else(|| CallFailure::NotSent("the app key cannot be part of a URL".to_owned()))
     }
 
     fn request(&self, method: Method, url: Url, message: &Message) -> RequestBuilder {
@@ -119,7 +119,7 @@ impl AlimTalk {
     async fn ask(&self, message: &Message, number: &str) -> Asked {
         let url = match self.url() {
             Ok(url) => url,
-            Err(trouble) => return Asked::Ended(trouble.into()),
+            Err(failure) => return Asked::Ended(failure.into()),
         };
         let body = SendBody {
             sender_key: &self.sender.sender_key,
@@ -141,7 +141,7 @@ impl AlimTalk {
     async fn look_up(&self, message: &Message, number: &str, now: Timestamp) -> Found {
         let mut url = match self.url() {
             Ok(url) => url,
-            Err(trouble) => return Found::Trouble(trouble),
+            Err(failure) => return Found::CallFailure(failure),
         };
         let [start, end] = search(message.at.0, now);
         url.query_pairs_mut()
@@ -173,7 +173,7 @@ impl MessagePort for AlimTalk {
             match self.look_up(message, &number, now).await {
                 Found::Nothing => {}
                 Found::Outcome(outcome) => return outcome,
-                Found::Trouble(trouble) => return trouble.into(),
+                Found::CallFailure(failure) => return failure.into(),
             }
         }
         let accepted = match self.ask(message, &number).await {
@@ -185,8 +185,8 @@ impl MessagePort for AlimTalk {
             Found::Outcome(outcome) => outcome,
             // What was recognised may still be on its way into the list.
             Found::Nothing => SendOutcome::Pending,
-            Found::Trouble(_) if accepted => SendOutcome::Pending,
-            Found::Trouble(trouble) => trouble.into(),
+            Found::CallFailure(_) if accepted => SendOutcome::Pending,
+            Found::CallFailure(failure) => failure.into(),
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use fooddelivery_saga::provider::Trouble;
+use fooddelivery_saga::provider::CallFailure;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde::Serialize;
@@ -108,21 +108,21 @@ impl MessagePort for Webhook {
 fn outcome(result: &Result<HttpAnswer, NoAnswer>) -> SendOutcome {
     let answer = match result {
         Ok(answer) => answer,
-        Err(no_answer) => return Trouble::from(no_answer).into(),
+        Err(no_answer) => return CallFailure::from(no_answer).into(),
     };
     let status = answer.status;
     let said = |what: &str| format!("the receiver answered {status}{what}");
-    SendOutcome::Trouble(match status {
+    SendOutcome::CallFailure(match status {
         200..300 => return SendOutcome::Sent,
-        401 | 403 => Trouble::Unauthorized(said("")),
+        401 | 403 => CallFailure::Unauthorized(said("")),
         // These speak of the request's timing, not of the message.
-        408 => Trouble::Unknown(said("")),
-        409 | 425 => Trouble::InProgress,
-        429 => Trouble::Throttled { retry_after_ms: answer.retry_after_ms() },
+        408 => CallFailure::OutcomeUnknown(said("")),
+        409 | 425 => CallFailure::InProgress,
+        429 => CallFailure::Throttled { retry_after_ms: answer.retry_after_ms() },
         410 => return SendOutcome::Refused(said(": it wants no such messages")),
         400..500 => return SendOutcome::Refused(said("")),
-        500.. => Trouble::Errored(said("")),
-        _ => Trouble::Unknown(said("")),
+        500.. => CallFailure::Errored(said("")),
+        _ => CallFailure::OutcomeUnknown(said("")),
     })
 }
 

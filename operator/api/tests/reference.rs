@@ -86,7 +86,13 @@ fn describe(page: &mut String, crd: &Value) {
     let mut refusals = Vec::new();
     rules(schema, &mut refusals);
     if !refusals.is_empty() {
-        line(page, &format!("\n### What a {} is refused for\n", text(&names["kind"])));
+        line(
+            page,
+            &format!(
+                "\n### {} rules\n\nA write that breaks one is refused with its sentence.\n",
+                text(&names["kind"])
+            ),
+        );
         refusals.iter().for_each(|sentence| line(page, &format!("* {sentence}")));
     }
 }
@@ -117,7 +123,8 @@ fn fields(schema: &Value, prefix: &str, rows: &mut Vec<String>) {
 
 fn kind_of(field: &Value) -> Vec<String> {
     if let Some(values) = field["enum"].as_array() {
-        return vec![values.iter().map(|v| format!("`{}`", plain(v))).collect::<Vec<_>>().join(" \\| ")];
+        let values = values.iter().filter(|value| !value.is_null());
+        return vec![values.map(|v| format!("`{}`", plain(v))).collect::<Vec<_>>().join(" \\| ")];
     }
     let kind = match (field["type"].as_str(), field["format"].as_str()) {
         (Some("array"), _) => format!("list of {}", text(&field["items"]["type"])),

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use fooddelivery_saga::table::{ORDER, next, path};
 use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::table::{ORDER, next, path};
 
 const RENEW: &str = "UPDATE_MANIFESTS=1 cargo test -p fooddelivery-saga --test documents";
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fooddelivery_api::kinds::{self, Scope};
+
 use super::Scheduler;
 use super::replicas::{Frozen, name};
 use super::traffic::{REQUEST_OUTCOMES, RequestOutcome};
@@ -12,9 +14,8 @@ use crate::world::What;
 /// How likely the ordinary thing is, against the weights of a plan.
 const ORDINARY: u32 = 50;
 
-/// Kinds whose watch can freeze alone, by plural.
-const FREEZABLE: [&str; 8] =
-    ["orders", "payments", "tickets", "deliveries", "stores", "riders", "coupons", "couponuses"];
+/// Weight of all watches freezing at once, against the watch of each kind alone.
+const FREEZES_ALL: u32 = 6;
 
 /// How long time passes at once, in milliseconds.
 const SPANS_MS: [u64; 7] = [1_000, 50, 300, 5_000, 30_000, 120_000, 400_000];
@@ -126,8 +127,11 @@ impl Scheduler {
         let replica = self.somebody();
         let Some(running) = self.replicas.get_mut(replica) else { return };
         let what = if running.frozen == Frozen::No {
-            let which = self.choices.pick(&[6, 1, 1, 1, 1, 1, 1, 1, 1]);
-            running.frozen = if which == 0 { Frozen::All } else { Frozen::Only(FREEZABLE[which - 1]) };
+            let kinds = kinds::plurals(|kind| kind.scope == Scope::Namespaced);
+            let mut weights = vec![FREEZES_ALL];
+            weights.extend(kinds.iter().map(|_| 1));
+            let which = self.choices.pick(&weights);
+            running.frozen = if which == 0 { Frozen::All } else { Frozen::Only(kinds[which - 1]) };
             format!("its watches freeze: {:?}", running.frozen)
         } else {
             running.frozen = Frozen::No;

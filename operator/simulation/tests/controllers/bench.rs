@@ -350,7 +350,14 @@ impl Bench {
     }
 }
 
-/// The spec of a provider of a dialect.
+/// The spec of a message provider.
+pub(crate) fn listener() -> Value {
+    json!({
+        "transport": "Webhook", "endpoint": "https://listener.example", "secretRef": { "name": "providers" },
+    })
+}
+
+/// The spec of a payment provider of a dialect.
 pub(crate) fn provider(dialect: &str) -> Value {
     json!({
         "dialect": dialect, "endpoint": "https://provider.example", "secretRef": { "name": "providers" },

@@ -1,9 +1,9 @@
 //! The customer controller.
 
-use super::bench::{Bench, provider};
+use super::bench::{Bench, listener};
 
 fn with_provider() -> Bench {
-    Bench::new().with("messageproviders", "MessageProvider", "listener", provider("CloudEvents"))
+    Bench::new().with("messageproviders", "MessageProvider", "listener", listener())
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,12 +5,10 @@ use std::time::Duration;
 use fooddelivery_simulation::provider::ProviderFault;
 use serde_json::json;
 
-use super::bench::{Bench, provider};
-
-const DIALECT: &str = "CloudEvents";
+use super::bench::{Bench, listener};
 
 fn with_provider() -> Bench {
-    Bench::new().with("messageproviders", "MessageProvider", "listener", provider(DIALECT))
+    Bench::new().with("messageproviders", "MessageProvider", "listener", listener())
 }
 
 #[tokio::test(start_paused = true)]

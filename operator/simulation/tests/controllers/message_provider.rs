@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
-use super::bench::{Bench, provider};
+use super::bench::{Bench, listener};
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_with_its_secret_is_ready() {
-    let bench = Bench::new().with("messageproviders", "MessageProvider", "listener", provider("CloudEvents"));
+    let bench = Bench::new().with("messageproviders", "MessageProvider", "listener", listener());
     assert_eq!(bench.reconcile("message-provider").await, ["patch messageproviders/status"]);
     assert_eq!(bench.get("messageproviders", "listener")["status"]["conditions"][0]["status"], "True");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_without_its_secret_says_so_in_status_and_event() {
-    let mut spec = provider("CloudEvents");
+    let mut spec = listener();
     spec["secretRef"]["name"] = json!("nowhere");
     let bench = Bench::new().with("messageproviders", "MessageProvider", "listener", spec);
     bench.reconcile("message-provider").await;

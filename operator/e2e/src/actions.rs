@@ -15,7 +15,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy}
 use serde_json::{Value, json};
 
 use crate::namespace::{Kind, TestNamespace};
-use crate::{LONG, POLL};
+use crate::{LONG, pause};
 
 /// What an API server says of a policy that it cannot evaluate yet.
 pub const NOT_CONFIGURED: &str = "denied request: failed to configure";
@@ -83,7 +83,7 @@ impl TestNamespace {
                 let what = format!("waited {LONG:?} for {} {name} to be there", K::kind(&()));
                 return Err(self.failure(&what, name).await);
             }
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
     }
 
@@ -198,7 +198,7 @@ async fn once_configured<T, R: Future<Output = kube::Result<T>>>(request: impl F
             Err(kube::Error::Api(status))
                 if status.message.contains(NOT_CONFIGURED) && started.elapsed() < CONFIGURES_WITHIN =>
             {
-                tokio::time::sleep(POLL).await;
+                pause(started).await;
             }
             result => return result,
         }

@@ -7,9 +7,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
-use local_cluster::Progress;
-use tokio::sync::OnceCell;
+use anyhow::{Context, Result};
+use local_cluster::{Options, Progress};
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::access::{CONTEXT, ClusterAccess};
 use crate::binaries::Programs;
@@ -61,7 +61,18 @@ impl TestCluster {
     /// # Errors
     /// As [`Self::shared`].
     pub async fn local() -> Result<Arc<Self>> {
-        Self::on(ClusterAccess::local(Progress::Stderr).await?).await
+        Self::local_with(Options { progress: Progress::Stderr, ..Options::default() }).await
+    }
+
+    /// [`Self::local`] with options, such as further flags of the API server.
+    ///
+    /// # Errors
+    /// As [`Self::shared`].
+    pub async fn local_with(options: Options) -> Result<Arc<Self>> {
+        // Several at once would take each other's CPU until one of them misses a deadline.
+        static STARTS: Semaphore = Semaphore::const_new(1);
+        let _start = STARTS.acquire().await.context("the start of a cluster")?;
+        Self::on(ClusterAccess::local_with(options).await?).await
     }
 
     /// Installs the base on a cluster.
@@ -105,7 +116,7 @@ impl TestCluster {
     }
 }
 
-/// The context of an existing cluster that the tests are to use.
-pub(crate) fn existing_context() -> Option<String> {
+/// The context of an existing cluster that the tests are to use, where `FOODDELIVERY_E2E_CONTEXT` names one.
+pub fn existing_context() -> Option<String> {
     env::var(CONTEXT).ok().filter(|context| !context.is_empty())
 }

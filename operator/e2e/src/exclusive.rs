@@ -6,9 +6,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use local_cluster::{Options, Progress};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::access::ClusterAccess;
 use crate::cluster::TestCluster;
 
 /// Clusters lent out at the same time.
@@ -61,18 +61,18 @@ impl TestCluster {
     /// # Errors
     /// As [`TestCluster::shared`].
     pub async fn fresh() -> Result<ExclusiveCluster> {
-        Self::fresh_on(ClusterAccess::local(local_cluster::Progress::Stderr)).await
+        Self::fresh_with(Options { progress: Progress::Stderr, ..Options::default() }).await
     }
 
-    /// [`Self::fresh`] on the cluster that `start` starts, such as one with further flags.
+    /// [`Self::fresh`] with options, such as further flags of the API server.
     ///
     /// # Errors
     /// As [`TestCluster::shared`].
-    pub async fn fresh_on(start: impl Future<Output = Result<ClusterAccess>>) -> Result<ExclusiveCluster> {
+    pub async fn fresh_with(options: Options) -> Result<ExclusiveCluster> {
         let place = place().await?;
         // What waits for a test holds memory, and so would this one.
         drop(idle(Vec::pop));
-        Ok(ExclusiveCluster { cluster: Self::on(start.await?).await?, _place: place })
+        Ok(ExclusiveCluster { cluster: Self::local_with(options).await?, _place: place })
     }
 }
 

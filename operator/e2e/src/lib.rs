@@ -42,7 +42,7 @@ pub mod namespace;
 pub mod operator;
 pub mod sandbox;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use access::ClusterAccess;
 pub use actions::NOT_CONFIGURED;
@@ -66,3 +66,10 @@ pub use sandbox::{Call, Sandbox, SandboxOptions};
 pub const LONG: Duration = Duration::from_secs(30);
 /// How often something that is waited for is looked at.
 pub const POLL: Duration = Duration::from_millis(50);
+/// The same, once it has been waited for so long that it does not depend on a moment more.
+const SLOW_POLL: Duration = Duration::from_millis(250);
+
+/// Pauses between two looks at something that is waited for since `started`: the shorter, the shorter the wait was so far.
+pub(crate) async fn pause(started: Instant) {
+    tokio::time::sleep((started.elapsed() / 20).clamp(POLL, SLOW_POLL)).await;
+}

@@ -30,7 +30,7 @@ use crate::cluster::TestCluster;
 use crate::names::suffix;
 use crate::operator::{Operator, OperatorOptions};
 use crate::sandbox::{Sandbox, SandboxOptions};
-use crate::{LONG, POLL};
+use crate::{LONG, pause};
 
 /// How many of the operator's last log lines a failure shows.
 const SHOWN_LOG_LINES: usize = 60;
@@ -244,7 +244,7 @@ impl TestNamespace {
                 let error = found.err().map(|error| format!(" ({error:#})")).unwrap_or_default();
                 return Err(self.failure(&format!("waited {deadline:?} for {what}{error}"), name).await);
             }
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
     }
 
@@ -287,7 +287,7 @@ impl TestNamespace {
             if matches!(self.find::<K>(name).await, Ok(None)) {
                 return Ok(());
             }
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
         let what = format!("waited {deadline:?} for {} {name} to be gone", K::kind(&()));
         Err(self.failure(&what, name).await)
@@ -326,7 +326,7 @@ impl TestNamespace {
                 let log = self.operator.log_tail(SHOWN_LOG_LINES);
                 bail!("provider {name}: waited {deadline:?} for {what}: {status:#?}\n{log}");
             }
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
     }
 

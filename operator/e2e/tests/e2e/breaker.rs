@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use kube::Api;
 use serde_json::{Value, json};
 
+use crate::size;
+
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Within this time a machine that is busy with something else is quiet again.
 const UNTIL_QUIET: Duration = Duration::from_mins(5);
@@ -113,7 +115,7 @@ async fn each_replica_has_its_own_circuit_and_its_own_entry() -> Result<()> {
 async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out() -> Result<()> {
     // More by hand: FOODDELIVERY_E2E_WAITING=10000.
     let many = std::env::var("FOODDELIVERY_E2E_WAITING").ok().and_then(|n| n.parse().ok());
-    let waiting: usize = many.unwrap_or(200);
+    let waiting: usize = many.unwrap_or_else(|| size::of(100, 200));
     let per_second = waiting / 4;
     // A cluster to itself, so that all writes counted are this test's.
     let cluster = TestCluster::exclusive().await?;

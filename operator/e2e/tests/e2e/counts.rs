@@ -12,6 +12,8 @@ use fooddelivery_e2e::{
 use kube::api::{DeleteParams, PropagationPolicy};
 use serde_json::{Value, json};
 
+use crate::size;
+
 const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn namespace(name: &str) -> Result<TestNamespace> {
@@ -195,7 +197,7 @@ async fn check_storm(ns: &TestNamespace, (cooked, brought): (i64, i64)) -> Resul
 async fn two_operators_count_every_order_once() -> Result<()> {
     let ns = namespace("count-two").await?;
     let _other = ns.another_operator(OperatorOptions::for_everything()).await?;
-    let counted = storm(&ns, 24).await?;
+    let counted = storm(&ns, size::of(12, 24)).await?;
     check_storm(&ns, counted).await
 }
 
@@ -203,8 +205,8 @@ async fn two_operators_count_every_order_once() -> Result<()> {
 async fn killed_again_and_again_the_operator_counts_every_order_once() -> Result<()> {
     let options = NamespaceOptions::default().with_provider(json!({ "breaker": { "minimumCalls": 10_000 } }));
     let ns = TestCluster::shared().await?.namespace_with("count-kill", options).await?;
-    let (counted, kills) = ns.operator.killed_during(21, storm(&ns, 36)).await?;
-    ensure!(kills >= 3, "{kills} kills are too few to say anything");
+    let (counted, kills) = ns.operator.killed_during(21, storm(&ns, size::of(18, 36))).await?;
+    ensure!(kills >= size::of(1, 3), "{kills} kills are too few to say anything");
     check_storm(&ns, counted).await
 }
 

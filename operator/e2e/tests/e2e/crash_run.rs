@@ -12,7 +12,7 @@ async fn whatever_is_killed_when_the_ledger_is_right() -> Result<()> {
     eprintln!("crash-test: again with: cargo crash-test --orders {} --seed {}", plan.orders, plan.seed);
     let cluster = TestCluster::exclusive().await?;
     let report = run(&cluster, plan, |line| eprintln!("crash-test: {line}")).await?;
-    assert!(report.kills >= 2, "it was killed: {report:?}");
+    assert!(report.kills >= size::of(1, 2), "it was killed: {report:?}");
     assert!(report.findings.is_empty(), "seed {}: {:#?}", plan.seed, report.findings);
     cluster.give_back();
     Ok(())

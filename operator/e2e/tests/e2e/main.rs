@@ -10,7 +10,7 @@
 //! - those that stop the API server, count its requests, change its policies or take the kinds away have a cluster to
 //!   themselves, two of them at a time (`TestCluster::exclusive`, `fresh`).
 //!
-//! `cargo test-all` runs the storms at their full size.
+//! Storms are small here, and of full size in `cargo test-all` (`size`).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod actors;

@@ -10,8 +10,8 @@ use fooddelivery_api::order::SecretKeyRef;
 use fooddelivery_api::policies::operator_user;
 use fooddelivery_api::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, TOKEN_SECRETS_ROLE, TokenText};
 use fooddelivery_e2e::{
-    ClusterAccess, Customer, Delivery, ExclusiveCluster, LONG, NamespaceOptions, OperatorOptions, Order,
-    OrderPhase, POLL, Rider, TestCluster, TestNamespace,
+    Customer, Delivery, ExclusiveCluster, LONG, NamespaceOptions, OperatorOptions, Order, OrderPhase, POLL,
+    Rider, TestCluster, TestNamespace,
 };
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
@@ -63,7 +63,7 @@ async fn watched(dir: &Path) -> Result<ExclusiveCluster> {
         "--audit-log-mode=blocking".to_owned(),
     ];
     let options = Options { apiserver_flags: flags, progress: Progress::Stderr, ..Options::default() };
-    TestCluster::fresh_on(ClusterAccess::local_with(options)).await
+    TestCluster::fresh_with(options).await
 }
 
 fn log(dir: &Path) -> String {
@@ -73,7 +73,7 @@ fn log(dir: &Path) -> String {
 /// Orders that are completed, cancelled, declined, refunded, removed after their time and by people; with coupons,
 /// messages, tokens from Secrets, and for what is not there.
 async fn everything(ns: &TestNamespace) -> Result<()> {
-    ns.message_provider("CloudEvents").await?;
+    ns.message_provider("Webhook").await?;
     ns.allow_token_secrets().await?;
     ns.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
     ns.coupon("spring", json!({ "discount": { "amount": 3_000 }, "perCustomer": 1 })).await?;

@@ -1,4 +1,4 @@
-//! How large the storms are: small in `cargo test`, at their full size in `cargo test-all`.
+//! How large the storms are: small in `cargo test`, of full size in `cargo test-all`.
 
 /// `FOODDELIVERY_TESTS=all`, as `cargo test-all` sets it.
 const TESTS: &str = "FOODDELIVERY_TESTS";

@@ -55,7 +55,7 @@ async fn goes_through(ns: &TestNamespace, name: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_word_of_a_newer_version_and_a_malformed_object_wedge_nothing_but_themselves() -> Result<()> {
     let cluster = TestCluster::fresh().await?;
-    let ns = cluster.namespace("strangers").await?;
+    let ns = cluster.namespace("unknown-values").await?;
     goes_through(&ns, "before").await?;
     a_newer_order_crd(&ns.client).await?;
     let unknown = object(&ns, "unknown-word", |s| s["payment"]["whenUnavailable"] = json!("PayCourier"))?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use fooddelivery_e2e::namespace::Kind;
-use fooddelivery_e2e::{ClusterAccess, LONG, Order, OrderSpec, POLL, TestCluster, TestNamespace};
+use fooddelivery_e2e::{LONG, Order, OrderSpec, POLL, TestCluster, TestNamespace};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -40,7 +40,7 @@ impl World {
         std::fs::write(&path, authentication(&issuer).to_string())?;
         let flags = vec![format!("--authentication-config={}", path.display())];
         let options = Options { apiserver_flags: flags, progress: Progress::Stderr, ..Options::default() };
-        let cluster = TestCluster::on(ClusterAccess::local_with(options).await?).await?;
+        let cluster = TestCluster::local_with(options).await?;
         Ok(Arc::new(Self { issuer, cluster, _configuration: dir }))
     }
 }

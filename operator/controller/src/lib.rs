@@ -33,5 +33,6 @@ pub mod routes;
 pub mod run;
 pub mod settings;
 pub mod shards;
+pub mod stamp;
 pub mod telemetry;
 pub mod ticket;

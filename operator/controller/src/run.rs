@@ -19,6 +19,7 @@ use crate::health;
 use crate::message;
 use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
+use crate::stamp;
 
 /// Runs the operator until SIGTERM or SIGINT.
 ///
@@ -31,6 +32,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .context("the API server does not answer; is the kubeconfig (KUBECONFIG, --context) right?")?;
     info!(version = env!("CARGO_PKG_VERSION"), kubernetes = %server.git_version, "starting");
+    stamp::apply(&client).await;
     let http = HttpClient::new().context("cannot set up the HTTP client for payment providers")?;
     let parts = Parts {
         clock: clock::process().clone(),

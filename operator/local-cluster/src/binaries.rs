@@ -146,12 +146,17 @@ impl BinarySource {
         let assets = get("KUBEBUILDER_ASSETS").map(absolute).transpose()?;
         let release = match get(KUBERNETES_VERSION) {
             None => Release::default(),
-            Some(asked) => {
-                let asked = asked.to_string_lossy().into_owned();
-                Release::find(&asked).ok_or(BinariesError::UnknownVersion { asked })?
-            }
+            Some(asked) => find_release(&asked.to_string_lossy())?,
         };
         Ok(Self { assets, cache: absolute(cache)?, go: None, release })
+    }
+
+    /// The same for another version of Kubernetes: 1.33.13, or 1.33.
+    ///
+    /// # Errors
+    /// When that version cannot be built.
+    pub fn with_kubernetes(self, version: &str) -> Result<Self, BinariesError> {
+        Ok(Self { release: find_release(version)?, ..self })
     }
 
     /// The version of Kubernetes that is built where nothing else is given.
@@ -247,6 +252,10 @@ impl BinarySource {
         drop(lock);
         built.and(removed).map(|()| dir.to_owned())
     }
+}
+
+fn find_release(version: &str) -> Result<&'static Release, BinariesError> {
+    Release::find(version).ok_or_else(|| BinariesError::UnknownVersion { asked: version.to_owned() })
 }
 
 fn is_complete(dir: &Path, parts: &[Part]) -> bool {

@@ -7,7 +7,7 @@ use stateright::Path;
 
 use crate::counting::{self, Counting};
 use crate::redeeming::{self, model::Redeeming};
-use crate::runs::{Report, explore};
+use crate::runs::{Extent, Report, explore};
 use crate::telling::{self, NotificationStatus};
 
 /// A named configuration.
@@ -103,13 +103,13 @@ pub const SMALL: &[Small] = &[
     },
 ];
 
-/// Checks every state within the bounds, or, with `any`, stops where the first property breaks.
-pub fn check_small(run: Small, any: bool) -> Report {
+/// Checks the states within the bounds, breadth first.
+pub fn check_small(run: Small, extent: Extent) -> Report {
     match run.of {
-        Of::Redeeming(bounds) => explore(run.name, &bounds, Redeeming { bounds }, any, story),
-        Of::Counting(bounds) => explore(run.name, &bounds, Counting { bounds }, any, story),
+        Of::Redeeming(bounds) => explore(run.name, &bounds, Redeeming { bounds }, extent, story),
+        Of::Counting(bounds) => explore(run.name, &bounds, Counting { bounds }, extent, story),
         Of::NotificationStatus(bounds) => {
-            explore(run.name, &bounds, NotificationStatus::new(bounds), any, story)
+            explore(run.name, &bounds, NotificationStatus::new(bounds), extent, story)
         }
     }
 }

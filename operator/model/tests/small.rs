@@ -2,6 +2,7 @@
 
 use fooddelivery_model::counting::{self, Mistake as Count};
 use fooddelivery_model::redeeming::{self, Mistake as Coupon};
+use fooddelivery_model::runs::Extent;
 use fooddelivery_model::small::{COUNT, COUPON, Of, SMALL, Small, TELL, check_small};
 use fooddelivery_model::telling::{self, Mistake as Tell};
 
@@ -9,7 +10,7 @@ use fooddelivery_model::telling::{self, Mistake as Tell};
 fn no_state_of_a_small_model_breaks_a_property() {
     let mut broken = Vec::new();
     for run in SMALL {
-        let report = check_small(*run, false);
+        let report = check_small(*run, Extent::Exhaustive);
         println!("{}", report.text());
         assert!(report.states > 1_000, "the bounds of {} leave nothing to check", run.name);
         broken.extend(report.broken.iter().map(|(property, _)| (run.name, *property)));
@@ -18,7 +19,7 @@ fn no_state_of_a_small_model_breaks_a_property() {
 }
 
 fn found(of: Of) {
-    let report = check_small(Small { name: "a planted mistake", of }, true);
+    let report = check_small(Small { name: "a planted mistake", of }, Extent::FirstBroken);
     println!("{}", report.text());
     assert!(!report.broken.is_empty(), "the mistake was not found in {} states", report.states);
 }

@@ -201,3 +201,30 @@ fn the_reference_of_conditions_has_each_with_its_reasons() {
     }
     compare("conditions.md", &page);
 }
+
+/// The words in the first cells of every table of a document whose head begins with `head`.
+fn words_under(document: &str, head: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(top().join(document)).expect("the document can be read");
+    let mut words = Vec::new();
+    let mut is_inside = false;
+    for row in text.lines().map(str::trim) {
+        is_inside = row.starts_with(head) || (is_inside && row.starts_with('|'));
+        let first = row.split('|').nth(1).filter(|_| is_inside).unwrap_or_default();
+        words.extend(first.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    words
+}
+
+#[test]
+fn every_reason_and_every_phase_that_the_pages_explain_is_one() {
+    for document in ["docs/use/coupons-riders-counts.md", "docs/operate/payment-outages.md"] {
+        let words = words_under(document, "| reason");
+        assert!(words.len() >= 7, "{document} explains {words:?}");
+        for word in words {
+            assert!(Reason::parse(&word).is_some(), "{document}: {word} is no reason");
+        }
+    }
+    let explained = words_under("docs/use/orders.md", "| phase | meaning |");
+    let all: Vec<String> = OrderPhase::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(explained, all);
+}

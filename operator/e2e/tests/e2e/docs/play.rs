@@ -92,7 +92,7 @@ impl Ground {
         let operator = cluster.programs().operator.display().to_string();
         let run = format!(
             "case \" $* \" in *\" run --help \"*) ;; *\" run \"*)\n  export FOODDELIVERY_LISTEN=127.0.0.1:0 \
-             FOODDELIVERY_REPLICA=docs-run\n  exec timeout --preserve-status 5 '{operator}' \"$@\";;\nesac\nexec '{operator}' \"$@\""
+             FOODDELIVERY_REPLICA=docs-run\n  exec timeout --preserve-status 10 '{operator}' \"$@\";;\nesac\nexec '{operator}' \"$@\""
         );
         self.program("bin/fooddelivery-operator", &run)?;
         self.program("target/release/fooddelivery-operator", &run)?;

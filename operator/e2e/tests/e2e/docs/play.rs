@@ -6,15 +6,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use fooddelivery_e2e::binaries::workspace;
-use fooddelivery_e2e::{Operator, OperatorOptions, Sandbox, SandboxOptions, TestCluster};
+use fooddelivery_e2e::{ExclusiveCluster, Operator, OperatorOptions, Sandbox, SandboxOptions, TestCluster};
 use tokio::process::Command;
 
-use crate::pages::Block;
+use super::pages::Block;
 
 /// Where the documents and the samples have the sandbox.
 const SANDBOX: &str = "127.0.0.1:8787";
@@ -30,17 +29,17 @@ pub(crate) struct Ground {
     addresses: [(&'static str, String); 2],
     operator: Operator,
     _sandbox: Sandbox,
-    _stage: Arc<TestCluster>,
+    cluster: ExclusiveCluster,
 }
 
 impl Ground {
     pub(crate) async fn open() -> Result<Self> {
-        let stage = TestCluster::local().await?;
-        let programs = stage.programs();
+        let cluster = TestCluster::fresh().await?;
+        let programs = cluster.programs();
         let dir = tempfile::tempdir()?;
         let sandbox = Sandbox::start(
             &programs.sandbox,
-            stage.access().dir(),
+            cluster.access().dir(),
             "docs-sandbox",
             SandboxOptions::default(),
         )
@@ -48,14 +47,14 @@ impl Ground {
         let bare = |url: String| url.trim_start_matches("http://").to_owned();
         let addresses = [(SANDBOX, bare(sandbox.url())), (CONTROLS, bare(sandbox.admin_url()))];
         let kubeconfig = dir.path().join("kubeconfig");
-        let own = stage.access().cluster().kubeconfig().context("a local cluster has a kubeconfig")?;
+        let own = cluster.access().cluster().kubeconfig().context("a local cluster has a kubeconfig")?;
         fs::copy(own, &kubeconfig)?;
-        let operator = stage.operator("docs", OperatorOptions::default()).await?;
-        let ground = Self { dir, addresses, operator, _sandbox: sandbox, _stage: Arc::clone(&stage) };
+        let operator = cluster.operator("docs", OperatorOptions::default()).await?;
+        let ground = Self { dir, addresses, operator, _sandbox: sandbox, cluster };
         for folder in ["manifests", "crds"] {
             ground.copy(&workspace().join(folder), &ground.dir.path().join(folder))?;
         }
-        ground.programs(&stage)?;
+        ground.programs()?;
         Ok(ground)
     }
 
@@ -79,8 +78,9 @@ impl Ground {
     }
 
     /// kubectl, the operator and cargo as the commands know them. What would go on for ever is ended after some seconds.
-    fn programs(&self, stage: &TestCluster) -> Result<()> {
-        let kubectl = stage.access().cluster().kubectl_path().display().to_string();
+    fn programs(&self) -> Result<()> {
+        let cluster = &self.cluster;
+        let kubectl = cluster.access().cluster().kubectl_path().display().to_string();
         self.program(
             "bin/kubectl",
             &format!(
@@ -89,10 +89,10 @@ impl Ground {
             ),
         )?;
         // A second replica beside the one that plays: what it is told to do it does until it is stopped.
-        let operator = stage.programs().operator.display().to_string();
+        let operator = cluster.programs().operator.display().to_string();
         let run = format!(
             "case \" $* \" in *\" run --help \"*) ;; *\" run \"*)\n  export FOODDELIVERY_LISTEN=127.0.0.1:0 \
-             FOODDELIVERY_REPLICA=docs-run\n  exec timeout --preserve-status 5 '{operator}' \"$@\";;\nesac\nexec '{operator}' \"$@\""
+             FOODDELIVERY_REPLICA=docs-run\n  exec timeout --preserve-status 10 '{operator}' \"$@\";;\nesac\nexec '{operator}' \"$@\""
         );
         self.program("bin/fooddelivery-operator", &run)?;
         self.program("target/release/fooddelivery-operator", &run)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fooddelivery_e2e::binaries::workspace;
 
-use crate::{files, read};
+use super::{files, read};
 
 /// A Markdown file.
 pub(crate) struct Page {

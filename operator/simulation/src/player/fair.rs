@@ -149,22 +149,22 @@ impl Player {
     fn compare_caches(&mut self) {
         let mut wrong = Vec::new();
         for (number, running) in self.replicas.iter().enumerate() {
-            let context = &running.context;
+            let caches = &running.context.caches;
             let mut compare = |plural: &str, cached: Vec<(String, u64)>| {
                 let there = self.versions(plural);
                 if there != cached {
                     wrong.push(format!("{}: {plural} {cached:?}, and there is {there:?}", name(number)));
                 }
             };
-            compare("orders", versions_of(&context.orders));
-            compare("payments", versions_of(&context.payments));
-            compare("tickets", versions_of(&context.tickets));
-            compare("deliveries", versions_of(&context.deliveries));
-            compare("stores", versions_of(&context.stores));
-            compare("customers", versions_of(&context.customers));
-            compare("riders", versions_of(&context.riders));
-            compare("coupons", versions_of(&context.coupons));
-            compare("couponuses", versions_of(&context.coupon_uses));
+            compare("orders", versions_of(&caches.orders));
+            compare("payments", versions_of(&caches.payments));
+            compare("tickets", versions_of(&caches.tickets));
+            compare("deliveries", versions_of(&caches.deliveries));
+            compare("stores", versions_of(&caches.stores));
+            compare("customers", versions_of(&caches.customers));
+            compare("riders", versions_of(&caches.riders));
+            compare("coupons", versions_of(&caches.coupons));
+            compare("couponuses", versions_of(&caches.coupon_uses));
         }
         if !wrong.is_empty() {
             self.shared.lock().oracle.fail(CACHES, wrong.join("; "));
@@ -184,7 +184,7 @@ impl Player {
     }
 }
 
-fn versions_of<K>(cache: &fooddelivery_controller::engine::Cache<K>) -> Vec<(String, u64)>
+fn versions_of<K>(cache: &fooddelivery_runtime::Cache<K>) -> Vec<(String, u64)>
 where
     K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {

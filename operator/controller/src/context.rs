@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
-    Ticket,
+    Ticket, for_each_kind,
 };
 use fooddelivery_runtime::api::{ApiError, ApiServer, Namespaced};
 use fooddelivery_runtime::clock::Clock;
@@ -20,29 +20,8 @@ use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
 
-/// Calls `$callback!` with one row per kind that is watched: the name of its cache, its type, and its scope. A kind that is
-/// missing here has no cache, no watch and no triggers, and does not compile where one is asked for.
-macro_rules! for_each_kind {
-    ($callback:ident) => {
-        $callback! {
-            orders: Order, Namespaced;
-            payments: Payment, Namespaced;
-            tickets: Ticket, Namespaced;
-            deliveries: Delivery, Namespaced;
-            stores: Store, Namespaced;
-            customers: Customer, Namespaced;
-            riders: Rider, Namespaced;
-            coupons: Coupon, Namespaced;
-            coupon_uses: CouponUse, Namespaced;
-            payment_providers: PaymentProvider, Cluster;
-            message_providers: MessageProvider, Cluster;
-        }
-    };
-}
-pub(crate) use for_each_kind;
-
 macro_rules! caches {
-    ($($field:ident: $kind:ident, $scope:ident;)+) => {
+    ($($kind:ident: $field:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
         /// One cache per kind.
         #[derive(Default)]
         pub struct Caches {

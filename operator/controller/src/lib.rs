@@ -4,6 +4,8 @@
 //! stand on `shared`, that on `context`, that on the runtime; no controller imports another. What is decided where, and
 //! which check watches it, is told in ARCHITECTURE.md.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod admin;
 mod availability;
 pub mod cli;

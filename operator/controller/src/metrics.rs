@@ -198,3 +198,7 @@ impl RuntimeMetrics for Metrics {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod reference;

@@ -1,6 +1,8 @@
 //! The names of the controllers, one row each. Everything that has to know all controllers derives it from here: what
 //! `--controllers` takes and its default, and (by an exhaustive match in `controllers`) that each is registered.
 
+use std::fmt;
+
 use clap::ValueEnum;
 
 /// The controllers, each of which can run alone.
@@ -48,6 +50,12 @@ impl ControllerName {
             Self::Customer => "customer",
             Self::MessageProvider => "message-provider",
         }
+    }
+}
+
+impl fmt::Display for ControllerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

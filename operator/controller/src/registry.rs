@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
-    Ticket,
+    Ticket, for_each_kind,
 };
 use fooddelivery_runtime::cache::Malformed;
 use fooddelivery_runtime::events::{Note, reference};
@@ -17,6 +17,7 @@ use fooddelivery_runtime::runner::{self, Runner};
 use fooddelivery_runtime::sharding::Sharding;
 use fooddelivery_runtime::watch::{Feed, ObjectChange, run};
 use fooddelivery_runtime::{Cache, Jitter, Key, Limits, LoopWatchdogs, Queue, Reconciler};
+use fooddelivery_saga::reason::Reason;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::{Client, Resource, ResourceExt};
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::availability::Availability;
-use crate::context::{Caches, Context, for_each_kind};
+use crate::context::{Caches, Context};
 use crate::names::ControllerName;
 use crate::sharding::{Acquirer, Shard, cached_uid};
 use crate::shared::state::Shared;
@@ -163,7 +164,7 @@ macro_rules! watch_scopes {
 }
 
 macro_rules! kinds {
-    ($($field:ident: $kind:ident, $scope:ident;)+) => {
+    ($($kind:ident: $field:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
         /// The triggers of every kind.
         #[derive(Default)]
         pub(crate) struct AllTriggers {
@@ -259,7 +260,7 @@ fn report_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: 
         format!("this version of the operator cannot read it, and leaves it alone: {}", malformed.error);
     let (context, regarding) = (context.clone(), reference::<K>(&malformed.metadata));
     tokio::spawn(async move {
-        let note = Note { warning: true, reason: "Malformed", message: &message };
+        let note = Note { warning: true, reason: Reason::Malformed.as_str(), message: &message };
         context.events.record_about(regarding, note).await;
     });
 }

@@ -26,7 +26,7 @@ use crate::names::ControllerName;
 use crate::queues::Queues;
 use crate::registry::{Controllers, Registry, Watches};
 use crate::settings::Settings;
-use crate::sharding::{LEASE_NAMES, resync_acquired};
+use crate::sharding::{Acquirer, LEASE_NAMES, resync_acquired};
 use crate::shared::circuit_events::{self, CircuitReceiver};
 use crate::shared::circuits;
 use crate::shared::message_clients::{MakeMessagePort, MessageClients};
@@ -150,7 +150,7 @@ impl Replica {
             info!(controllers = ?context.settings.controllers, "caches are complete; reconciling");
             tasks.spawn(circuits::run(context.clone(), self.circuits, stopping.clone()));
             self.availability.start(&mut tasks, &context, &jitter, &stopping).await;
-            share(&mut tasks, &context, &sharding, &controllers, &jitter, &stopping).await;
+            share(&mut tasks, &context, &sharding, controllers.acquirers(), &jitter, &stopping).await;
             health.joined();
             let mut runners = JoinSet::new();
             controllers.start(&mut runners, &sharding, &jitter, &watchdogs, &stopping);
@@ -215,12 +215,12 @@ async fn share(
     tasks: &mut JoinSet<()>,
     context: &Arc<Context>,
     sharding: &Arc<Sharding>,
-    controllers: &Controllers,
+    acquirers: Vec<Acquirer>,
     jitter: &Arc<Jitter>,
     stopping: &watch::Receiver<bool>,
 ) {
     sharding.join().await;
-    let (context, jitter, acquirers) = (context.clone(), jitter.clone(), controllers.acquirers());
+    let (context, jitter) = (context.clone(), jitter.clone());
     let changed = move |before: &Rendezvous, after: &Rendezvous| {
         resync_acquired(&context, &acquirers, &jitter, before, after);
     };

@@ -1,7 +1,7 @@
 //! Builds the operator and the sandbox with cargo, once a process, and says where they are.
 //!
-//! It runs cargo with the profile that this program was built with, so that after `cargo test --workspace` or
-//! `cargo build --workspace` nothing is left to do.
+//! It runs cargo with the profile and the features that this program was built with, so that after `cargo test
+//! --workspace` nothing is left to do.
 
 use std::env;
 use std::ffi::OsString;
@@ -41,7 +41,7 @@ impl Programs {
         }
         let programs = match env::var_os(BIN_DIR).filter(|dir| !dir.is_empty()) {
             Some(dir) => Self::in_dir(Path::new(&dir))?,
-            None => build(&PROGRAMS_OF_WORKSPACE, &profile()?, None)?,
+            None => build(&PROGRAMS_WITH_HARNESS, &profile()?, None)?,
         };
         Ok(found.insert(programs).clone())
     }
@@ -76,19 +76,18 @@ struct Target {
     name: String,
 }
 
-/// Without the model, whose model checker asks for other features of shared crates: with it, half of the dependencies
-/// would be compiled twice for the demo.
-const PROGRAMS_OF_WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "fooddelivery-model"];
+/// With this package, so that the features of shared crates are those that it was compiled with itself.
+const PROGRAMS_WITH_HARNESS: [&str; 3] =
+    ["fooddelivery-controller", "fooddelivery-sandbox", "fooddelivery-e2e"];
 /// Other crates ask for features of shared ones that nobody ships.
-const PROGRAMS_ALONE: [&str; 4] =
-    ["--package", "fooddelivery-controller", "--package", "fooddelivery-sandbox"];
+const PROGRAMS_ALONE: [&str; 2] = ["fooddelivery-controller", "fooddelivery-sandbox"];
 
 fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Programs> {
     let mut cargo = cargo();
     cargo
         .arg("build")
-        .args(packages)
-        .args(["--bins", "--message-format=json-render-diagnostics"])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .args(["--bin", OPERATOR, "--bin", SANDBOX, "--message-format=json-render-diagnostics"])
         .args(["--profile", profile])
         .current_dir(workspace())
         .stdin(Stdio::null())

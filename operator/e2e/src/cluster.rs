@@ -1,155 +1,122 @@
-//! Access to a cluster, local or existing: kubectl, a typed client, and a directory for what is written on the way.
+//! A test cluster: a control plane with the base installed, for the namespaces of many tests.
 //!
-//! It acts as whoever the kubeconfig names, an administrator; the operator's identity is made elsewhere.
+//! Starting one takes a quarter of a minute of CPU, so whatever can share one does. Statics are never dropped: the
+//! control plane of a shared cluster is killed by the kernel when the process ends, however it ends.
 
-use std::ffi::OsString;
-use std::os::unix::fs::DirBuilderExt;
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use kube::Client;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use local_cluster::{Cluster, LocalCluster, Options, Progress};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use anyhow::{Context, Result};
+use local_cluster::{Options, Progress};
+use tokio::sync::{OnceCell, Semaphore};
 
-use crate::http;
-use crate::stage::suffix;
+use crate::access::{CONTEXT, ClusterAccess};
+use crate::binaries::Programs;
+use crate::identity::operator_kubeconfig;
+use crate::install::{Installed, install};
+use crate::names::suffix;
+use crate::operator::{Operator, OperatorOptions};
 
-/// Names the context of an existing cluster for the tests, instead of a local one.
-pub const CONTEXT: &str = "FOODDELIVERY_E2E_CONTEXT";
-
-/// A cluster and the means to use it.
+/// A cluster that is ready for operators.
 #[derive(Debug)]
-pub struct ClusterAccess {
-    cluster: Cluster,
-    dir: PathBuf,
-    /// For its drop.
-    _own_dir: Option<OwnDir>,
+pub struct TestCluster {
+    access: ClusterAccess,
+    programs: Programs,
+    kubeconfig: PathBuf,
+    installed: Installed,
 }
 
-/// A directory that is removed with its owner.
-#[derive(Debug)]
-struct OwnDir(PathBuf);
-
-impl Drop for OwnDir {
-    fn drop(&mut self) {
-        // Nothing is left to tell of a failure.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-impl ClusterAccess {
-    /// Starts a local cluster, building the control plane first where that is needed.
+impl TestCluster {
+    /// The cluster for tests that keep to a namespace, started at the first call: a local cluster, or the existing one
+    /// whose context `FOODDELIVERY_E2E_CONTEXT` names.
     ///
     /// # Errors
-    /// When it cannot be built or started.
-    pub async fn local(progress: Progress) -> Result<Self> {
-        Self::local_with(Options { progress, ..Options::default() }).await
+    /// When something does not compile, start or install. The next call tries again.
+    pub async fn shared() -> Result<Arc<Self>> {
+        static SHARED: OnceCell<Arc<TestCluster>> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::existing_or_local).await.cloned()
+    }
+
+    /// The cluster for tests that create MessageProviders: those are cluster-scoped, so every order of the cluster is
+    /// told to them. Else as [`Self::shared`].
+    ///
+    /// # Errors
+    /// As [`Self::shared`].
+    pub async fn shared_for_messages() -> Result<Arc<Self>> {
+        static SHARED: OnceCell<Arc<TestCluster>> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::existing_or_local).await.cloned()
+    }
+
+    async fn existing_or_local() -> Result<Arc<Self>> {
+        match existing_context() {
+            Some(context) => Self::on(ClusterAccess::existing(None, Some(context), &Progress::Stderr)?).await,
+            None => Self::local().await,
+        }
+    }
+
+    /// A local cluster of its own. It dies when it and its namespaces are dropped. A test that needs the whole cluster
+    /// takes [`Self::exclusive`] or [`Self::fresh`] instead, which bound how many there are at once.
+    ///
+    /// # Errors
+    /// As [`Self::shared`].
+    pub async fn local() -> Result<Arc<Self>> {
+        Self::local_with(Options { progress: Progress::Stderr, ..Options::default() }).await
     }
 
     /// [`Self::local`] with options, such as further flags of the API server.
     ///
     /// # Errors
-    /// As [`Self::local`].
-    pub async fn local_with(options: Options) -> Result<Self> {
-        let cluster = LocalCluster::start(options).await?;
-        let dir = cluster.dir().to_owned();
-        Ok(Self { cluster: Cluster::Local(cluster), dir, _own_dir: None })
+    /// As [`Self::shared`].
+    pub async fn local_with(options: Options) -> Result<Arc<Self>> {
+        // Several at once would take each other's CPU until one of them misses a deadline.
+        static STARTS: Semaphore = Semaphore::const_new(1);
+        let _start = STARTS.acquire().await.context("the start of a cluster")?;
+        Self::on(ClusterAccess::local_with(options).await?).await
     }
 
-    /// An existing cluster: `kubeconfig` and `context` as for kubectl. Logs and kubeconfigs go to a fresh directory
-    /// among the system's temporary files, which is removed when this is dropped.
+    /// Installs the base on a cluster.
     ///
     /// # Errors
-    /// When there is no kubectl, or the directory cannot be made.
-    pub fn existing(
-        kubeconfig: Option<PathBuf>,
-        context: Option<String>,
-        progress: &Progress,
-    ) -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("fooddelivery-e2e-{}", suffix()));
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);
-        made.with_context(|| dir.display().to_string())?;
-        let own_dir = Some(OwnDir(dir.clone()));
-        Ok(Self { cluster: Cluster::existing(kubeconfig, context, progress)?, dir, _own_dir: own_dir })
+    /// As [`Self::shared`].
+    pub async fn on(access: ClusterAccess) -> Result<Arc<Self>> {
+        let programs = tokio::task::spawn_blocking(Programs::find_or_build).await??;
+        let installed = install(&access, |note| eprintln!("e2e: {note}")).await?;
+        let kubeconfig = operator_kubeconfig(&access).await?;
+        Ok(Arc::new(Self { access, programs, kubeconfig, installed }))
     }
 
-    /// Where logs, ledgers and kubeconfigs go; of a local cluster its own directory, which vanishes with it.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The local cluster, for what only works with that, such as restarts of the API server.
-    pub fn local_cluster(&self) -> Option<&LocalCluster> {
-        self.cluster.local()
-    }
-
-    /// The cluster.
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
-    }
-
-    /// Stops a local cluster; leaves an existing one as it is.
+    /// An operator of any scope on this cluster, ready; its log is `<name>-<suffix>.log` in the cluster's directory.
     ///
     /// # Errors
-    /// When a program cannot be ended or the directory cannot be removed.
-    pub async fn stop(self) -> Result<()> {
-        Ok(self.cluster.stop().await?)
+    /// As [`Operator::start`].
+    pub async fn operator(&self, name: &str, options: OperatorOptions) -> Result<Operator> {
+        let name = format!("{name}-{}", suffix());
+        Operator::start(&self.programs.operator, &self.kubeconfig, self.access.dir(), &name, options).await
     }
 
-    /// A new client. It belongs to the tokio runtime that calls this, so each test makes its own. It does not retry.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
-    pub async fn client(&self) -> Result<Client> {
-        http::install_crypto();
-        let options = KubeConfigOptions {
-            context: self.cluster.context().map(str::to_owned),
-            ..KubeConfigOptions::default()
-        };
-        let mut config = match self.cluster.kubeconfig() {
-            Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
-            None => Config::from_kubeconfig(&options).await?,
-        };
-        config.default_retry = false;
-        if self.cluster.local().is_some() {
-            // Proxies are never for the loopback interface.
-            config.proxy_url = None;
-        }
-        Client::try_from(config).context("the Kubernetes client cannot be set up")
+    /// The cluster: kubectl, clients, restarts of a local one.
+    pub fn access(&self) -> &ClusterAccess {
+        &self.access
     }
 
-    /// Runs kubectl and returns its standard output.
-    ///
-    /// # Errors
-    /// What kubectl said on standard error, when it fails.
-    pub async fn kubectl(&self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<String> {
-        self.kubectl_with_input(args, "").await
+    /// The programs.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
-    /// Runs kubectl with `input` as its standard input (for `-f -`) and returns its standard output.
-    ///
-    /// # Errors
-    /// What kubectl said on standard error, when it fails.
-    pub async fn kubectl_with_input(
-        &self,
-        args: impl IntoIterator<Item = impl Into<OsString>>,
-        input: &str,
-    ) -> Result<String> {
-        let mut command = Command::from(self.cluster.kubectl());
-        command.args(args.into_iter().map(Into::into)).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("kubectl cannot be run")?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A kubectl that fails early closes it; what it says then is below.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        let output = child.wait_with_output().await.context("kubectl")?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    /// The kubeconfig of the operator's service account.
+    pub fn operator_kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
+
+    /// What was installed.
+    pub fn installed(&self) -> Installed {
+        self.installed
+    }
+}
+
+/// The context of an existing cluster that the tests are to use, where `FOODDELIVERY_E2E_CONTEXT` names one.
+pub fn existing_context() -> Option<String> {
+    env::var(CONTEXT).ok().filter(|context| !context.is_empty())
 }

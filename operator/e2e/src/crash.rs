@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::audit::{balances, holds};
-use crate::{Kitchen, KitchenOptions, Stage};
+use crate::{NamespaceOptions, TestCluster, TestNamespace};
 
 /// So many orders are under way at once.
 const AT_ONCE: usize = 24;
@@ -103,14 +103,13 @@ fn faults(rng: &mut StdRng, token: &str) -> Vec<Value> {
     (0..count).map(|_| one(rng)).collect()
 }
 
-/// Runs a plan on a cluster of its own.
+/// Runs a plan on a cluster that nobody else uses.
 ///
 /// # Errors
-/// When the stage cannot be set. What is found wrong is in the report.
-pub async fn run(plan: Plan, say: impl Fn(&str)) -> Result<Report> {
-    let stage = Stage::local().await?;
-    let options = KitchenOptions::default().with_provider(json!({ "breaker": { "minimumCalls": 10_000 } }));
-    let kitchen = Arc::new(stage.kitchen_with("crash", options).await?);
+/// When the namespace cannot be set up. What is found wrong is in the report.
+pub async fn run(cluster: &Arc<TestCluster>, plan: Plan, say: impl Fn(&str)) -> Result<Report> {
+    let options = NamespaceOptions::default().with_provider(json!({ "breaker": { "minimumCalls": 10_000 } }));
+    let ns = Arc::new(cluster.namespace_with("crash", options).await?);
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let fates: Vec<Fate> = (0..plan.orders).map(|_| fate(&mut rng)).collect();
     let tokens: Vec<String> = fates
@@ -119,21 +118,21 @@ pub async fn run(plan: Plan, say: impl Fn(&str)) -> Result<Report> {
         .map(|(n, fate)| format!("{}-{n}", if fate.declines { "decline_" } else { "tok" }))
         .collect();
     let rules: Vec<Value> = tokens.iter().flat_map(|token| faults(&mut rng, token)).collect();
-    kitchen.sandbox.set_faults(rules).await?;
-    kitchen.sandbox.set_latency("0-120").await?;
+    ns.sandbox.set_faults(rules).await?;
+    ns.sandbox.set_latency("0-120").await?;
     // The breaker would hold back what is to be broken here; it has tests of its own.
     let provider = json!({ "dialect": "Stripe", "breaker": { "minimumCalls": 10_000 } });
-    let stripe: Arc<str> = kitchen.another_provider("stripe", provider).await?.into();
+    let stripe: Arc<str> = ns.another_provider("stripe", provider).await?.into();
 
     let (done, over) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut people = JoinSet::new();
     for (n, (fate, token)) in fates.into_iter().zip(tokens).enumerate() {
-        let (kitchen, places, done) = (kitchen.clone(), places.clone(), done.clone());
+        let (ns, places, done) = (ns.clone(), places.clone(), done.clone());
         let provider = fate.prepares.then(|| stripe.clone());
         people.spawn(async move {
             let _place = places.acquire().await;
-            let end = live(&kitchen, &format!("order-{n}"), fate, token, provider).await;
+            let end = live(&ns, &format!("order-{n}"), fate, token, provider).await;
             done.fetch_add(1, Ordering::Relaxed);
             end
         });
@@ -143,10 +142,10 @@ pub async fn run(plan: Plan, say: impl Fn(&str)) -> Result<Report> {
         over.store(true, Ordering::Relaxed);
         ends
     };
-    let (ends, killed) = tokio::join!(all, kill_again_and_again(&kitchen, rng, &over));
+    let (ends, killed) = tokio::join!(all, kill_again_and_again(&ns, rng, &over));
     let (kills, api_server_kills) = killed?;
     let mut report = Report { kills, api_server_kills, ..Report::default() };
-    settle_accounts(&kitchen, ends, &mut report).await?;
+    settle_accounts(&ns, ends, &mut report).await?;
     Ok(report)
 }
 
@@ -172,18 +171,18 @@ async fn gather(
 
 /// Kills the operator (and now and then the API server) until told to stop, and leaves it running.
 async fn kill_again_and_again(
-    kitchen: &Arc<Kitchen>,
+    ns: &Arc<TestNamespace>,
     mut rng: StdRng,
     over: &AtomicBool,
 ) -> Result<(usize, usize)> {
     let (mut kills, mut api_server_kills) = (0, 0);
     while !over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(rng.random_range(200..2_500))).await;
-        kitchen.operator.kill_hard()?;
+        ns.operator.kill_hard()?;
         kills += 1;
         if kills % API_SERVER_EVERY == 0 {
-            let kitchen = kitchen.clone();
-            let restart = move || match kitchen.stage.access().local_cluster() {
+            let ns = ns.clone();
+            let restart = move || match ns.cluster.access().local_cluster() {
                 Some(cluster) => cluster.restart_apiserver_blocking(Shutdown::Kill),
                 None => Ok(()),
             };
@@ -191,7 +190,7 @@ async fn kill_again_and_again(
             api_server_kills += 1;
         }
         tokio::time::sleep(Duration::from_millis(rng.random_range(0..400))).await;
-        kitchen.operator.restart().await?;
+        ns.operator.restart().await?;
     }
     Ok((kills, api_server_kills))
 }
@@ -210,7 +209,7 @@ struct End {
 
 /// Plays everybody around one order until it has ended and settled, or is gone.
 async fn live(
-    kitchen: &Kitchen,
+    ns: &TestNamespace,
     name: &str,
     fate: Fate,
     token: String,
@@ -225,8 +224,8 @@ async fn live(
             }
         };
         // The API server may be away; a second create of the same name is no second order.
-        let _ = kitchen.order(name, change).await;
-        if let Ok(Some(order)) = kitchen.find::<Order>(name).await {
+        let _ = ns.order(name, change).await;
+        if let Ok(Some(order)) = ns.find::<Order>(name).await {
             break order.metadata.uid.unwrap_or_default();
         }
         tokio::time::sleep(LOOK).await;
@@ -235,7 +234,7 @@ async fn live(
     let (mut cancelled, mut deleted) = (false, false);
     while started.elapsed() < PATIENCE {
         tokio::time::sleep(LOOK).await;
-        let order = match kitchen.find::<Order>(name).await {
+        let order = match ns.find::<Order>(name).await {
             Ok(Some(order)) => order,
             Ok(None) if deleted => {
                 end.phase = None;
@@ -249,15 +248,15 @@ async fn live(
         end.verdict = state.cancellation;
         let settled = state.phase.is_terminal() && holds(&order, "Settled");
         if fate.cancels.is_some_and(|at| started.elapsed() >= at) && !cancelled {
-            cancelled = kitchen.cancel(name, "changed my mind").await.is_ok();
+            cancelled = ns.cancel(name, "changed my mind").await.is_ok();
         } else if let Some((_, how)) = fate.deletes.filter(|(at, _)| !deleted && started.elapsed() >= *at) {
-            deleted = kitchen.delete(name, policy(how)).await.is_ok();
+            deleted = ns.delete(name, policy(how)).await.is_ok();
         } else if settled && !deleted && fate.deletes.is_none() {
             return Ok(end);
         }
-        act(kitchen, name, &state.phase, fate, &mut end).await;
+        act(ns, name, &state.phase, fate, &mut end).await;
     }
-    bail!("order {name} has not come to its end: {}", kitchen.describe(name).await)
+    bail!("order {name} has not come to its end: {}", ns.describe(name).await)
 }
 
 fn policy(how: u8) -> PropagationPolicy {
@@ -269,11 +268,11 @@ fn policy(how: u8) -> PropagationPolicy {
 }
 
 /// What store, rider and customer do next. A refusal is theirs to live with: the next look tells.
-async fn act(kitchen: &Kitchen, name: &str, phase: &OrderPhase, fate: Fate, end: &mut End) {
+async fn act(ns: &TestNamespace, name: &str, phase: &OrderPhase, fate: Fate, end: &mut End) {
     if phase.is_terminal() {
         return;
     }
-    if let Ok(Some(ticket)) = kitchen.find::<Ticket>(name).await {
+    if let Ok(Some(ticket)) = ns.find::<Ticket>(name).await {
         let next = match ticket.spec.stage {
             TicketStage::Pending if fate.rejects => {
                 Some(json!({ "stage": "Rejected", "reason": "closed early" }))
@@ -285,11 +284,11 @@ async fn act(kitchen: &Kitchen, name: &str, phase: &OrderPhase, fate: Fate, end:
         };
         end.cooked |= ticket.seen().has_begun();
         if let Some(spec) = next {
-            let _ = kitchen.patch::<Ticket>(name, json!({ "spec": spec })).await;
+            let _ = ns.patch::<Ticket>(name, json!({ "spec": spec })).await;
             return;
         }
     }
-    if let Ok(Some(delivery)) = kitchen.find::<Delivery>(name).await {
+    if let Ok(Some(delivery)) = ns.find::<Delivery>(name).await {
         let next = match (delivery.spec.stage, &delivery.spec.rider_ref) {
             (DeliveryStage::Waiting, None) => Some(json!({ "riderRef": { "name": "minjun" } })),
             (DeliveryStage::Waiting, Some(_)) => Some(json!({ "stage": "PickedUp" })),
@@ -299,20 +298,20 @@ async fn act(kitchen: &Kitchen, name: &str, phase: &OrderPhase, fate: Fate, end:
         };
         if let Some(spec) = next {
             let arrives = spec["stage"] == "Delivered";
-            let moved = kitchen.patch::<Delivery>(name, json!({ "spec": spec })).await;
+            let moved = ns.patch::<Delivery>(name, json!({ "spec": spec })).await;
             end.arrived |= arrives && moved.is_ok();
             return;
         }
         end.arrived |= delivery.spec.stage == DeliveryStage::Delivered;
     }
     if *phase == OrderPhase::Delivered {
-        let _ = kitchen.confirm(name).await;
+        let _ = ns.confirm(name).await;
     }
 }
 
 /// Holds every order's end against the ledger.
-async fn settle_accounts(kitchen: &Kitchen, ends: Vec<Result<End>>, report: &mut Report) -> Result<()> {
-    let ledger = balances(&kitchen.ledger().await?);
+async fn settle_accounts(ns: &TestNamespace, ends: Vec<Result<End>>, report: &mut Report) -> Result<()> {
+    let ledger = balances(&ns.ledger().await?);
     for end in ends {
         let end = match end {
             Ok(end) => end,
@@ -335,7 +334,7 @@ async fn settle_accounts(kitchen: &Kitchen, ends: Vec<Result<End>>, report: &mut
             report.findings.push(format!("order {}: its cancel was refused, and yet it was undone", end.uid));
         }
     }
-    if let Err(wrong) = kitchen.audit().await {
+    if let Err(wrong) = ns.audit().await {
         report.findings.push(format!("{wrong:#}"));
     }
     Ok(())

@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::cluster::ClusterAccess;
+use crate::access::ClusterAccess;
 
 /// How long the token is asked to last.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;

@@ -12,8 +12,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::access::ClusterAccess;
 use crate::binaries::workspace;
-use crate::cluster::ClusterAccess;
 use crate::{LONG, POLL};
 
 /// How often an API server takes up new policies, with room. Those applied in one go may come in two portions.

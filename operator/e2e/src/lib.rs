@@ -1,20 +1,20 @@
 //! A real control plane with the operator and the sandbox as processes: for the tests, and for the demo.
 //!
-//! A test asks for the [`Stage`] (one cluster a test process, made at the first call) and on it for a [`Kitchen`]
-//! (a namespace with its own sandbox, payment provider and operator):
+//! A test asks for a [`TestCluster`] (the shared one, started at the first call, or one to itself) and on it for a
+//! [`TestNamespace`] (a namespace with its own sandbox, payment provider and operator):
 //!
 //! ```no_run
 //! # async fn test() -> anyhow::Result<()> {
-//! use fooddelivery_e2e::{LONG, OrderPhase, Stage, TicketStage};
+//! use fooddelivery_e2e::{LONG, OrderPhase, TestCluster, TicketStage};
 //!
-//! let kitchen = Stage::shared().await?.kitchen("happy").await?;
-//! kitchen.order("lunch", |_| {}).await?;
-//! kitchen.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
-//! kitchen.move_ticket("lunch", TicketStage::Accepted).await?;
-//! kitchen.operator.kill_hard()?;
-//! kitchen.operator.restart().await?;
-//! kitchen.wait_phase("lunch", OrderPhase::Accepted, LONG).await?;
-//! kitchen.audit().await?;
+//! let ns = TestCluster::shared().await?.namespace("happy").await?;
+//! ns.order("lunch", |_| {}).await?;
+//! ns.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+//! ns.move_ticket("lunch", TicketStage::Accepted).await?;
+//! ns.operator.kill_hard()?;
+//! ns.operator.restart().await?;
+//! ns.wait_phase("lunch", OrderPhase::Accepted, LONG).await?;
+//! ns.audit().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -23,27 +23,32 @@
 //! permissions of the manifests and no others. Everything that fails says what was waited for and shows the objects
 //! and the end of the operator's log. All processes die with this one, however it ends.
 
+pub mod access;
+mod actions;
 pub mod audit;
 pub mod binaries;
 pub mod cluster;
 pub mod crash;
 mod daemon;
+mod exclusive;
 mod http;
 pub mod identity;
 pub mod images;
 pub mod install;
-pub mod kitchen;
 pub mod market;
 pub mod metrics;
+mod names;
+pub mod namespace;
 pub mod operator;
 pub mod sandbox;
-pub mod stage;
-mod verbs;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use access::ClusterAccess;
+pub use actions::NOT_CONFIGURED;
 pub use binaries::Programs;
-pub use cluster::ClusterAccess;
+pub use cluster::TestCluster;
+pub use exclusive::ExclusiveCluster;
 pub use fooddelivery_api::{
     Coupon, CouponUse, Customer, Delivery, FINALIZER, Order, OrderSpec, Payment, PaymentProvider, Rider,
     Store, Ticket,
@@ -53,13 +58,18 @@ pub use fooddelivery_saga::phases::{
     WhenUnavailable,
 };
 pub use fooddelivery_sandbox::ledger::{Entry, EntryKind};
-pub use kitchen::{Kitchen, KitchenOptions};
+pub use namespace::{NamespaceOptions, TestNamespace};
 pub use operator::{Operator, OperatorOptions};
 pub use sandbox::{Call, Sandbox, SandboxOptions};
-pub use stage::Stage;
-pub use verbs::NOT_CONFIGURED;
 
 /// A deadline for what takes well under a second on a quiet machine, and must not fail on a busy one.
 pub const LONG: Duration = Duration::from_secs(30);
 /// How often something that is waited for is looked at.
 pub const POLL: Duration = Duration::from_millis(50);
+/// The same, once it has been waited for so long that it does not depend on a moment more.
+const SLOW_POLL: Duration = Duration::from_millis(250);
+
+/// Pauses between two looks at something that is waited for since `started`: the shorter, the shorter the wait was so far.
+pub(crate) async fn pause(started: Instant) {
+    tokio::time::sleep((started.elapsed() / 20).clamp(POLL, SLOW_POLL)).await;
+}

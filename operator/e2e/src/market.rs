@@ -15,8 +15,8 @@ use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::POLL;
-use crate::kitchen::{Kind, Kitchen};
+use crate::namespace::{Kind, TestNamespace};
+use crate::pause;
 
 /// How long a count may take: also when many are counted at once, on a busy machine.
 const COUNTED_WITHIN: Duration = Duration::from_mins(1);
@@ -30,7 +30,7 @@ struct Unsettled {
     about: String,
 }
 
-impl Kitchen {
+impl TestNamespace {
     /// Creates a coupon; `spec` is its spec as in a file, such as `{"discount": {"percent": 10}}`.
     ///
     /// # Errors
@@ -65,24 +65,24 @@ impl Kitchen {
         created.with_context(|| format!("{} {}", K::kind(&()), object.name_any()))
     }
 
-    /// Creates a message provider of a dialect, which the kitchen's sandbox plays; its name.
+    /// Creates a message provider of a transport, which the namespace's sandbox plays; its name.
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn message_provider(&self, dialect: &str) -> Result<String> {
-        let name = format!("{}-{}", self.namespace, dialect.to_lowercase());
-        let object = self.message_provider_object(&name, dialect).to_string();
-        self.stage.access().kubectl_with_input(["apply", "-f", "-"], &object).await?;
+    pub async fn message_provider(&self, transport: &str) -> Result<String> {
+        let name = format!("{}-{}", self.name, transport.to_lowercase());
+        let object = self.message_provider_object(&name, transport).to_string();
+        self.cluster.access().kubectl_with_input(["apply", "-f", "-"], &object).await?;
         Ok(name)
     }
 
     /// Such a message provider, as in a file.
-    pub fn message_provider_object(&self, name: &str, dialect: &str) -> Value {
+    pub fn message_provider_object(&self, name: &str, transport: &str) -> Value {
         let mut spec = json!({
-            "dialect": dialect, "endpoint": self.sandbox.url(), "allowPlainHttp": true,
-            "secretRef": { "name": self.namespace },
+            "transport": transport, "endpoint": self.sandbox.url(), "allowPlainHttp": true,
+            "secretRef": { "name": self.name },
         });
-        if dialect == "AlimTalk" {
+        if transport == "AlimTalk" {
             spec["alimTalk"] =
                 json!({ "appKey": "app", "senderKey": "s".repeat(40), "templateCode": "STEP" });
         } else {
@@ -200,7 +200,7 @@ impl Kitchen {
                 Err(Unsettled { what, about }) if started.elapsed() >= COUNTED_WITHIN => {
                     return Err(self.failure(&what, &about).await);
                 }
-                Err(_) => tokio::time::sleep(POLL).await,
+                Err(_) => pause(started).await,
             }
         }
     }
@@ -235,7 +235,7 @@ impl Kitchen {
             if let Some((_, note)) = self.events(name).await?.into_iter().find(is_it) {
                 return Ok(note);
             }
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
         Err(anyhow!("no Event {reason} about {name}, with {part:?}\n{}", self.describe(name).await))
     }
@@ -253,7 +253,7 @@ impl Kitchen {
                 return Ok(());
             }
             ensure!(started.elapsed() < crate::LONG, "no {line} in\n{metrics}");
-            tokio::time::sleep(POLL).await;
+            pause(started).await;
         }
     }
 }
@@ -269,7 +269,7 @@ fn owes_it_back(payment: &Payment, code: &str) -> bool {
     payment.spec.coupon.as_ref().is_some_and(|held| held.name == code && !held.returned) && began && undone
 }
 
-/// `(dish, orders, portions)` for each, as [`Kitchen::dishes`] has them.
+/// `(dish, orders, portions)` for each, as [`TestNamespace::dishes`] has them.
 pub fn dishes(of: &[(&str, i64, i64)]) -> Vec<Dish> {
     let mut all: Vec<Dish> =
         of.iter().map(|(name, orders, portions)| ((*name).to_owned(), *orders, *portions)).collect();

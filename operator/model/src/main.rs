@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use fooddelivery_model::runs::{ASSUMPTION, RUNS, check};
+use fooddelivery_model::runs::{ASSUMPTION, Extent, RUNS, check};
 use fooddelivery_model::small::{SMALL, check_small};
 
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1);
     let is_wanted = |name: &str| wanted.as_ref().is_none_or(|part| name.contains(part));
-    let big = RUNS.iter().filter(|run| is_wanted(run.name)).map(|run| check(*run, false));
-    let small = SMALL.iter().filter(|run| is_wanted(run.name)).map(|run| check_small(*run, false));
+    let big = RUNS.iter().filter(|run| is_wanted(run.name)).map(|run| check(*run, Extent::Exhaustive));
+    let small =
+        SMALL.iter().filter(|run| is_wanted(run.name)).map(|run| check_small(*run, Extent::Exhaustive));
     let mut whole = true;
     for report in big.chain(small) {
         print!("{}", report.text());

@@ -8,7 +8,8 @@ use fooddelivery_saga::phases::WhenUnavailable;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::bounds::{Bounds, Carrying, Start, Store};
-use crate::model::{Event, Saga};
+use crate::model::Event;
+use crate::saga::Saga;
 use crate::world::World;
 
 /// A named configuration.
@@ -136,9 +137,20 @@ pub const RUNS: &[Run] = &[
     },
 ];
 
-/// Checks every state within the bounds, or, with `any`, stops where the first property breaks.
-pub fn check(run: Run, any: bool) -> Report {
-    explore(run.name, &run.bounds, Saga::new(run.bounds), any, story)
+/// How far a check goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Every state within the bounds.
+    Exhaustive,
+    /// About this many states, those closest to the start.
+    First(usize),
+    /// Until the first property breaks.
+    FirstBroken,
+}
+
+/// Checks the states within the bounds, breadth first.
+pub fn check(run: Run, extent: Extent) -> Report {
+    explore(run.name, &run.bounds, Saga::new(run.bounds), extent, story)
 }
 
 /// The same for any model.
@@ -146,7 +158,7 @@ pub fn explore<M>(
     name: &'static str,
     bounds: &impl Debug,
     model: M,
-    any: bool,
+    extent: Extent,
     tell: impl Fn(Path<M::State, M::Action>) -> String,
 ) -> Report
 where
@@ -155,8 +167,13 @@ where
     M::Action: Clone + Debug + PartialEq,
 {
     let begun = Instant::now();
-    let finish = if any { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
-    let checker = model.checker().threads(2).finish_when(finish).spawn_bfs().join();
+    let checker = model.checker().threads(2);
+    let checker = match extent {
+        Extent::Exhaustive => checker.finish_when(HasDiscoveries::All),
+        Extent::First(states) => checker.finish_when(HasDiscoveries::All).target_state_count(states),
+        Extent::FirstBroken => checker.finish_when(HasDiscoveries::AnyFailures),
+    };
+    let checker = checker.spawn_bfs().join();
     let broken = checker.discoveries().into_iter().map(|(property, path)| (property, tell(path))).collect();
     Report {
         name,

@@ -16,7 +16,8 @@ use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::time::sleep_until;
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::{CircuitState, PaymentPhase};
-use fooddelivery_saga::time::{Millis, Timestamp};
+use fooddelivery_saga::reason::Reason;
+use fooddelivery_saga::time::Millis;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -70,13 +71,15 @@ pub(crate) async fn run(context: Arc<Context>, mut events: CircuitReceiver, mut 
 fn log(context: &Context, provider: &str, transition: &CircuitTransition) {
     context.metrics.circuit(provider, transition.to);
     let CircuitTransition { to, failure_percent, slow_percent, begun, .. } = transition;
+    if *begun {
+        return;
+    }
     match to {
-        _ if *begun => {}
         CircuitState::Open => {
             warn!(provider, failure_percent, slow_percent, "circuit opened; payments are deferred");
         }
         CircuitState::Closed => info!(provider, "circuit closed; payments continue"),
-        _ => info!(provider, "circuit half-open"),
+        CircuitState::HalfOpen | CircuitState::Unknown => info!(provider, "circuit half-open"),
     }
 }
 
@@ -85,11 +88,13 @@ fn log(context: &Context, provider: &str, transition: &CircuitTransition) {
 fn call_back(context: &Context, provider: &str, transition: &CircuitTransition) {
     let ReturnRate { open_for, trials, per_second } = transition.rate;
     let now = Instant::now();
+    if transition.begun {
+        return;
+    }
     let (from, count, gap) = match transition.to {
-        _ if transition.begun => return,
         CircuitState::Open => (now + open_for, trials, Duration::ZERO),
         CircuitState::Closed => (now, usize::MAX, Duration::from_secs(1) / per_second.max(1)),
-        _ => return,
+        CircuitState::HalfOpen | CircuitState::Unknown => return,
     };
     let mut at = from;
     for key in waiting(context, provider).into_iter().take(count) {
@@ -118,7 +123,7 @@ fn waiting(context: &Context, provider: &str) -> Vec<Key> {
 /// Writes this replica's entry, if it says something else than before.
 async fn show(context: &Context, provider: &str, transition: &CircuitTransition) -> Result<(), ApiError> {
     let key = Key::new("", provider);
-    let mut known = context.caches.payment_providers.object(&key);
+    let mut known = context.caches.providers.object(&key);
     for _ in 0..5 {
         let Some(object) = known else { return Ok(()) };
         let old = object.status.clone().unwrap_or_default();
@@ -128,7 +133,7 @@ async fn show(context: &Context, provider: &str, transition: &CircuitTransition)
         }
         match context.api.write_cluster_status(&*object, &old, &new).await {
             Ok(written) => {
-                context.caches.payment_providers.remember(written);
+                context.caches.providers.remember(written);
                 record(context, &object, transition).await;
                 return Ok(());
             }
@@ -153,7 +158,7 @@ async fn record(context: &Context, provider: &PaymentProvider, transition: &Circ
         transition.slow_percent,
         Time(transition.at)
     );
-    context.record(provider, &Note::warning("CircuitOpen", message)).await;
+    context.record(provider, &Note::warning(Reason::CircuitOpen, message)).await;
 }
 
 fn with_entry(
@@ -196,6 +201,7 @@ fn with_entry(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fooddelivery_saga::time::Timestamp;
 
     const RATE: ReturnRate = ReturnRate { open_for: Duration::from_secs(10), trials: 3, per_second: 20 };
 

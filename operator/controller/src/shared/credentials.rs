@@ -6,6 +6,7 @@ use fooddelivery_api::provider::ProviderSecretRef;
 use fooddelivery_providers::Credential;
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::{ApiError, ApiServer};
+use fooddelivery_saga::reason::Reason;
 use k8s_openapi::api::core::v1::Secret;
 
 /// Maximum time until a changed Secret takes effect.
@@ -14,8 +15,8 @@ pub(crate) const SECRET_AGE_MAX: Duration = Duration::from_secs(5);
 /// Why a provider cannot be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotReady {
-    /// A single word in CamelCase.
-    pub(crate) reason: &'static str,
+    /// Why, in one word.
+    pub(crate) reason: Reason,
     /// One sentence.
     pub(crate) message: String,
 }
@@ -28,11 +29,11 @@ pub(crate) async fn credential(
     of: &str,
 ) -> Result<Result<Credential, NotReady>, ApiError> {
     let key = Key::new(secrets_namespace, &reference.name);
-    let missing = |message| NotReady { reason: "ProviderSecretMissing", message };
+    let missing = |message| NotReady { reason: Reason::ProviderSecretMissing, message };
     let secret = match api.read::<Secret>(&key).await {
         Err(ApiError::Forbidden(_)) => {
             let message = format!("the operator may not read Secret {key} of {of}");
-            return Ok(Err(NotReady { reason: "ProviderSecretForbidden", message }));
+            return Ok(Err(NotReady { reason: Reason::ProviderSecretForbidden, message }));
         }
         read => read?,
     };

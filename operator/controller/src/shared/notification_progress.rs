@@ -134,7 +134,7 @@ impl NotificationProgress {
             return;
         }
         let (holds, reason, message) = notified.condition();
-        let condition = Condition::said(&status.conditions, CONDITION, holds, reason, message, now);
+        let condition = Condition::said(&status.conditions, CONDITION, holds, reason.as_str(), message, now);
         status.conditions.retain(|c| c.type_ != CONDITION);
         status.conditions.push(condition);
     }

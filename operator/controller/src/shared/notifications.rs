@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fooddelivery_api::common::Time;
 use fooddelivery_api::customer::CustomerMessage;
-use fooddelivery_api::{MessageDialect, MessageProvider, Order, convert};
+use fooddelivery_api::{MessageProvider, MessageTransport, Order, convert};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::notification::{self, Step};
@@ -15,7 +15,7 @@ use crate::context::Context;
 
 /// The message providers that are notified of orders, sorted by name; no more than an order keeps track of.
 pub(crate) fn providers(context: &Context) -> Vec<Arc<MessageProvider>> {
-    let is_known = |provider: &MessageProvider| provider.spec.dialect != MessageDialect::Unknown;
+    let is_known = |provider: &MessageProvider| provider.spec.transport != MessageTransport::Unknown;
     // They are in no namespace.
     let found = context.caches.message_providers.objects_in("", is_known);
     found.into_iter().map(|(_, provider)| provider).take(PROVIDERS_PER_ORDER_MAX).collect()
@@ -64,8 +64,7 @@ pub(crate) fn is_pending(
 ) -> bool {
     let steps = steps(order);
     providers(context).iter().any(|provider| {
-        let reachable =
-            provider.spec.dialect != MessageDialect::AlimTalk || contact(context, key, order).is_some();
+        let reachable = !provider.spec.transport.needs_contact() || contact(context, key, order).is_some();
         reachable && next(progress, key, order, &steps, provider).is_some()
     })
 }

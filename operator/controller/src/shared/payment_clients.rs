@@ -12,6 +12,7 @@ use fooddelivery_runtime::api::{ApiError, ApiServer};
 use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Key};
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ pub type MakePort = dyn Fn(providers::Dialect, &PaymentProviderSpec, Credential)
 pub(crate) fn over_http(http: HttpClient) -> Arc<MakePort> {
     Arc::new(move |dialect, spec, credential| {
         let timeout = Duration::from_millis(spec.timeout_ms());
-        providers::provider(dialect, &spec.endpoint, credential, timeout, http.clone())
+        providers::payment_provider(dialect, &spec.endpoint, credential, timeout, http.clone())
     })
 }
 
@@ -117,12 +118,12 @@ impl PaymentClients {
             Dialect::Unknown => {
                 let message =
                     format!("payment provider {name} speaks a dialect that this version does not know");
-                return Err(not_ready("ProviderUnsupported", message));
+                return Err(not_ready(Reason::ProviderUnsupported, message));
             }
         };
         let fingerprint = credential.fingerprint();
         let port = (self.ports)(dialect, &provider.spec, credential)
-            .map_err(|e| not_ready("ProviderMisconfigured", format!("payment provider {name}: {e}")))?;
+            .map_err(|e| not_ready(Reason::ProviderMisconfigured, format!("payment provider {name}: {e}")))?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let known = built.get(&name).filter(|known| {
             known.generation == provider.metadata.generation && known.client.provider_uid == uid_of(provider)
@@ -152,7 +153,7 @@ impl PaymentClients {
         };
         let policy = ResiliencePolicy::new(name, &resilience_settings(spec), on_transition).map_err(|e| {
             let message = format!("payment provider {name}: {e}");
-            NotReady { reason: "ProviderMisconfigured", message }
+            NotReady { reason: Reason::ProviderMisconfigured, message }
         })?;
         events.send(CircuitEvent::begun(name, return_rate(spec), self.clock.now()));
         Ok(Arc::new(policy))
@@ -190,5 +191,5 @@ fn return_rate(spec: &PaymentProviderSpec) -> ReturnRate {
 }
 
 fn not_found(name: &str) -> NotReady {
-    NotReady { reason: "ProviderNotFound", message: format!("there is no PaymentProvider {name}") }
+    NotReady { reason: Reason::ProviderNotFound, message: format!("there is no PaymentProvider {name}") }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fooddelivery_api::common::Condition;
 use fooddelivery_runtime::Outcome;
 use fooddelivery_saga::order::Note;
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::Timestamp;
 use kube::Resource;
 use tracing::{info, warn};
@@ -26,8 +27,8 @@ pub(crate) async fn report<K: Resource<DynamicType = ()>>(
         info!("{kind} is ready");
         return;
     };
-    warn!(reason, message, "{kind} cannot be called");
-    context.record(provider, &Note::warning(reason, message.clone())).await;
+    warn!(%reason, message, "{kind} cannot be called");
+    context.record(provider, &Note::warning(*reason, message.clone())).await;
 }
 
 /// When a provider is looked at again.
@@ -37,7 +38,7 @@ pub(crate) fn next_look(not_ready: Option<&NotReady>) -> Outcome {
 
 /// The condition `Ready`, which keeps its time until it turns.
 pub(crate) fn ready(known: &[Condition], not_ready: Option<&NotReady>, now: Timestamp) -> Condition {
-    let reason = not_ready.map_or("Configured", |not_ready| not_ready.reason);
+    let reason = not_ready.map_or(Reason::Configured, |not_ready| not_ready.reason);
     let message = not_ready.map(|not_ready| not_ready.message.clone()).unwrap_or_default();
-    Condition::said(known, "Ready", not_ready.is_none(), reason, message, now)
+    Condition::said(known, "Ready", not_ready.is_none(), reason.as_str(), message, now)
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use fooddelivery_e2e::crash::{Plan, run};
+use fooddelivery_e2e::TestCluster;
+use fooddelivery_e2e::crash::{Plan, Report, run};
 
 /// Kills the operator again and again while orders are placed, cooked, delivered, cancelled and deleted, and a
 /// payment provider does its worst; then holds the provider's ledger against what became of them.
@@ -27,7 +28,7 @@ async fn main() -> ExitCode {
     let orders = arguments.orders;
     println!("crash-test: {orders} orders; again with: cargo crash-test --orders {orders} --seed {seed}");
     let started = Instant::now();
-    let report = match run(Plan { orders, seed }, |line| println!("crash-test: {line}")).await {
+    let report = match crash(Plan { orders, seed }).await {
         Ok(report) => report,
         Err(error) => {
             println!("crash-test: failed: {error:#}");
@@ -50,4 +51,9 @@ async fn main() -> ExitCode {
     }
     println!("crash-test: failed: {} discrepancies with seed {seed}", report.findings.len());
     ExitCode::FAILURE
+}
+
+async fn crash(plan: Plan) -> anyhow::Result<Report> {
+    let cluster = TestCluster::local().await?;
+    run(&cluster, plan, |line| println!("crash-test: {line}")).await
 }

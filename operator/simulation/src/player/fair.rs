@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
+use fooddelivery_api::for_each_kind;
+use fooddelivery_runtime::{Cache, Key};
 
 use super::Player;
 use super::replicas::{Blind, name};
@@ -156,15 +157,12 @@ impl Player {
                     wrong.push(format!("{}: {plural} {cached:?}, and there is {there:?}", name(number)));
                 }
             };
-            compare("orders", versions_of(&caches.orders));
-            compare("payments", versions_of(&caches.payments));
-            compare("tickets", versions_of(&caches.tickets));
-            compare("deliveries", versions_of(&caches.deliveries));
-            compare("stores", versions_of(&caches.stores));
-            compare("customers", versions_of(&caches.customers));
-            compare("riders", versions_of(&caches.riders));
-            compare("coupons", versions_of(&caches.coupons));
-            compare("couponuses", versions_of(&caches.coupon_uses));
+            macro_rules! compare_all {
+                ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
+                    $(compare($plural, versions_of(&caches.$cache));)+
+                };
+            }
+            for_each_kind!(compare_all);
         }
         if !wrong.is_empty() {
             self.shared.lock().oracle.fail(CACHES, wrong.join("; "));
@@ -175,8 +173,8 @@ impl Player {
         let world = self.shared.lock();
         let of = |object: &serde_json::Value| {
             let metadata = &object["metadata"];
-            let key = format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]));
-            (key, text(&metadata["resourceVersion"]).parse().unwrap_or(0))
+            let key = Key::new(text(&metadata["namespace"]), text(&metadata["name"]));
+            (key.to_string(), text(&metadata["resourceVersion"]).parse().unwrap_or(0))
         };
         let mut versions: Vec<(String, u64)> = world.server.objects(plural).map(of).collect();
         versions.sort();
@@ -184,10 +182,7 @@ impl Player {
     }
 }
 
-fn versions_of<K>(cache: &fooddelivery_runtime::Cache<K>) -> Vec<(String, u64)>
-where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
+fn versions_of<K: kube::Resource<DynamicType = ()>>(cache: &Cache<K>) -> Vec<(String, u64)> {
     let mut versions: Vec<(String, u64)> =
         cache.versions().into_iter().map(|(key, version)| (key.to_string(), version)).collect();
     versions.sort();

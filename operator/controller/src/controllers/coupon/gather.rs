@@ -88,7 +88,7 @@ pub(super) async fn case_live(
 ) -> Result<Case, ApiError> {
     let id = &of.id;
     let key = Key::new(&key.namespace, &id.name);
-    let order = context.refresh(&context.caches.orders, &key).await?.filter(|order| uorder.id() == id.uid);
+    let order = context.refresh(&context.caches.orders, &key).await?.filter(|order| uid_of(order) == id.uid);
     let payment = context.refresh(&context.caches.payments, &key).await?.map(Arc::new);
     Ok(case(context, coupon, id, order.as_ref(), payment, of.customer.as_deref()))
 }

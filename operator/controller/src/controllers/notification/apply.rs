@@ -51,14 +51,14 @@ impl Notifier<'_> {
             if client.port.needs_contact() && contact.is_none() {
                 return Ok(Sent::All(NotificationStatus::NoContact));
             }
-            let permit = match client.breaker.enter() {
+            let permit = match client.breaker.acquire() {
                 Ok(permit) => permit,
                 Err(come_back) => {
                     return Ok(Sent::Later(Some(come_back), format!("{name} is not reachable")));
                 }
             };
             let outcome = client.port.send(&Self::message(key, order, step, contact)).await;
-            permit.ended(&outcome);
+            permit.record(&outcome);
             context.metrics.message(&name, outcome_label(&outcome));
             match outcome {
                 SendOutcome::Sent => {

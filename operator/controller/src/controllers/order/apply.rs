@@ -1,7 +1,7 @@
 //! Carries out one command for an order. A step that somebody else's came before is no error: the child is read again, and
 //! the next decision is made on what is there.
 
-use fooddelivery_api::common::{NameRef, OrderRef, StoreRef};
+use fooddelivery_api::common::{NameRef, StoreRef};
 use fooddelivery_api::payment::{PaymentCoupon, PaymentQuote, PaymentSpec, ReversalReason};
 use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
 use fooddelivery_runtime::api::{ApiError, Namespaced, with_finalizer, without_finalizer};
@@ -10,6 +10,7 @@ use fooddelivery_runtime::{Cache, Key};
 use fooddelivery_saga::order::{ChildKind, Command, Note};
 use fooddelivery_saga::phases::{DeliveryStage, PaymentDesired, TicketStage};
 use fooddelivery_saga::quote::Quote;
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tracing::info;
@@ -26,58 +27,28 @@ pub(super) async fn apply(
     children: &Children,
     command: Command,
 ) -> Result<(), ApiError> {
+    let Children { payment, ticket, delivery } = children;
+    let (payment, ticket, delivery) = (payment.as_deref(), ticket.as_deref(), delivery.as_deref());
     match command {
         // Carried out in the reconciler: what comes of it is part of the next view.
         Command::ResolveReferences => Ok(()),
         Command::AddFinalizer => add_finalizer(context, order).await,
         Command::CreatePayment(quote) => {
-            create(context, &context.caches.payments, key, &payment(order, &quote, None)).await
+            create(context, &context.caches.payments, key, &payment_of(order, &quote, None)).await
         }
         Command::CreatePaymentTombstone(why) => {
-            let payment = payment(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
-            create(context, &context.caches.payments, key, &payment).await
+            let tombstone = payment_of(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
+            create(context, &context.caches.payments, key, &tombstone).await
         }
         Command::CreateTicketTombstone(reason) => {
-            let store = store_of(context, key, order, children.payment.as_deref()).unwrap_or_default();
+            let store = store_of(context, key, order, payment).unwrap_or_default();
             create(context, &context.caches.tickets, key, &ticket_tombstone(order, store, reason)).await
         }
         Command::CreateDeliveryTombstone(reason) => {
-            let name = store_of(context, key, order, children.payment.as_deref()).unwrap_or_default();
-            let pickup = StoreRef { name, uid: String::new() };
-            let mut delivery = Delivery::new(&key.name, delivery_spec(order, pickup, None));
-            delivery.spec.stage = DeliveryStage::Cancelled;
-            delivery.spec.reason = Some(reason);
-            create(context, &context.caches.deliveries, key, &delivery).await
+            let store = store_of(context, key, order, payment).unwrap_or_default();
+            create(context, &context.caches.deliveries, key, &delivery_tombstone(key, order, store, reason))
+                .await
         }
-        Command::DeleteChild(ChildKind::Delivery) => {
-            delete(context, &context.caches.deliveries, key, children.delivery.as_deref()).await
-        }
-        Command::DeleteChild(ChildKind::Ticket) => {
-            delete(context, &context.caches.tickets, key, children.ticket.as_deref()).await
-        }
-        Command::DeleteChild(ChildKind::Payment) => {
-            delete(context, &context.caches.payments, key, children.payment.as_deref()).await
-        }
-        Command::DeleteOrder => {
-            info!("time to live after settling is over; deleting the order");
-            delete(context, &context.caches.orders, key, Some(order)).await
-        }
-        Command::RemoveFinalizer => remove_finalizer(context, key, order).await,
-        step => step_child(context, key, order, children, step).await,
-    }
-}
-
-/// Steps on children that exist.
-async fn step_child(
-    context: &Context,
-    key: &Key,
-    order: &Order,
-    children: &Children,
-    command: Command,
-) -> Result<(), ApiError> {
-    let payment = children.payment.as_deref();
-    let delivery = children.delivery.as_deref();
-    match command {
         Command::ReplaceToken => {
             let method = &order.spec.payment;
             let change =
@@ -92,7 +63,7 @@ async fn step_child(
         }
         Command::EndTicket { stage, reason } => {
             let change = json!({ "spec": { "stage": stage, "reason": reason } });
-            patch(context, &context.caches.tickets, key, children.ticket.as_deref(), change).await
+            patch(context, &context.caches.tickets, key, ticket, change).await
         }
         Command::EndDelivery { stage, reason } => {
             let change = json!({ "spec": { "stage": stage, "reason": reason } });
@@ -100,29 +71,40 @@ async fn step_child(
         }
         Command::ReleaseClaim => {
             info!("claim released: not picked up in time, or the order is undone");
-            patch(context, &context.caches.deliveries, key, delivery, json!({ "spec": { "riderRef": null } }))
-                .await
+            release_claim(context, key, delivery).await
         }
-        Command::RefuseClaim => {
-            let Some(object) = delivery else { return Err(ApiError::NotFound) };
-            let rider = object.spec.rider_ref.as_ref().map(|r| r.name.clone()).unwrap_or_default();
-            info!(rider, "claim refused: the rider is at capacity");
-            let message =
-                format!("{rider} carries as many deliveries as they can; this one waits for another rider");
-            patch(
-                context,
-                &context.caches.deliveries,
-                key,
-                delivery,
-                json!({ "spec": { "riderRef": null } }),
-            )
-            .await?;
-            context.record(object, &Note::warning("RiderAtCapacity", message)).await;
-            Ok(())
+        Command::RefuseClaim => refuse_claim(context, key, delivery).await,
+        Command::DeleteChild(ChildKind::Delivery) => {
+            delete(context, &context.caches.deliveries, key, delivery).await
         }
-        // All others are carried out in `act`.
-        _ => Ok(()),
+        Command::DeleteChild(ChildKind::Ticket) => {
+            delete(context, &context.caches.tickets, key, ticket).await
+        }
+        Command::DeleteChild(ChildKind::Payment) => {
+            delete(context, &context.caches.payments, key, payment).await
+        }
+        Command::DeleteOrder => {
+            info!("time to live after settling is over; deleting the order");
+            delete(context, &context.caches.orders, key, Some(order)).await
+        }
+        Command::RemoveFinalizer => remove_finalizer(context, key, order).await,
     }
+}
+
+async fn release_claim(context: &Context, key: &Key, delivery: Option<&Delivery>) -> Result<(), ApiError> {
+    let change = json!({ "spec": { "riderRef": null } });
+    patch(context, &context.caches.deliveries, key, delivery, change).await
+}
+
+/// Releases the claim of a rider at capacity, and records why.
+async fn refuse_claim(context: &Context, key: &Key, delivery: Option<&Delivery>) -> Result<(), ApiError> {
+    let Some(object) = delivery else { return Err(ApiError::NotFound) };
+    let rider = object.spec.rider_ref.as_ref().map(|r| r.name.clone()).unwrap_or_default();
+    info!(rider, "claim refused: the rider is at capacity");
+    let message = format!("{rider} carries as many deliveries as they can; this one waits for another rider");
+    release_claim(context, key, delivery).await?;
+    context.record(object, &Note::warning(Reason::RiderAtCapacity, message)).await;
+    Ok(())
 }
 
 async fn add_finalizer(context: &Context, order: &Order) -> Result<(), ApiError> {
@@ -203,7 +185,7 @@ async fn delete<K: Namespaced>(
     context.refresh(cache, key).await.map(|_| ())
 }
 
-fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Payment {
+fn payment_of(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Payment {
     let method = &order.spec.payment;
     let spec = PaymentSpec {
         order_ref: order.order_ref(),
@@ -225,6 +207,14 @@ fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Pa
     let mut payment = Payment::new(&order.name_any(), spec);
     payment.metadata.finalizers = Some(vec![FINALIZER.into()]);
     payment
+}
+
+fn delivery_tombstone(key: &Key, order: &Order, store: String, reason: String) -> Delivery {
+    let pickup = StoreRef { name: store, uid: String::new() };
+    let mut delivery = Delivery::new(&key.name, delivery_spec(order, pickup, None));
+    delivery.spec.stage = DeliveryStage::Cancelled;
+    delivery.spec.reason = Some(reason);
+    delivery
 }
 
 fn ticket_tombstone(order: &Order, store: String, reason: String) -> Ticket {

@@ -18,17 +18,17 @@ use fooddelivery_api::{
 };
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::order::{Command, Decision, OrderView, Rest, decide};
+use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide};
 use fooddelivery_saga::quote::{Blocker, Quote};
 use kube::ResourceExt;
-use tracing::{Span, debug, info};
+use tracing::{Span, info};
 
-use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::machine::{Apply, Resting, step, wake_at};
 use crate::shared::waiting::{
     claimed_by, leaving_orders, orders_of_coupon, orders_of_provider, orders_of_store, orders_without_store,
 };
@@ -114,7 +114,7 @@ impl Orders {
                 context.record(order, note).await;
             }
         }
-        Ok(rest.wake_at.map_or(Outcome::Done, |at| Outcome::After(context.clock.until(at))))
+        Ok(wake_at(&context.clock, rest.wake_at))
     }
 }
 
@@ -150,9 +150,8 @@ struct Gathered {
 
 impl Reconcile for OrderReconcile<'_> {
     type View = Gathered;
-    type Command = Command;
-    /// `None`: hands off, the status stays as it is.
-    type Rest = Option<Rest>;
+    type Command = Apply<Command, OrderState>;
+    type Rest = Resting<OrderState>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let Some(order) = self.controller.sources.context.caches.orders.object(self.key) else {
@@ -164,37 +163,41 @@ impl Reconcile for OrderReconcile<'_> {
         Ok(ControlFlow::Continue(Gathered { view, order, children }))
     }
 
-    fn decide(&self, gathered: &Gathered) -> Step<Command, Option<Rest>> {
-        match decide(&gathered.view, self.controller.sources.context.clock.now()) {
-            Decision::Skip => Step::Rest(None),
-            Decision::Act(command) => Step::Apply(command),
-            Decision::Rest(rest) => Step::Rest(Some(rest)),
-        }
+    fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
+        step(decide(&gathered.view, self.controller.sources.context.clock.now()))
     }
 
     async fn apply(
         &mut self,
         gathered: Gathered,
-        command: Command,
+        what: Self::Command,
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
         let (context, key) = (&*self.controller.sources.context, self.key);
         let Gathered { order, children, .. } = gathered;
-        if matches!(command, Command::ResolveReferences) {
-            self.quote = Some(gather::resolve(context, key, &order).await?);
-        } else if is_compare_and_set(&command)
-            || context.is_unchanged(&context.caches.orders, key, &*order).await?
-        {
-            apply::apply(context, key, &order, &children, command).await?;
+        match what {
+            Apply::Write(state) => {
+                let rest = Rest { state: *state, notes: Vec::new(), wake_at: None };
+                self.controller.write(key, &order, rest).await?;
+            }
+            Apply::Command(Command::ResolveReferences) => {
+                self.quote = Some(gather::resolve(context, key, &order).await?);
+            }
+            Apply::Command(command) => {
+                if is_compare_and_set(&command)
+                    || context.is_unchanged(&context.caches.orders, key, &*order).await?
+                {
+                    apply::apply(context, key, &order, &children, command).await?;
+                }
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    async fn rest(&mut self, gathered: Gathered, rest: Option<Rest>) -> Result<Outcome, ReconcileError> {
-        let Some(rest) = rest else {
-            debug!("skipped: from another version, or stopped while it is undone");
-            return Ok(Outcome::Done);
-        };
-        self.controller.write(self.key, &gathered.order, rest).await
+    async fn rest(&mut self, gathered: Gathered, rest: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match rest.status_or_outcome(&self.controller.sources.context.clock) {
+            Ok(rest) => self.controller.write(self.key, &gathered.order, rest).await,
+            Err(outcome) => Ok(outcome),
+        }
     }
 }
 

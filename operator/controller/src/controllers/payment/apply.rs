@@ -9,13 +9,15 @@ use fooddelivery_api::{FINALIZER, Payment};
 use fooddelivery_runtime::Outcome;
 use fooddelivery_runtime::api::{ApiError, with_finalizer, without_finalizer};
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::payment::{Access, Command, PaymentState, Responses};
+use fooddelivery_saga::payment::{Access, Command, PaymentState, ProviderCall, Responses};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use super::call::NotCalled;
 use super::{COPY_AGE_MAX, PaymentReconcile, call, gather};
 
 /// The payment after a step, or how the reconcile ends with it.
@@ -42,9 +44,7 @@ impl PaymentReconcile<'_> {
                 self.client = client;
                 Ok(ControlFlow::Continue(payment))
             }
-            Command::Prepare | Command::LookUp | Command::Charge | Command::Void | Command::Refund(_) => {
-                self.call(payment, command).await
-            }
+            Command::Call(call) => self.call(payment, call).await,
             Command::ClearResolution => self.patch(&payment, json!({ "spec": { "resolution": null } })).await,
             Command::WantMoneyBack => {
                 warn!("the order of this payment is gone; refunding");
@@ -75,14 +75,14 @@ impl PaymentReconcile<'_> {
     }
 
     /// Calls the provider, but only for an object that is known to be fresh.
-    async fn call(&mut self, payment: Arc<Payment>, command: Command) -> Result<Applied, ApiError> {
+    async fn call(&mut self, payment: Arc<Payment>, call: ProviderCall) -> Result<Applied, ApiError> {
         let Some((client, token)) = self.client.clone() else {
             self.responses.access = None;
             return Ok(ControlFlow::Continue(payment));
         };
         // The bulkhead and the rate limit first, so that waiting for a place does not age what was read.
-        let admission = match client.resilience.admit().await {
-            Ok(admission) => admission,
+        let permit = match client.resilience.acquire().await {
+            Ok(permit) => permit,
             Err(come_back) => return Ok(ControlFlow::Break(Outcome::After(come_back))),
         };
         if self.read_at.is_none_or(|at| at.elapsed() > COPY_AGE_MAX) {
@@ -100,13 +100,17 @@ impl PaymentReconcile<'_> {
             self.read_at = Some(before);
         }
         let responses = &mut self.responses;
-        let called =
-            call::call(&self.controller.context, &client, &admission, token, &payment, command, responses)
-                .await;
-        if let Err(retry_in) = called
-            && let Some(Access::Ready(session)) = &mut responses.access
-        {
-            session.open_until = Some(gather::after(&self.controller.context, retry_in));
+        match call::call(&self.controller.context, &client, &permit, token, &payment, call, responses).await {
+            Ok(()) => {}
+            Err(NotCalled::CircuitOpen(retry_in)) => {
+                if let Some(Access::Ready(session)) = &mut responses.access {
+                    session.open_until = Some(gather::after(&self.controller.context, retry_in));
+                }
+            }
+            Err(NotCalled::NoToken) => {
+                error!("a call that takes the customer's token was decided on without one: it is read anew");
+                responses.access = None;
+            }
         }
         Ok(ControlFlow::Continue(payment))
     }
@@ -151,7 +155,7 @@ impl PaymentReconcile<'_> {
             (_, _, PaymentPhase::NeedsReview) => Note::warning(&state.reason, state.message.clone()),
             (Some(found), PaymentPhase::NeedsReview, phase) => Note {
                 warning: false,
-                reason: "ResolvedByHand".into(),
+                reason: Reason::ResolvedByHand.into(),
                 message: format!("{} ({}): the payment is {phase}", found.action, found.note),
             },
             _ => return,

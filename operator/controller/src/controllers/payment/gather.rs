@@ -69,7 +69,7 @@ pub(super) async fn access(
     payment: &Payment,
 ) -> Result<(Access, Option<(PaymentClient, Option<Token>)>), ApiError> {
     let name = &payment.spec.provider_ref.name;
-    let client = match clients.open(&context.api, &context.caches.payment_providers, name).await? {
+    let client = match clients.open(&context.api, &context.caches.providers, name).await? {
         Ok(client) => client,
         Err(not_ready) => {
             return Ok((

@@ -14,11 +14,8 @@ use fooddelivery_api::{Order, Payment, PaymentProvider};
 use fooddelivery_providers::Token;
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::payment::{
-    Command, Decision, PaymentState, PaymentView, Responses, RetryAfter, decide,
-};
+use fooddelivery_saga::payment::{Command, PaymentState, PaymentView, Responses, decide};
 use fooddelivery_saga::phases::PaymentPhase;
-use fooddelivery_saga::time::Timestamp;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -27,6 +24,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registration};
 use crate::sharding::Shard;
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::machine::{Apply, Resting, step, wake_at};
 use crate::shared::payment_clients::PaymentClient;
 use crate::shared::state::Shared;
 use crate::shared::waiting::orders_of_provider;
@@ -103,52 +101,31 @@ struct PaymentReconcile<'a> {
     read_at: Option<Instant>,
 }
 
-/// Something to be done for a payment.
-enum PaymentStep {
-    Act(Command),
-    /// Write this state, and go on from there.
-    Write(Box<PaymentState>),
-}
-
-/// Where a payment rests.
-enum PaymentRest {
-    /// Until this time, or until something changes.
-    Wait(Option<Timestamp>),
-    /// Until the outcome of a call is asked for again.
-    AskAgain(RetryAfter),
-}
-
 impl Reconcile for PaymentReconcile<'_> {
     type View = PaymentView;
-    type Command = PaymentStep;
-    type Rest = PaymentRest;
+    type Command = Apply<Command, PaymentState>;
+    type Rest = Resting<PaymentState>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, PaymentView>, ReconcileError> {
         let context = &self.controller.context;
         Ok(ControlFlow::Continue(gather::view(context, self.key, &self.payment, self.responses.clone())))
     }
 
-    fn decide(&self, view: &PaymentView) -> Step<PaymentStep, PaymentRest> {
-        match decide(view, self.controller.context.clock.now()) {
-            Decision::Skip => Step::Rest(PaymentRest::Wait(None)),
-            Decision::Wait(at) => Step::Rest(PaymentRest::Wait(at)),
-            Decision::AskAgain(retry) => Step::Rest(PaymentRest::AskAgain(retry)),
-            Decision::Write(state) => Step::Apply(PaymentStep::Write(Box::new(state))),
-            Decision::Act(command) => Step::Apply(PaymentStep::Act(command)),
-        }
+    fn decide(&self, view: &PaymentView) -> Step<Self::Command, Self::Rest> {
+        step(decide(view, self.controller.context.clock.now()))
     }
 
     async fn apply(
         &mut self,
         _: PaymentView,
-        step: PaymentStep,
+        what: Self::Command,
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
         let payment = self.payment.clone();
-        let applied = match step {
-            PaymentStep::Write(state) => {
+        let applied = match what {
+            Apply::Write(state) => {
                 ControlFlow::Continue(Arc::new(self.write_or_refresh(&payment, &state).await?))
             }
-            PaymentStep::Act(command) => self.carry_out(payment, command).await?,
+            Apply::Command(command) => self.carry_out(payment, command).await?,
         };
         Ok(match applied {
             ControlFlow::Continue(payment) => {
@@ -159,14 +136,15 @@ impl Reconcile for PaymentReconcile<'_> {
         })
     }
 
-    async fn rest(&mut self, _: PaymentView, rest: PaymentRest) -> Result<Outcome, ReconcileError> {
+    async fn rest(&mut self, _: PaymentView, rest: Self::Rest) -> Result<Outcome, ReconcileError> {
         let clock = &self.controller.context.clock;
-        Ok(match rest {
-            PaymentRest::Wait(at) => at.map_or(Outcome::Done, |at| Outcome::After(clock.until(at))),
-            PaymentRest::AskAgain(RetryAfter::Soon) => Outcome::AskAgain(None),
-            PaymentRest::AskAgain(RetryAfter::After(ms)) => {
-                Outcome::AskAgain(Some(Duration::from_millis(ms)))
+        match rest.status_or_outcome(clock) {
+            Ok(rest) => {
+                let payment = self.payment.clone();
+                self.write_or_refresh(&payment, &rest.state).await?;
+                Ok(wake_at(clock, rest.wake_at))
             }
-        })
+            Err(outcome) => Ok(outcome),
+        }
     }
 }

@@ -37,12 +37,9 @@ impl Reconciler for PaymentProviders {
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let context = &self.context;
-        let Some(provider) = context.caches.payment_providers.object(&key) else { return Ok(Outcome::Done) };
-        let opened = self
-            .shared
-            .payment_clients
-            .open(&context.api, &context.caches.payment_providers, &key.name)
-            .await?;
+        let Some(provider) = context.caches.providers.object(&key) else { return Ok(Outcome::Done) };
+        let opened =
+            self.shared.payment_clients.open(&context.api, &context.caches.providers, &key.name).await?;
         let not_ready = opened.err();
         let old = provider.status.clone().unwrap_or_default();
         let new = PaymentProviderStatus {
@@ -53,7 +50,7 @@ impl Reconciler for PaymentProviders {
         };
         if new != old {
             let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
-            context.caches.payment_providers.remember(written);
+            context.caches.providers.remember(written);
             report(context, "payment provider", &*provider, not_ready.as_ref()).await;
         }
         Ok(next_look(not_ready.as_ref()))

@@ -1,0 +1,79 @@
+//! More orders at once, or one after the other, than the lists hold that keep the counts exact: nobody is left out, and
+//! nothing stands still.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use fooddelivery_e2e::market::dishes;
+use fooddelivery_e2e::{
+    Acceptance, Order, OrderPhase, Payment, Store, TestCluster, TestNamespace, TicketStage,
+};
+use fooddelivery_saga::counter::LIST_LIMIT;
+use futures::future::try_join_all;
+use kube::api::PropagationPolicy;
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_mins(2);
+/// So many that a list is full, and some are left over.
+const ORDERS: usize = LIST_LIMIT + 40;
+
+async fn namespace(name: &str) -> Result<TestNamespace> {
+    TestCluster::shared().await?.namespace(name).await
+}
+
+fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{prefix}-{n}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all() -> Result<()> {
+    let ns = namespace("full-store").await?;
+    ns.patch::<Store>("hanok", json!({ "spec": { "acceptance": Acceptance::Automatic } })).await?;
+    let names = names("order", ORDERS);
+    for batch in names.chunks(20) {
+        try_join_all(batch.iter().map(|name| ns.order(name, |_| {}))).await?;
+        for name in batch {
+            ns.wait_phase(name, OrderPhase::Accepted, PATIENCE).await?;
+        }
+    }
+    for stage in [TicketStage::Cooking, TicketStage::Cooked] {
+        for batch in names.chunks(20) {
+            try_join_all(batch.iter().map(|name| ns.move_ticket(name, stage))).await?;
+        }
+        let all = i64::try_from(ORDERS)?;
+        let counted = dishes(&[("bibimbap", all, 2 * all), ("kimchi-jjigae", all, all)]);
+        assert_eq!(ns.dishes("hanok").await?, counted, "{stage}");
+    }
+    let listed = ns.get::<Store>("hanok").await?.status.unwrap().recently_counted.len();
+    assert!(listed <= LIST_LIMIT, "{listed}");
+    ns.audit().await
+}
+
+/// Paid orders with a coupon, all of them deleted at once; then a few more, as those find the list as it was left.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_orders_that_are_deleted_at_once_than_their_coupons_list_holds_all_go() -> Result<()> {
+    let ns = namespace("full-coupon").await?;
+    ns.coupon("spring", json!({ "discount": { "percent": 10 }, "perCustomer": 1_000 })).await?;
+    for round in [names("a", ORDERS), names("b", 20), names("c", 60)] {
+        for batch in round.chunks(20) {
+            try_join_all(batch.iter().map(|name| ns.order_with(name, "spring"))).await?;
+            for name in batch {
+                ns.wait_phase(name, OrderPhase::AwaitingStore, PATIENCE).await?;
+            }
+        }
+        // The newest first.
+        for batch in round.rchunks(20) {
+            try_join_all(batch.iter().map(|name| ns.delete(name, PropagationPolicy::Background))).await?;
+        }
+        for name in &round {
+            ns.wait_gone::<Order>(name, PATIENCE).await?;
+        }
+        let (coupon, uses) = ns.settled_coupon("spring").await?;
+        for status in [coupon.status.unwrap(), uses[0].status.clone().unwrap()] {
+            assert_eq!((status.redeemed, status.reserved.len()), (0, 0));
+            assert!(status.releasing.len() <= LIST_LIMIT, "{}", status.releasing.len());
+        }
+    }
+    assert!(ns.list::<Payment>().await?.is_empty());
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The operator's permissions are what it uses: the API server writes down every request of the operator's user while
+//! orders go every way that they can, and what was used is held against what was granted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fooddelivery_api::order::SecretKeyRef;
+use fooddelivery_api::policies::operator_user;
+use fooddelivery_api::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, TOKEN_SECRETS_ROLE, TokenText};
+use fooddelivery_e2e::{
+    Customer, Delivery, ExclusiveCluster, LONG, NamespaceOptions, OperatorOptions, Order, OrderPhase, POLL,
+    Rider, TestCluster, TestNamespace,
+};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kube::Api;
+use kube::api::PropagationPolicy;
+use local_cluster::{Options, Progress};
+use serde::Deserialize;
+use serde_json::json;
+
+/// Removal follows the end of an order by the time to live, and a refund has to come first.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// API group, resource with its subresource, verb.
+type Right = (String, String, String);
+
+/// A line of the audit log, as much of it as matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    verb: String,
+    #[serde(default)]
+    object_ref: Option<Target>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    #[serde(default)]
+    api_group: String,
+    resource: String,
+    #[serde(default)]
+    subresource: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+/// An API server that writes down what the operator asks of it.
+async fn watched(dir: &Path) -> Result<ExclusiveCluster> {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [{ "level": "Metadata", "users": [operator_user()] }, { "level": "None" }],
+    });
+    let path = dir.join("audit-policy.json");
+    std::fs::write(&path, policy.to_string())?;
+    let flags = vec![
+        format!("--audit-policy-file={}", path.display()),
+        format!("--audit-log-path={}", log(dir)),
+        "--audit-log-mode=blocking".to_owned(),
+    ];
+    let options = Options { apiserver_flags: flags, progress: Progress::Stderr, ..Options::default() };
+    TestCluster::fresh_with(options).await
+}
+
+fn log(dir: &Path) -> String {
+    dir.join("audit.log").display().to_string()
+}
+
+/// Orders that are completed, cancelled, declined, refunded, removed after their time and by people; with coupons,
+/// messages, tokens from Secrets, and for what is not there.
+async fn everything(ns: &TestNamespace) -> Result<()> {
+    ns.message_provider("Webhook").await?;
+    ns.allow_token_secrets().await?;
+    ns.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
+    ns.coupon("spring", json!({ "discount": { "amount": 3_000 }, "perCustomer": 1 })).await?;
+    ns.order_with("lunch", "spring").await?;
+    ns.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
+    ns.order_with("again", "spring").await?;
+    ns.order("from-secret", |o| {
+        o.payment.token = None;
+        o.payment.token_secret_ref = Some(SecretKeyRef { name: "card".into(), key: "token".into() });
+    })
+    .await?;
+    ns.order("declined", |o| o.payment.token = Some(TokenText("decline_1".into()))).await?;
+    ns.order("preferred", |o| o.store_ref = None).await?;
+    ns.order("nowhere", |o| o.store_ref.as_mut().expect("one").name = "nowhere".into()).await?;
+    ns.order("nobody", |o| o.payment.provider_ref.name = "nobody".into()).await?;
+    ns.wait_phase("from-secret", OrderPhase::AwaitingStore, LONG).await?;
+    ns.cancel("from-secret", "changed my mind").await?;
+    ns.wait_condition("from-secret", "Settled", LONG).await?;
+    ns.wait_phase("declined", OrderPhase::PaymentFailed, LONG).await?;
+    ns.wait_phase("again", OrderPhase::Cancelled, LONG).await?;
+    for name in ["one", "two"] {
+        ns.order(name, |_| {}).await?;
+    }
+    for name in ["lunch", "preferred", "one", "two"] {
+        ns.cook(name).await?;
+        ns.wait_until::<Delivery>(name, "a delivery", LONG, |_| true).await?;
+    }
+    // More than she can carry: one of them is given back for her.
+    ns.claim("one", "sora").await?;
+    ns.wait_phase("one", OrderPhase::RiderAssigned, LONG).await?;
+    ns.claim("two", "sora").await?;
+    ns.wait_event("two", "RiderAtCapacity").await?;
+    for name in ["lunch", "preferred"] {
+        ns.complete(name).await?;
+    }
+    // Before its rider has counted it.
+    ns.delete("preferred", PropagationPolicy::Background).await?;
+    for name in ["nowhere", "nobody"] {
+        ns.delete(name, PropagationPolicy::Background).await?;
+    }
+    for name in ["lunch", "again", "from-secret", "declined", "preferred", "nowhere", "nobody"] {
+        ns.wait_gone::<Order>(name, PATIENCE).await?;
+    }
+    let logged = |c: &Customer| c.status.as_ref().is_some_and(|s| !s.messages.is_empty());
+    ns.wait_until::<Customer>("jiwoo", "messages in the log", PATIENCE, logged).await?;
+    let counted = |r: &Rider| r.status.as_ref().is_some_and(|s| s.deliveries == 2);
+    ns.wait_until::<Rider>("minjun", "two deliveries counted", PATIENCE, counted).await?;
+    ns.audit().await
+}
+
+/// A Lease is renewed every few seconds.
+async fn a_lease_is_renewed(dir: &Path) -> Result<()> {
+    let renewed = ("coordination.k8s.io".to_owned(), "leases".to_owned(), "patch".to_owned());
+    let started = Instant::now();
+    while !used(dir)?.at_home.contains_key(&renewed) {
+        ensure!(started.elapsed() < PATIENCE, "no Lease was renewed within {PATIENCE:?}");
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+fn rights(rules: Option<Vec<PolicyRule>>) -> BTreeSet<Right> {
+    let mut all = BTreeSet::new();
+    for rule in rules.unwrap_or_default() {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                let of = |verb: &String| (group.clone(), resource.clone(), verb.clone());
+                all.extend(rule.verbs.iter().map(of));
+            }
+        }
+    }
+    all
+}
+
+/// What was used in the operator's own namespace, and elsewhere; and what was asked for in vain.
+#[derive(Default)]
+struct Used {
+    at_home: BTreeMap<Right, usize>,
+    elsewhere: BTreeMap<Right, usize>,
+    denied: BTreeMap<Right, usize>,
+}
+
+fn used(dir: &Path) -> Result<Used> {
+    let mut used = Used::default();
+    for line in std::fs::read_to_string(log(dir)).context("the audit log")?.lines() {
+        let entry: Entry = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        let Some(Target { api_group, resource, subresource, namespace }) = entry.object_ref else { continue };
+        let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
+        let decision = entry.annotations.get("authorization.k8s.io/decision").map(String::as_str);
+        let of = match decision {
+            Some("allow") if namespace == OPERATOR_NAMESPACE => &mut used.at_home,
+            Some("allow") => &mut used.elsewhere,
+            _ => &mut used.denied,
+        };
+        *of.entry((api_group, resource, entry.verb)).or_default() += 1;
+    }
+    Ok(used)
+}
+
+/// A line for each right of a role: how often it was used. Returns those that were not.
+fn held_against(role: &str, granted: &BTreeSet<Right>, used: &BTreeMap<Right, usize>) -> Vec<String> {
+    let mut unused = Vec::new();
+    for right @ (group, resource, verb) in granted {
+        let count = used.get(right).copied().unwrap_or_default();
+        println!("{role:<38} {group:<20} {resource:<26} {verb:<7} {count:>6}");
+        if count == 0 {
+            unused.push(format!("{role}: {verb} {resource}.{group} is granted and was not used"));
+        }
+    }
+    unused
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_may_do_what_it_does_and_nothing_else() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cluster = watched(dir.path()).await?;
+    // The counts are to lag, so that an order is deleted before it is in them.
+    let args = ["--ttl-after-settled=20", "--message-log-lag-ms=300", "--mirror-lag-ms=3000"];
+    let args = args.map(str::to_owned).to_vec();
+    let operator = OperatorOptions { args, ..OperatorOptions::default() };
+    let ns = cluster
+        .namespace_with("permissions", NamespaceOptions { operator, ..NamespaceOptions::default() })
+        .await?;
+    everything(&ns).await?;
+    a_lease_is_renewed(dir.path()).await?;
+    // After a crash it finds its own Lease, and when it stops it takes it away.
+    ns.operator.kill_hard()?;
+    ns.operator.restart().await?;
+    ns.operator.stop().await?;
+
+    let used = used(dir.path())?;
+    let client = ns.client.clone();
+    let everywhere = Api::<ClusterRole>::all(client.clone()).get(OPERATOR_SERVICE_ACCOUNT).await?;
+    let secrets = Api::<ClusterRole>::all(client.clone()).get(TOKEN_SECRETS_ROLE).await?;
+    let home = Api::<Role>::namespaced(client, OPERATOR_NAMESPACE).get(OPERATOR_SERVICE_ACCOUNT).await?;
+    let mut wrong = Vec::new();
+    for (name, rules, used) in [
+        ("ClusterRole fooddelivery-operator", everywhere.rules, &used.elsewhere),
+        ("ClusterRole …-token-secrets", secrets.rules, &used.elsewhere),
+        ("Role in fooddelivery-system", home.rules, &used.at_home),
+    ] {
+        wrong.extend(held_against(name, &rights(rules), used));
+    }
+    for ((group, resource, verb), count) in &used.denied {
+        wrong.push(format!("{verb} {resource}.{group} was asked for {count} times, and denied"));
+    }
+    assert!(!used.elsewhere.is_empty() && !used.at_home.is_empty(), "nothing was written down");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}

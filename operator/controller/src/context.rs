@@ -1,6 +1,7 @@
 //! What all controllers share: the API server, the caches, time, measurements and the settings. Nothing of a single
 //! controller stands here: that is in its own folder, and what several share is in `shared`.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use fooddelivery_api::{
@@ -15,10 +16,19 @@ use fooddelivery_saga::order;
 use fooddelivery_saga::time::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
+
+/// A kind that is watched.
+pub(crate) trait Kind:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// Its cache.
+    fn cache(caches: &Caches) -> &Arc<Cache<Self>>;
+}
 
 macro_rules! caches {
     ($($kind:ident: $field:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
@@ -26,10 +36,18 @@ macro_rules! caches {
         #[derive(Default)]
         pub struct Caches {
             $(
-                #[doc = concat!("Objects of kind ", stringify!($kind), ".")]
+                #[doc = concat!("All ", $plural, ".")]
                 pub $field: Arc<Cache<$kind>>,
             )+
         }
+
+        $(
+            impl Kind for $kind {
+                fn cache(caches: &Caches) -> &Arc<Cache<Self>> {
+                    &caches.$field
+                }
+            }
+        )+
     };
 }
 for_each_kind!(caches);

@@ -3,7 +3,6 @@
 //! of shards.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fooddelivery_api::{
@@ -21,15 +20,14 @@ use fooddelivery_saga::reason::Reason;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::availability::Availability;
-use crate::context::{Caches, Context};
+use crate::context::{Context, Kind};
 use crate::names::ControllerName;
-use crate::sharding::{Acquirer, Shard, cached_uid};
+use crate::sharding::{Acquirer, Shard};
 use crate::shared::state::Shared;
 
 /// A controller, as its folder declares it.
@@ -38,8 +36,8 @@ pub(crate) struct Controller {
     pub(crate) name: ControllerName,
     /// Whether a deadline must not run while it is away, so that it has a Lease to be seen by.
     pub(crate) deadlines_rest_on_it: bool,
-    /// Registers what it reacts to, and starts it.
-    pub(crate) register: fn(&mut Registration<'_>),
+    /// Registers what it reacts to, whose shard a key is, and what reconciles it: only that gives a [`Registered`].
+    pub(crate) register: fn(Registration<'_>) -> Registered,
 }
 
 /// A change of an object of kind `K`.
@@ -119,12 +117,8 @@ impl SpecChangeFilter {
     }
 }
 
-/// A kind that is watched.
-pub(crate) trait Kind:
-    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
-{
-    /// Its cache.
-    fn cache(caches: &Caches) -> &Arc<Cache<Self>>;
+/// How a kind is watched.
+pub(crate) trait Watched: Kind {
     /// What follows from its changes.
     fn triggers(all: &mut AllTriggers) -> &mut Triggers<Self>;
     /// Where it is watched: a namespace, or all.
@@ -172,11 +166,7 @@ macro_rules! kinds {
         }
 
         $(
-            impl Kind for $kind {
-                fn cache(caches: &Caches) -> &Arc<Cache<Self>> {
-                    &caches.$field
-                }
-
+            impl Watched for $kind {
                 fn triggers(all: &mut AllTriggers) -> &mut Triggers<Self> {
                     &mut all.$field
                 }
@@ -228,7 +218,7 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    fn start<K: Kind>(&self, tasks: &mut JoinSet<()>, scopes: Vec<Option<String>>, triggers: Triggers<K>) {
+    fn start<K: Watched>(&self, tasks: &mut JoinSet<()>, scopes: Vec<Option<String>>, triggers: Triggers<K>) {
         let triggers = Arc::new(triggers);
         for scope in scopes {
             let (context, changed) = (self.context.clone(), triggers.clone());
@@ -268,12 +258,13 @@ fn report_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: 
 type AlsoMine = dyn Fn(&Key) -> bool + Send + Sync;
 type Start = dyn FnOnce(&mut JoinSet<()>, Runner, watch::Receiver<bool>) + Send;
 
-struct Registered {
+/// A controller that runs here, registered and not started.
+pub(crate) struct Registered {
     name: ControllerName,
     queue: Arc<Queue>,
     shard: Shard,
     also_mine: Option<Arc<AlsoMine>>,
-    start: Option<Box<Start>>,
+    start: Box<Start>,
 }
 
 /// The controllers that run here.
@@ -291,7 +282,9 @@ pub(crate) struct Registration<'a> {
     shared: Shared,
     availability: Availability,
     triggers: &'a mut AllTriggers,
-    controller: Registered,
+    name: ControllerName,
+    queue: Arc<Queue>,
+    also_mine: Option<Arc<AlsoMine>>,
 }
 
 impl Registration<'_> {
@@ -310,26 +303,13 @@ impl Registration<'_> {
         &self.availability
     }
 
-    /// Whose shard a key is. Unless set, every replica looks at every key.
-    pub(crate) fn shard(&mut self, shard: Shard) {
-        self.controller.shard = shard;
-    }
-
-    /// A key is the shard of the object of kind `K` that it names.
-    pub(crate) fn shard_by_own<K: Kind>(&mut self) {
-        self.controller.shard = Shard::Own {
-            uid: |context, key| cached_uid(K::cache(&context.caches), key),
-            all: |context| K::cache(&context.caches).keys_where(|_| true),
-        };
-    }
-
     /// Also these keys are this replica's, whoever's shard they are.
     pub(crate) fn also_mine(&mut self, is_mine: impl Fn(&Key) -> bool + Send + Sync + 'static) {
-        self.controller.also_mine = Some(Arc::new(is_mine));
+        self.also_mine = Some(Arc::new(is_mine));
     }
 
     /// Has the keys that `select` names look again after every change of a `K`.
-    pub(crate) fn on<K: Kind>(
+    pub(crate) fn on<K: Watched>(
         &mut self,
         select: impl Fn(&Context, &Changed<'_, K>) -> Vec<Key> + Send + Sync + 'static,
     ) {
@@ -337,30 +317,34 @@ impl Registration<'_> {
     }
 
     /// The same, but not when its status alone has changed.
-    pub(crate) fn on_spec_change<K: Kind>(
+    pub(crate) fn on_spec_change<K: Watched>(
         &mut self,
         select: impl Fn(&Context, &Changed<'_, K>) -> Vec<Key> + Send + Sync + 'static,
     ) {
         self.trigger::<K>(true, Box::new(select));
     }
 
-    fn trigger<K: Kind>(&mut self, spec_only: bool, select: Box<Select<K>>) {
-        let queue = self.controller.queue.clone();
+    fn trigger<K: Watched>(&mut self, spec_only: bool, select: Box<Select<K>>) {
+        let queue = self.queue.clone();
         K::triggers(self.triggers).on_change.push(Trigger { queue, spec_only, select });
     }
 
     /// Has the keys that `select` names look again after every complete list of `K`, the first one or a new one.
-    pub(crate) fn on_list<K: Kind>(&mut self, select: impl Fn(&Context) -> Vec<Key> + Send + Sync + 'static) {
-        let queue = self.controller.queue.clone();
+    pub(crate) fn on_list<K: Watched>(
+        &mut self,
+        select: impl Fn(&Context) -> Vec<Key> + Send + Sync + 'static,
+    ) {
+        let queue = self.queue.clone();
         K::triggers(self.triggers).on_list.push((queue, Box::new(select)));
     }
 
-    /// What reconciles its keys.
-    pub(crate) fn run(&mut self, reconciler: impl Reconciler) {
+    /// What reconciles its keys, and whose shard a key is.
+    pub(crate) fn run(self, shard: Shard, reconciler: impl Reconciler) -> Registered {
+        let Self { name, queue, also_mine, .. } = self;
         let start = move |tasks: &mut JoinSet<()>, runner: Runner, stop: watch::Receiver<bool>| {
             tasks.spawn(runner::run(Arc::new(reconciler), runner, stop));
         };
-        self.controller.start = Some(Box::new(start));
+        Registered { name, queue, shard, also_mine, start: Box::new(start) }
     }
 }
 
@@ -373,21 +357,16 @@ impl Registry {
     /// Registers a controller, if it runs here.
     pub(crate) fn register(&mut self, controller: &Controller) {
         let Some(queue) = self.context.queues.of(controller.name) else { return };
-        let mut registration = Registration {
+        let registration = Registration {
             context: self.context.clone(),
             shared: self.shared.clone(),
             availability: self.availability.clone(),
             triggers: &mut self.triggers,
-            controller: Registered {
-                name: controller.name,
-                queue,
-                shard: Shard::Every,
-                also_mine: None,
-                start: None,
-            },
+            name: controller.name,
+            queue,
+            also_mine: None,
         };
-        (controller.register)(&mut registration);
-        self.controllers.push(registration.controller);
+        self.controllers.push((controller.register)(registration));
     }
 
     /// The watches, over `namespaces` or all, and the controllers that they wake.
@@ -427,7 +406,6 @@ impl Controllers {
         let Self { context, controllers } = self;
         let concurrency = context.settings.concurrency;
         for Registered { name, queue, shard, also_mine, start } in controllers {
-            let Some(start) = start else { continue };
             let (shared, sharding) = (context.clone(), sharding.clone());
             let is_mine = move |key: &Key| {
                 also_mine.as_ref().is_some_and(|also| also(key))

@@ -1,4 +1,5 @@
 //! The runtime stays generic: its manifest reaches neither the domain nor the API types, and no word of the domain occurs.
+#![allow(clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use fooddelivery_runtime::metrics::Metrics as _;
+
 use super::{
     ByController, CircuitTransition, Metrics, OfProvider, Phase, ProviderCall, Reconciled, Request, Sent,
 };

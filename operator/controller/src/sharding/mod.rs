@@ -4,7 +4,7 @@
 mod shard;
 mod takeover;
 
-pub(crate) use shard::{Shard, cached_uid};
+pub(crate) use shard::Shard;
 pub(crate) use takeover::{Acquirer, resync_acquired};
 
 use fooddelivery_runtime::sharding::LeaseNames;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use fooddelivery_runtime::sharding::Sharding;
-use fooddelivery_runtime::{Cache, Cached, Key};
+use fooddelivery_runtime::{Cached, Key};
 use kube::ResourceExt;
 
-use crate::context::Context;
+use crate::context::{Context, Kind};
 use crate::names::ControllerName;
 
 /// Whose shard a key is.
@@ -26,6 +26,14 @@ pub(crate) enum Shard {
 }
 
 impl Shard {
+    /// That of the object of kind `K` that a key names.
+    pub(crate) fn own<K: Kind>() -> Self {
+        Self::Own {
+            uid: |context, key| K::cache(&context.caches).object(key)?.uid(),
+            all: |context| K::cache(&context.caches).keys_where(|_| true),
+        }
+    }
+
     /// Whether a key of `controller` is this replica's. What is gone altogether is everybody's: each has something to
     /// forget.
     pub(crate) fn is_mine(
@@ -59,11 +67,6 @@ impl Shard {
             Self::Every => Vec::new(),
         }
     }
-}
-
-/// The uid of an object in a cache.
-pub(crate) fn cached_uid<K: ResourceExt>(cache: &Cache<K>, key: &Key) -> Option<String> {
-    cache.object(key)?.uid()
 }
 
 /// By which uid an order's key is shared: the order's, or, when that is gone, that of whose children are left.

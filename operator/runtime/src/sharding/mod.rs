@@ -287,7 +287,7 @@ impl Sharding {
         match self.api.delete(&own).await {
             Ok(()) => info!("released the shard Lease"),
             Err(error) => {
-                warn!(%error, "cannot release the shard Lease; the others take over when it lapses")
+                warn!(%error, "cannot release the shard Lease; the others take over when it lapses");
             }
         }
     }

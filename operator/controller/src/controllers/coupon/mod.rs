@@ -18,7 +18,8 @@ use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
+use crate::sharding::Shard;
 use crate::shared::waiting::{coupon_of, orders_of_store, orders_without_store};
 use gather::Case;
 
@@ -30,8 +31,7 @@ const LIVE_READS_PER_WRITE_MAX: usize = 50;
 /// The coupon controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard_by_own::<Coupon>();
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Coupon>(|_, change| vec![change.key.clone()]);
     controller.on::<CouponUse>(|_, change| {
         let coupon = change.object.map(|own| &own.spec.coupon_ref.name);
@@ -51,7 +51,8 @@ fn register(controller: &mut Registration<'_>) {
     controller.on_spec_change::<Customer>(|context, change| {
         coupons_of(context, &orders_without_store(context, change.key))
     });
-    controller.run(Coupons { context: controller.context().clone() });
+    let reconciler = Coupons { context: controller.context().clone() };
+    controller.run(Shard::own::<Coupon>(), reconciler)
 }
 
 /// The coupons that these orders name.

@@ -12,7 +12,8 @@ use tracing::debug;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
+use crate::sharding::Shard;
 use crate::shared::notification_progress::NotificationProgress;
 use crate::shared::notifications::{logged, providers, steps};
 
@@ -24,16 +25,16 @@ const MESSAGES_MAX: usize = 50;
 /// The customer controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
-fn register(controller: &mut Registration<'_>) {
+fn register(mut controller: Registration<'_>) -> Registered {
     let notifications = controller.shared().notifications.clone();
-    controller.shard_by_own::<Customer>();
     // Each replica logs what it sent; what stands in the orders already, one of them.
     controller.also_mine({
         let notifications = notifications.clone();
         move |key| !notifications.unlogged_of(key).is_empty()
     });
     controller.on::<Customer>(|_, change| vec![change.key.clone()]);
-    controller.run(Customers { context: controller.context().clone(), notifications });
+    let reconciler = Customers { context: controller.context().clone(), notifications };
+    controller.run(Shard::own::<Customer>(), reconciler)
 }
 
 struct Customers {

@@ -17,7 +17,7 @@ use tracing::Span;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
 use crate::shared::correlation::{correlate, order_span};
@@ -30,8 +30,7 @@ const NAME: ControllerName = ControllerName::Delivery;
 /// The delivery controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard(Shard::OfOrder);
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Delivery>(|_, change| vec![change.key.clone()]);
     controller.on::<Order>(|_, change| vec![change.key.clone()]);
     controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
@@ -40,7 +39,8 @@ fn register(controller: &mut Registration<'_>) {
         let status = change.object.and_then(|rider| rider.status.as_ref());
         listed(change.key, status.map(|status| &*status.recently_counted))
     });
-    controller.run(Deliveries::new(controller.context().clone()));
+    let reconciler = Deliveries::new(controller.context().clone());
+    controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Deliveries {
@@ -93,10 +93,11 @@ impl Reconcile for DeliveryReconcile<'_> {
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Decision, Option<DeliveryStage>> {
-        match decide(&gathered.view) {
+        let decision = decide(&gathered.view);
+        match decision {
             Decision::Rest => Step::Rest(None),
             Decision::Mirror(stage) => Step::Rest(Some(stage)),
-            step => Step::Apply(step),
+            Decision::Create | Decision::CheckOrder | Decision::Delete => Step::Apply(decision),
         }
     }
 
@@ -113,12 +114,10 @@ impl Reconcile for DeliveryReconcile<'_> {
         gathered: Gathered,
         stage: Option<DeliveryStage>,
     ) -> Result<Outcome, ReconcileError> {
-        match (stage, &gathered.delivery) {
-            (Some(stage), Some(delivery)) => self.mirror(delivery, stage, gathered.view.counted).await,
-            _ => {
-                self.controller.mirror_delay.clear(self.key);
-                Ok(Outcome::Done)
-            }
+        if let (Some(stage), Some(delivery)) = (stage, &gathered.delivery) {
+            return self.mirror(delivery, stage, gathered.view.counted).await;
         }
+        self.controller.mirror_delay.clear(self.key);
+        Ok(Outcome::Done)
     }
 }

@@ -7,7 +7,7 @@ use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::readiness::{next_look, ready, report};
 use crate::shared::state::Shared;
@@ -17,12 +17,12 @@ const NAME: ControllerName = ControllerName::MessageProvider;
 /// The controller of message providers.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
-fn register(controller: &mut Registration<'_>) {
+fn register(mut controller: Registration<'_>) -> Registered {
     // Each replica has its own clients and circuits.
-    controller.shard(Shard::Every);
     controller.on::<MessageProvider>(|_, change| vec![change.key.clone()]);
-    controller
-        .run(MessageProviders { context: controller.context().clone(), shared: controller.shared().clone() });
+    let reconciler =
+        MessageProviders { context: controller.context().clone(), shared: controller.shared().clone() };
+    controller.run(Shard::Every, reconciler)
 }
 
 struct MessageProviders {

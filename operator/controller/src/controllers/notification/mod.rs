@@ -18,7 +18,7 @@ use tracing::Span;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::notification_progress::is_notification_pending;
@@ -38,13 +38,13 @@ const REPORT_WAITING_AFTER: Duration = Duration::from_secs(30);
 /// The notification controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard(Shard::OfOrder);
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Order>(|_, change| vec![change.key.clone()]);
     controller.on_spec_change::<Customer>(|context, change| orders_of_customer(context, change.key));
     // What a provider says of itself changes nothing for those who are to be notified.
     controller.on_spec_change::<MessageProvider>(|context, _| context.caches.orders.keys_where(|_| true));
-    controller.run(Notifications::new(controller.context().clone(), controller.shared().clone()));
+    let reconciler = Notifications::new(controller.context().clone(), controller.shared().clone());
+    controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Notifications {

@@ -24,7 +24,7 @@ use kube::ResourceExt;
 use tracing::{Span, info};
 
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
 use crate::shared::correlation::{correlate, order_span};
@@ -42,8 +42,7 @@ const NAME: ControllerName = ControllerName::Order;
 /// The order controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard(Shard::OfOrder);
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Order>(|_, change| vec![change.key.clone()]);
     controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
     controller.on::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
@@ -72,14 +71,15 @@ fn register(controller: &mut Registration<'_>) {
     controller.on::<PaymentProvider>(|context, change| orders_of_provider(context, &change.key.name));
     // What a provider says of itself changes nothing for those who are to be notified.
     controller.on_spec_change::<MessageProvider>(|context, _| context.caches.orders.keys_where(|_| true));
-    controller.run(Orders {
+    let reconciler = Orders {
         sources: Sources {
             context: controller.context().clone(),
             shared: controller.shared().clone(),
             availability: controller.availability().clone(),
         },
         contention: ContentionBackoff::default(),
-    });
+    };
+    controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Orders {

@@ -21,7 +21,7 @@ use tracing::Span;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step, wake_at};
@@ -37,16 +37,16 @@ const COPY_AGE_MAX: Duration = Duration::from_secs(2);
 /// The payment controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard(Shard::OfOrder);
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Payment>(|_, change| vec![change.key.clone()]);
     controller.on::<Order>(|_, change| vec![change.key.clone()]);
     controller.on::<PaymentProvider>(|context, change| orders_of_provider(context, &change.key.name));
-    controller.run(Payments {
+    let reconciler = Payments {
         context: controller.context().clone(),
         shared: controller.shared().clone(),
         in_review: Mutex::default(),
-    });
+    };
+    controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Payments {

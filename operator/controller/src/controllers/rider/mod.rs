@@ -8,7 +8,8 @@ use tracing::info;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
+use crate::sharding::Shard;
 use crate::shared::counting::{CountSchedule, CountSource, Counted};
 use crate::shared::waiting::is_of_rider;
 
@@ -17,15 +18,15 @@ const NAME: ControllerName = ControllerName::Rider;
 /// The rider controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard_by_own::<Rider>();
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Rider>(|_, change| vec![change.key.clone()]);
     controller.on::<Delivery>(|context, change| {
         let delivery = change.object.filter(|delivery| delivery.concerns_its_count(context));
         let rider = delivery.and_then(|delivery| delivery.spec.rider_ref.as_ref());
         rider.map(|rider| Key::new(&change.key.namespace, &rider.name)).into_iter().collect()
     });
-    controller.run(Riders::new(controller.context().clone()));
+    let reconciler = Riders::new(controller.context().clone());
+    controller.run(Shard::own::<Rider>(), reconciler)
 }
 
 struct Riders {

@@ -9,7 +9,8 @@ use tracing::info;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
+use crate::sharding::Shard;
 use crate::shared::counting::{CountSchedule, CountSource, Counted, lines};
 
 const NAME: ControllerName = ControllerName::Store;
@@ -17,15 +18,15 @@ const NAME: ControllerName = ControllerName::Store;
 /// The store controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard_by_own::<Store>();
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Store>(|_, change| vec![change.key.clone()]);
     controller.on::<Ticket>(|context, change| {
         let ticket = change.object.filter(|ticket| ticket.concerns_its_count(context));
         let store = ticket.map(|ticket| Key::new(&change.key.namespace, &ticket.spec.store_ref.name));
         store.into_iter().collect()
     });
-    controller.run(Stores::new(controller.context().clone()));
+    let reconciler = Stores::new(controller.context().clone());
+    controller.run(Shard::own::<Store>(), reconciler)
 }
 
 struct Stores {

@@ -17,7 +17,7 @@ use tracing::Span;
 
 use crate::context::Context;
 use crate::names::ControllerName;
-use crate::registry::{Controller, Registration};
+use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
 use crate::shared::correlation::{correlate, order_span};
@@ -30,8 +30,7 @@ const NAME: ControllerName = ControllerName::Ticket;
 /// The ticket controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
 
-fn register(controller: &mut Registration<'_>) {
-    controller.shard(Shard::OfOrder);
+fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Ticket>(|_, change| vec![change.key.clone()]);
     controller.on::<Order>(|_, change| vec![change.key.clone()]);
     controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
@@ -41,7 +40,8 @@ fn register(controller: &mut Registration<'_>) {
         let status = change.object.and_then(|store| store.status.as_ref());
         listed(change.key, status.map(|status| &*status.recently_counted))
     });
-    controller.run(Tickets::new(controller.context().clone()));
+    let reconciler = Tickets::new(controller.context().clone());
+    controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Tickets {
@@ -94,10 +94,13 @@ impl Reconcile for TicketReconcile<'_> {
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Decision, Option<TicketStage>> {
-        match decide(&gathered.view) {
+        let decision = decide(&gathered.view);
+        match decision {
             Decision::Rest => Step::Rest(None),
             Decision::Mirror(stage) => Step::Rest(Some(stage)),
-            step => Step::Apply(step),
+            Decision::Create | Decision::Accept | Decision::CheckOrder | Decision::Delete => {
+                Step::Apply(decision)
+            }
         }
     }
 
@@ -114,12 +117,10 @@ impl Reconcile for TicketReconcile<'_> {
         gathered: Gathered,
         stage: Option<TicketStage>,
     ) -> Result<Outcome, ReconcileError> {
-        match (stage, &gathered.ticket) {
-            (Some(stage), Some(ticket)) => self.mirror(ticket, stage, gathered.view.counted).await,
-            _ => {
-                self.controller.mirror_delay.clear(self.key);
-                Ok(Outcome::Done)
-            }
+        if let (Some(stage), Some(ticket)) = (stage, &gathered.ticket) {
+            return self.mirror(ticket, stage, gathered.view.counted).await;
         }
+        self.controller.mirror_delay.clear(self.key);
+        Ok(Outcome::Done)
     }
 }

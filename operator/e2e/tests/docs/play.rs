@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use fooddelivery_e2e::binaries::workspace;
-use fooddelivery_e2e::{Operator, OperatorOptions, Sandbox, SandboxOptions, Stage};
+use fooddelivery_e2e::{Operator, OperatorOptions, Sandbox, SandboxOptions, TestCluster};
 use tokio::process::Command;
 
 use crate::pages::Block;
@@ -30,12 +30,12 @@ pub(crate) struct Ground {
     addresses: [(&'static str, String); 2],
     operator: Operator,
     _sandbox: Sandbox,
-    _stage: Arc<Stage>,
+    _stage: Arc<TestCluster>,
 }
 
 impl Ground {
     pub(crate) async fn open() -> Result<Self> {
-        let stage = Stage::local().await?;
+        let stage = TestCluster::local().await?;
         let programs = stage.programs();
         let dir = tempfile::tempdir()?;
         let sandbox = Sandbox::start(
@@ -79,7 +79,7 @@ impl Ground {
     }
 
     /// kubectl, the operator and cargo as the commands know them. What would go on for ever is ended after some seconds.
-    fn programs(&self, stage: &Stage) -> Result<()> {
+    fn programs(&self, stage: &TestCluster) -> Result<()> {
         let kubectl = stage.access().cluster().kubectl_path().display().to_string();
         self.program(
             "bin/kubectl",

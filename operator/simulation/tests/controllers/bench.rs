@@ -11,11 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clap::Parser;
 use fooddelivery_api::{FINALIZER, GROUP, MessageProviderSpec, OPERATOR_NAMESPACE, VERSION, policies};
-use fooddelivery_controller::clock::{Clock, Source};
-use fooddelivery_controller::engine::Dice;
 use fooddelivery_controller::replica::{Parts, Replica};
 use fooddelivery_controller::settings::Settings;
 use fooddelivery_providers::notification::{Message, MessagePort, SendOutcome};
+use fooddelivery_runtime::Jitter;
+use fooddelivery_runtime::clock::{Clock, Source};
 use fooddelivery_simulation::actors::request;
 use fooddelivery_simulation::apiserver::faults::{Fault, FaultPlan, RequestInfo};
 use fooddelivery_simulation::apiserver::service::Cluster;
@@ -294,7 +294,7 @@ impl Bench {
         });
         let parts = Parts {
             clock: Arc::new(Clock::new(Virtual(begun))),
-            dice: Arc::new(Dice::seeded(1)),
+            jitter: Arc::new(Jitter::seeded(1)),
             ports: Arc::new(move |dialect, _, _| Ok(provider::port(dialect, ask.clone()))),
             messages: Arc::new(move |_, _: &MessageProviderSpec, _| Ok(Arc::new(Listener(outside.clone())))),
         };

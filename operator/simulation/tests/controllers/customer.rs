@@ -9,7 +9,7 @@ fn with_provider() -> Bench {
 #[tokio::test(start_paused = true)]
 async fn the_log_shows_what_a_customer_was_told() {
     let bench = with_provider().order("lunch").phase("PaymentFailed");
-    bench.reconcile("message").await;
+    bench.reconcile("notification").await;
     assert_eq!(bench.reconcile("customer").await, ["patch customers/status"]);
     let messages = bench.get("customers", "jiwoo")["status"]["messages"].clone();
     assert_eq!((&messages[0]["order"], &messages[0]["phase"]), (&"lunch".into(), &"AwaitingPayment".into()));

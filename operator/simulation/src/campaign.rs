@@ -29,9 +29,9 @@ pub struct Campaign {
     pub pattern: Option<Pattern>,
     /// A mistake that every replica makes.
     pub mutant: Option<Mutant>,
-    /// On so many threads.
+    /// Number of threads.
     pub threads: usize,
-    /// After so many failures it ends.
+    /// Number of failures after which it ends.
     pub failures: usize,
     /// How often progress is reported; `None`: never.
     pub progress: Option<Duration>,

@@ -72,7 +72,7 @@ pub struct Case {
     pub mutant: Option<Mutant>,
 }
 
-/// After so many writes and calls of the operator a crash is tried at the latest.
+/// Number of writes and calls of the operator after which a crash is tried at the latest.
 const LAST_CRASH: u64 = 40;
 
 impl Case {

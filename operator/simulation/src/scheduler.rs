@@ -174,7 +174,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets time pass, until something is on its way; at most so long.
+    /// Lets time pass, until something is on its way; at most `time`.
     async fn pass(&mut self, time: Duration) {
         let arrived = self.shared.arrived.clone();
         // What arrived before has been dealt with.

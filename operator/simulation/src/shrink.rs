@@ -4,7 +4,7 @@
 use crate::plan::Case;
 use crate::scheduler::{PlayError, Report, play};
 
-/// At most so many runs are spent on it.
+/// Maximum runs spent on shrinking one failure.
 const RUNS: usize = 600;
 
 struct Search<'a> {

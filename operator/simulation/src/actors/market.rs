@@ -1,4 +1,4 @@
-//! The marketplace around the orders: stores, a customer with a preference, a coupon, riders who carry so many at once;
+//! The marketplace around the orders: stores, a customer with a preference, a coupon, riders with a capacity;
 //! and what people do to these.
 
 use serde_json::{Value, json};

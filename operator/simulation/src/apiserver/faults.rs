@@ -42,8 +42,8 @@ pub enum Fault {
     /// It is carried out.
     #[default]
     None,
-    /// It is not carried out; this HTTP status is answered (429, 500, 503, 504 and their like), and where there is a
-    /// number, after so many seconds it may be tried again.
+    /// It is not carried out; this HTTP status is answered (429, 500, 503, 504 and their like), perhaps with the
+    /// number of seconds after which it may be tried again.
     Status(u16, Option<u32>),
     /// The connection breaks before it is carried out.
     DropBefore,

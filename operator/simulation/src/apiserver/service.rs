@@ -48,11 +48,11 @@ use super::{Cursor, Request, Response, Server, Verb};
 
 /// How often a quiet watch says how far the server has come.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
-/// So many seconds before its end a watch brings its last bookmark.
+/// How long before its end a watch brings its last bookmark, in seconds.
 const BEFORE_THE_END: u64 = 2;
 /// How long a watch lasts whose client does not say.
 const WATCH_SECONDS: u64 = 1_800;
-/// At most so many events go out at once.
+/// Maximum events that go out at once.
 const LINES_AT_ONCE: usize = 64;
 
 type Answer = http::Response<UnsyncBoxBody<Bytes, BoxError>>;
@@ -163,7 +163,7 @@ impl Watches {
         self.allow(0);
     }
 
-    /// Lets so many events through, of each kind, and holds the rest back.
+    /// Lets `events` events of each kind through, and holds the rest back.
     pub fn allow(&self, events: usize) {
         self.set(|watch| watch.allowance = Some(events));
     }

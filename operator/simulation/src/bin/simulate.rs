@@ -39,7 +39,7 @@ struct Flags {
     /// Threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Stop after so many failures.
+    /// Number of failures after which it stops.
     #[arg(long, default_value_t = 1)]
     failures: usize,
     /// Play this one schedule, by its own seed, and tell it.

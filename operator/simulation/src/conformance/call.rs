@@ -150,7 +150,7 @@ impl Call {
         Step::UntilIs(self, pointer, value)
     }
 
-    /// Reads a watch until it has brought so many events.
+    /// Reads a watch until it has brought `events` events.
     pub(super) fn take(self, events: usize) -> Step {
         Step::Watch(self, events)
     }
@@ -173,7 +173,7 @@ pub enum Step {
     Until(Call, u16),
     /// A request that is repeated until a part of its answer is this.
     UntilIs(Call, &'static str, Value),
-    /// A watch that is read until it has brought so many events, or ends.
+    /// A watch that is read until it has brought this number of events, or ends.
     Watch(Call, usize),
     /// The past is forgotten, where that can be asked for.
     Forget,

@@ -27,7 +27,7 @@ const ROUNDS: usize = 600;
 const LONGEST: Duration = Duration::from_hours(4);
 /// Longer than anything waits that was tried in vain, and shorter than a claim that is not picked up.
 const RELIEF: Duration = Duration::from_mins(1);
-/// For so long nothing may be written in the end.
+/// How long nothing may be written in the end.
 const SILENCE: Duration = Duration::from_mins(10);
 
 impl Scheduler {

@@ -44,7 +44,7 @@ pub(super) struct Running {
     _stop: watch::Sender<bool>,
 }
 
-/// For so long settled orders are kept where they are removed at all.
+/// How long settled orders are kept where they are removed at all, in seconds.
 const KEPT_SECONDS: u32 = 120;
 
 /// Longer than where it matters: each renewal takes time to play, and who is gone here comes back under the same name.

@@ -185,7 +185,7 @@ impl Scheduler {
         }
     }
 
-    /// Delivers what a watch has to bring: at most so many events. Says whether there were any.
+    /// Delivers what a watch has to bring: `most` events at most. Says whether there were any.
     pub(super) fn deliver(&mut self, stream: u64, most: usize, coalesce: bool) -> bool {
         let mut world = self.shared.lock();
         let world = &mut *world;

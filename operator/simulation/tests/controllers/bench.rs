@@ -172,11 +172,16 @@ impl Bench {
     /// The order stands in a phase.
     pub(crate) fn phase(self, phase: &str) -> Self {
         let order = self.order.clone();
-        self.status(
-            "orders",
-            &order,
-            json!({ "phase": phase, "storeRef": { "name": "hanok" }, "total": PRICE }),
-        )
+        let at = now(self.begun).to_string();
+        let known = self.get("orders", &order)["status"]["history"].clone();
+        let mut history = known.as_array().cloned().unwrap_or_default();
+        if history.is_empty() {
+            history.push(json!({ "phase": "AwaitingPayment", "at": at }));
+        }
+        history.push(json!({ "phase": phase, "at": at }));
+        let store = json!({ "name": "hanok" });
+        let status = json!({ "phase": phase, "storeRef": store, "total": PRICE, "history": history });
+        self.status("orders", &order, status)
     }
 
     /// The order's payment, which nothing was done for yet.
@@ -262,11 +267,20 @@ impl Bench {
 
     /// The order has vanished, and left its children behind.
     pub(crate) fn vanished(self) -> Self {
-        let order = self.order.clone();
-        let bench = self.deleted();
-        let request = request(Verb::Patch, "orders", &order, &json!({ "metadata": { "finalizers": null } }));
-        bench.handled(&policies::operator_user(), &request);
-        bench
+        self.gone("orders")
+    }
+
+    /// So has the order's payment.
+    pub(crate) fn payment_vanished(self) -> Self {
+        self.gone("payments")
+    }
+
+    fn gone(self, plural: &str) -> Self {
+        let operator = policies::operator_user();
+        self.handled(&operator, &request(Verb::Delete, plural, &self.order, &Value::Null));
+        let change = json!({ "metadata": { "finalizers": null } });
+        self.handled(&operator, &request(Verb::Patch, plural, &self.order, &change));
+        self
     }
 
     /// What becomes of the next calls to providers, one after the other.
@@ -280,7 +294,7 @@ impl Bench {
         self.reconcile_for(controller, A_WHILE).await
     }
 
-    /// A controller runs for so long.
+    /// A controller runs for `time`, and no other does.
     pub(crate) async fn reconcile_for(&self, controller: &str, time: Duration) -> Vec<String> {
         let controllers = format!("--controllers={controller}");
         let flags =

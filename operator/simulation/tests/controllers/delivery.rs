@@ -42,8 +42,8 @@ async fn the_status_shows_how_far_the_rider_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_whose_order_has_vanished_is_cleared_away() {
+async fn a_delivery_whose_order_and_payment_have_vanished_is_cleared_away() {
     let bench = Bench::new().order("lunch").paid().ticket(&COOKED).phase("AwaitingRider");
-    let bench = bench.delivery(None, &[]).vanished();
+    let bench = bench.delivery(None, &[]).vanished().payment_vanished();
     assert_eq!(bench.reconcile("delivery").await, ["delete deliveries"]);
 }

@@ -15,7 +15,9 @@ fn with_provider() -> Bench {
 async fn every_step_of_an_order_is_told_once_and_in_order() {
     let bench = with_provider().order("lunch").paid();
     assert!(bench.reconcile("notification").await.is_empty(), "an order on its way is not written for it");
-    assert_eq!(bench.heard().first().unwrap(), "AwaitingPayment");
+    assert_eq!(bench.heard(), ["AwaitingPayment", "AwaitingStore"]);
+    bench.reconcile("notification").await;
+    assert_eq!(bench.heard(), ["AwaitingPayment", "AwaitingStore"], "what is told again is heard once");
 }
 
 #[tokio::test(start_paused = true)]

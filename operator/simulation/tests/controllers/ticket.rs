@@ -49,8 +49,14 @@ async fn the_status_shows_how_far_the_store_came_in_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_whose_order_has_vanished_is_cleared_away() {
-    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted"]).vanished();
+async fn a_ticket_whose_order_has_vanished_stays_while_its_payment_may_need_it() {
+    let bench = Bench::new().order("lunch").paid().ticket(&[]).vanished();
+    assert!(bench.reconcile("ticket").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_whose_order_and_payment_have_vanished_is_cleared_away() {
+    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted"]).vanished().payment_vanished();
     assert_eq!(bench.reconcile("ticket").await, ["delete tickets"]);
     assert_eq!(bench.count("tickets"), 0);
 }

@@ -59,47 +59,47 @@ impl fmt::Debug for TokenText {
     }
 }
 
-/// The name of another object.
+/// Reference to another object by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NameRef {
-    /// Its name.
+    /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
-/// The order that an object belongs to. The uid tells it from an earlier order of the same name.
+/// Reference to the order that an object belongs to. The uid tells it from an earlier order of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderRef {
-    /// The order's name.
+    /// Name of the order.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The order's uid: the correlation id of everything that belongs to it.
+    /// Uid of the order: the correlation id of everything that belongs to it.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
 
-/// A store, by name and uid.
+/// Reference to a store by name and uid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreRef {
-    /// The store's name.
+    /// Name of the store.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The store's uid; empty when none was ever known.
+    /// Uid of the store; empty when none was ever known.
     #[schemars(length(max = 64))]
     pub uid: String,
 }
 
-/// One item of an order: what, how many, with which options.
+/// An item of an order: a dish, the number of portions, and its options.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// Name of the dish on the store's menu.
     #[schemars(length(min = 1, max = 63))]
     pub menu_item: String,
-    /// How many.
+    /// Number of portions.
     #[schemars(range(min = 1, max = 99))]
     pub quantity: i64,
     /// Names of the options chosen, each at most once.
@@ -118,22 +118,22 @@ pub(crate) fn is_zero(n: &i64) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What it is about.
+    /// Type of the condition, such as `Ready`.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 63))]
     pub type_: String,
-    /// `True`, `False` or `Unknown`.
+    /// Status of the condition: `True`, `False` or `Unknown`.
     #[schemars(length(min = 1, max = 7))]
     pub status: String,
-    /// Why, in one word.
+    /// Machine-readable reason, in one word.
     #[serde(default)]
     #[schemars(length(max = 100))]
     pub reason: String,
-    /// Why, in a sentence.
+    /// Human-readable explanation, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub message: String,
-    /// When it last turned.
+    /// Time of the last change of `status`.
     pub last_transition_time: Time,
 }
 

@@ -30,61 +30,61 @@ use crate::common::{NameRef, OrderRef, Time};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CouponSpec {
-    /// What it takes off.
+    /// Discount on the price of the dishes.
     pub discount: Discount,
-    /// The least that the dishes must come to, in KRW, before the discount.
+    /// Minimum price of the dishes before the discount, in KRW.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub minimum_order: i64,
-    /// Orders placed before this cannot use it.
+    /// Time from which orders can use it, by when they were placed; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Time>,
-    /// Orders placed at this time or later cannot use it.
+    /// Time from which orders can no longer use it; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Time>,
-    /// How many orders may hold it over all; absent: any number.
+    /// Maximum number of orders that hold it at once; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub max_redemptions: Option<i64>,
-    /// How many orders of one customer may hold it; absent: any number. It cannot be changed.
+    /// Maximum number of orders of one customer that hold it at once; absent: no limit. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_customer: Option<i64>,
 }
 
-/// A part of the price or a sum, but not both. It never takes off more than the dishes come to.
+/// Percentage or fixed amount, not both. A discount never exceeds the price of the dishes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Discount {
-    /// So many percent of what the dishes come to; what is left over a whole KRW is not taken off.
+    /// Percentage of the price of the dishes, rounded down to a whole KRW.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub percent: Option<i64>,
-    /// So many KRW.
+    /// Fixed amount, in KRW.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub amount: Option<i64>,
 }
 
-/// How often a coupon was redeemed. Written by the operator alone.
+/// Redemptions of a coupon. Written by the operator alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CouponStatus {
-    /// How many orders hold it. One that is undone gives it back.
+    /// Number of orders that hold it. An order that is undone gives it back.
     #[serde(default)]
     #[schemars(default)]
     pub redeemed: i64,
-    /// Orders that one is kept for, and that are not in `redeemed` yet.
+    /// Orders that a redemption is reserved for, not yet counted in `redeemed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "atomic"))]
     pub reserved: Vec<OrderRef>,
-    /// Orders that gave it back and are out of `redeemed`, and whose payments may not say so yet.
+    /// Orders that gave it back and are no longer counted in `redeemed`; their payments may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     pub releasing: Vec<OrderRef>,
 }
 
-/// Whose redemptions of which coupon are counted here. Written by the operator alone.
+/// Customer and coupon whose redemptions are counted here. Written by the operator alone.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -96,7 +96,7 @@ pub struct CouponStatus {
     derive = "PartialEq",
     shortname = "cpnu",
     category = "food",
-    doc = "How often one customer redeemed a coupon that is limited per customer. The operator's own.",
+    doc = "Redemptions by one customer of a coupon that is limited per customer. Managed by the operator.",
     selectable = ".spec.couponRef.name",
     selectable = ".spec.customerRef.name",
     printcolumn(name = "Coupon", type_ = "string", json_path = ".spec.couponRef.name"),
@@ -106,20 +106,20 @@ pub struct CouponStatus {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CouponUseSpec {
-    /// The coupon.
+    /// Coupon that is counted.
     pub coupon_ref: CouponRef,
-    /// The customer, as orders name them.
+    /// Customer whose redemptions are counted, as orders name them.
     pub customer_ref: NameRef,
 }
 
-/// A coupon, by name and uid.
+/// Reference to a coupon by name and uid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CouponRef {
-    /// The coupon's name.
+    /// Name of the coupon.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// The coupon's uid.
+    /// Uid of the coupon.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{NameRef, Time};
 
-/// What a customer says of themselves.
+/// Preferences and contact of a customer.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -17,48 +17,48 @@ use crate::common::{NameRef, Time};
     derive = "PartialEq",
     shortname = "cus",
     category = "food",
-    doc = "A customer. Supporting only: orders are fulfilled without it.",
+    doc = "A customer: preferred store and contact. Optional: orders are fulfilled without it.",
     printcolumn(name = "Prefers", type_ = "string", json_path = ".spec.preferredStoreRef.name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CustomerSpec {
-    /// Where orders without a store go.
+    /// Store of orders that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_store_ref: Option<NameRef>,
-    /// A telephone number for messages.
+    /// Telephone number for notifications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 32))]
     pub contact: Option<String>,
-    /// The users who act for them.
+    /// Kubernetes users who act for this customer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub subjects: Vec<String>,
 }
 
-/// What the customer was told. Written by the operator alone.
+/// Notifications sent to the customer. Written by the operator alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomerStatus {
-    /// The latest messages, oldest first. A view of what stands in the orders, which may lag by a minute.
+    /// Latest notifications, oldest first. Derived from the orders; may lag by up to a minute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "atomic"))]
     pub messages: Vec<CustomerMessage>,
 }
 
-/// A message that a customer was sent.
+/// A notification that was sent to a customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomerMessage {
-    /// Its id: the order's uid and the step.
+    /// Id of the notification: the uid of the order and the number of the step.
     #[schemars(length(max = 64))]
     pub id: String,
-    /// The order's name.
+    /// Name of the order.
     #[schemars(length(max = 63))]
     pub order: String,
-    /// The phase that it tells of.
+    /// Phase that it reports.
     #[schemars(length(max = 40))]
     pub phase: String,
-    /// When the order entered that phase.
+    /// Time at which the order entered that phase.
     pub at: Time,
 }

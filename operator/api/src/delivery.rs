@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{NameRef, OrderRef, StoreRef, Time};
 use crate::order::Destination;
 
-/// What a rider is to bring where. The operator creates it; a rider takes it and moves `stage`.
+/// Pick-up and drop-off of a delivery. Created by the operator; a rider takes it and moves `stage`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -35,65 +35,65 @@ use crate::order::Destination;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySpec {
-    /// The order that it belongs to.
+    /// Order that it belongs to.
     pub order_ref: OrderRef,
-    /// The store where the food waits.
+    /// Store where the food waits.
     pub pickup: StoreRef,
-    /// Where it goes.
+    /// Destination of the food.
     pub dropoff: Destination,
-    /// The rider who took it. First wins; it may be given back before pick-up.
+    /// Rider who has claimed it. The first claim wins; it can be given back until pick-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rider_ref: Option<NameRef>,
-    /// How far it is. The rider moves it; `Cancelled` is the operator's.
+    /// Stage of the delivery, moved by the rider; `Cancelled` is set by the operator.
     pub stage: DeliveryStage,
-    /// Why it failed (by the rider) or ended (by the operator). Set once.
+    /// Reason for the failure (set by the rider) or the end (set by the operator). Set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub reason: Option<String>,
-    /// How long each step may take, copied when the delivery was made.
+    /// Maximum duration of each step, copied when the delivery was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<DeliveryDeadlines>,
 }
 
-/// How long riders may take, in seconds.
+/// Maximum duration of each step of a delivery, in seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryDeadlines {
-    /// Until a rider takes it.
+    /// Maximum time until a rider claims it, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub rider_seconds: Option<i64>,
-    /// From a rider's claim until pick-up.
+    /// Maximum time from the claim until pick-up, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub pickup_seconds: Option<i64>,
-    /// From pick-up until delivered.
+    /// Maximum time from pick-up until delivery, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub delivery_seconds: Option<i64>,
 }
 
-/// A mirror of the stage, with times. It may lag by up to a second; decisions never depend on it.
+/// Mirror of the stage, with times. May lag by up to a second; no decision depends on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryStatus {
-    /// The stage last seen.
+    /// Stage last observed.
     #[serde(default = "first_stage")]
     #[schemars(default = "first_stage")]
     pub phase: DeliveryStage,
-    /// When it was seen picked up.
+    /// Time at which pick-up was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picked_up_at: Option<Time>,
-    /// When it was seen delivered.
+    /// Time at which delivery was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_at: Option<Time>,
-    /// When it was seen failed or cancelled.
+    /// Time at which failure or cancellation was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
-    /// Whether it is in the count of its rider, or need not be any more. Never taken back.
+    /// Whether it is counted in the status of its rider, or need not be. Never reset.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

@@ -2,8 +2,8 @@
 //! manifests that are generated from both.
 //!
 //! The types carry shapes and bounds; [`rules`] adds what a schema cannot say (CEL, from the transition tables in
-//! `saga`); [`crds`] puts them together; [`policies`] says who may do what; [`convert`] translates to and from the
-//! domain's words. Nothing here does I/O.
+//! `saga`); [`kinds`] has a row for each kind, and from it [`crds`] puts schemas and rules together, and [`roles`] and
+//! [`policies`] say who may do what; [`convert`] translates to and from the domain's words. Nothing here does I/O.
 
 pub mod common;
 pub mod convert;
@@ -11,12 +11,14 @@ pub mod coupon;
 pub mod crds;
 pub mod customer;
 pub mod delivery;
+pub mod kinds;
 pub mod message_provider;
 pub mod order;
 pub mod payment;
 pub mod policies;
 pub mod provider;
 pub mod rider;
+pub mod roles;
 pub mod rules;
 pub mod store;
 pub mod ticket;
@@ -25,7 +27,7 @@ pub use common::{Condition, NameRef, OrderRef, StoreRef, Time, TokenText};
 pub use coupon::{Coupon, CouponSpec, CouponStatus, CouponUse, CouponUseSpec};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use delivery::{Delivery, DeliverySpec, DeliveryStatus};
-pub use message_provider::{MessageDialect, MessageProvider, MessageProviderSpec, MessageProviderStatus};
+pub use message_provider::{MessageProvider, MessageProviderSpec, MessageProviderStatus, MessageTransport};
 pub use order::{Order, OrderSpec, OrderStatus};
 pub use payment::{Payment, PaymentSpec, PaymentStatus};
 pub use provider::{Dialect, PaymentProvider, PaymentProviderSpec, PaymentProviderStatus};

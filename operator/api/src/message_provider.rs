@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::Condition;
 use crate::provider::{ProviderSecretRef, millis};
 
-/// How somebody is told.
+/// Endpoint, transport and credentials of a notification provider.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -17,8 +17,8 @@ use crate::provider::{ProviderSecretRef, millis};
     derive = "PartialEq",
     shortname = "msp",
     category = "food",
-    doc = "Who is told of every step of every order: customers by AlimTalk, or any service by a signed CloudEvents webhook. Its secret lives in the operator's namespace.",
-    printcolumn(name = "Dialect", type_ = "string", json_path = ".spec.dialect"),
+    doc = "A recipient of notifications about every step of every order: customers by AlimTalk, or a service by a webhook that takes signed CloudEvents. Its secret lives in the operator's namespace.",
+    printcolumn(name = "Transport", type_ = "string", json_path = ".spec.transport"),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".spec.endpoint"),
     printcolumn(
         name = "Ready",
@@ -34,66 +34,66 @@ use crate::provider::{ProviderSecretRef, millis};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MessageProviderSpec {
-    /// The protocol it speaks.
-    pub dialect: MessageDialect,
-    /// Where messages go: the base URL of a business-message API, or the URL of a webhook.
+    /// Transport of the notifications. Immutable.
+    pub transport: MessageTransport,
+    /// Destination of the notifications: the base URL of a business-message API, or the URL of a webhook. Immutable.
     #[schemars(length(min = 1, max = 500))]
     pub endpoint: String,
-    /// Allows `http://` endpoints, as for a sandbox.
+    /// Whether `http://` endpoints are allowed, as for a sandbox.
     #[serde(default)]
     pub allow_plain_http: bool,
-    /// The Secret, in the operator's namespace, that holds its secret key.
+    /// Secret in the operator's namespace that holds the secret key.
     pub secret_ref: ProviderSecretRef,
-    /// A call is cut after this time.
+    /// Timeout of a call, such as `3s` or `500ms`.
     #[serde(default = "default_timeout")]
     #[schemars(default = "default_timeout", length(max = 10), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
     pub timeout: String,
-    /// At most so many calls at once, per replica of the operator.
+    /// Maximum concurrent calls per operator replica.
     #[serde(default = "default_concurrency")]
     #[schemars(default = "default_concurrency", range(min = 1, max = 1000))]
     pub concurrency: i64,
-    /// What AlimTalk needs beside the secret; only there.
+    /// Settings of the transport AlimTalk; required there and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alim_talk: Option<AlimTalk>,
 }
 
-/// The sender's profile and the template that was registered for it.
+/// Sender profile, and the template that was registered for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlimTalk {
-    /// The application's key at the business-message service; not secret.
+    /// Application key at the business-message service; not secret.
     #[schemars(length(min = 1, max = 100))]
     pub app_key: String,
-    /// The sender's profile.
+    /// Key of the sender profile.
     #[schemars(length(min = 1, max = 100))]
     pub sender_key: String,
-    /// The template.
+    /// Code of the message template.
     #[schemars(length(min = 1, max = 100))]
     pub template_code: String,
 }
 
-/// The protocols that this version speaks.
+/// The ways by which this version sends messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub enum MessageDialect {
+pub enum MessageTransport {
     /// Kakao AlimTalk, by a business-message HTTP API.
     AlimTalk,
     /// A webhook that takes CloudEvents, signed as Standard Webhooks are.
-    CloudEvents,
-    /// A protocol that this version does not know.
+    Webhook,
+    /// A transport that this version does not know.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
 }
 
-/// How it stands with the provider. Written by the operator alone, on transitions only.
+/// State of the provider, as the operator sees it. Written by the operator alone, on transitions only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageProviderStatus {
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: it can be called, and answers.
+    /// Conditions: `Ready`, whether it can be called and answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -108,6 +108,27 @@ fn default_timeout() -> String {
 
 fn default_concurrency() -> i64 {
     32
+}
+
+impl MessageTransport {
+    /// Every transport that this version knows.
+    pub const ALL: &'static [Self] = &[Self::AlimTalk, Self::Webhook];
+
+    /// Whether the endpoint is a URL that is called by HTTP.
+    pub fn is_http(self) -> bool {
+        match self {
+            Self::AlimTalk | Self::Webhook => true,
+            Self::Unknown => false,
+        }
+    }
+
+    /// Whether a message needs the customer's telephone number.
+    pub fn needs_contact(self) -> bool {
+        match self {
+            Self::AlimTalk => true,
+            Self::Webhook | Self::Unknown => false,
+        }
+    }
 }
 
 impl MessageProviderSpec {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, Item, NameRef, Time, TokenText, is_zero};
 
-/// What the customer wants. Everything but a cancellation and the receipt is fixed once it is ordered.
+/// Contents of an order. Immutable once placed, except for a cancellation and the receipt.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -46,64 +46,64 @@ use crate::common::{Condition, Item, NameRef, Time, TokenText, is_zero};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct OrderSpec {
-    /// Who orders.
+    /// Customer who places the order.
     pub customer_ref: NameRef,
-    /// Where to order; without it at the store that the customer prefers.
+    /// Store that cooks; absent: the preferred store of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_ref: Option<NameRef>,
-    /// What to order; the price comes from the store's menu.
+    /// Items ordered; prices come from the store's menu.
     #[schemars(length(min = 1, max = 50), extend("x-kubernetes-list-type" = "atomic"))]
     pub items: Vec<Item>,
-    /// Where the food goes.
+    /// Destination of the food.
     pub delivery: Destination,
-    /// A coupon's code, which is its name; in capitals or not.
+    /// Code of a coupon, which is its name; case-insensitive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub coupon_code: Option<String>,
-    /// A guard, not a price: the order is refused unless it comes to exactly this many KRW.
+    /// Expected total, in KRW: the order is refused if it comes to anything else. A guard, not a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub expected_total: Option<i64>,
-    /// How it is paid.
+    /// Payment method.
     pub payment: PaymentMethod,
-    /// Set once, it asks for the order to be undone. Refused once cooking has started: see `status.cancellation`.
+    /// Request to cancel the order. Set once; refused once cooking has started: see `status.cancellation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation: Option<Cancellation>,
-    /// Set once, to `true`, when the food has arrived: it completes the order.
+    /// Confirmation that the food has arrived, which completes the order. Set once, to `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_confirmed: Option<bool>,
 }
 
-/// Where the food goes.
+/// Destination of the food.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Destination {
-    /// Street, number, floor.
+    /// Street address, with number and floor.
     #[schemars(length(min = 1, max = 200))]
     pub address: String,
-    /// The region whose riders are asked.
+    /// Region whose riders can take the delivery.
     #[schemars(length(min = 1, max = 63))]
     pub region: String,
 }
 
-/// How an order is paid: a provider, and the token that the provider's checkout gave the customer.
+/// Payment method: a provider, and the token that the customer got from its checkout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentMethod {
-    /// The PaymentProvider.
+    /// PaymentProvider that charges.
     pub provider_ref: NameRef,
-    /// The token of the checkout (Toss: `paymentKey`). Can be replaced while payment is deferred. Either this or
-    /// `tokenSecretRef`.
+    /// Token of the checkout (Toss: `paymentKey`); can be replaced while payment is deferred. Exactly one of `token`
+    /// and `tokenSecretRef` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenText>,
-    /// A Secret in the order's namespace that holds the token.
+    /// Secret in the order's namespace that holds the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
-    /// The order id that was fixed at checkout; without it the order's uid.
+    /// Order id that was fixed at checkout; absent: the uid of the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub provider_order_id: Option<String>,
-    /// What to do when the provider is out of reach: pay later, or fail at once.
+    /// Policy while the provider cannot be reached: pay later, or fail at once.
     #[serde(default = "defer")]
     #[schemars(default = "defer")]
     pub when_unavailable: WhenUnavailable,
@@ -129,74 +129,74 @@ fn defer() -> WhenUnavailable {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
-    /// The Secret's name.
+    /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The key in it.
+    /// Key in the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
 }
 
-/// A request to undo the order.
+/// Request to cancel an order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cancellation {
-    /// Why, in the customer's words.
+    /// Reason, in the words of the customer.
     #[schemars(length(min = 1, max = 200))]
     pub reason: String,
 }
 
-/// What has become of the order. Written by the operator alone.
+/// State of an order. Written by the operator alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderStatus {
-    /// Where it stands.
+    /// Phase of the order.
     #[serde(default = "first_phase")]
     #[schemars(default = "first_phase")]
     pub phase: OrderPhase,
-    /// Why it stands there, in one word; absent when all is well.
+    /// Machine-readable reason for the phase, in one word; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub reason: Option<String>,
-    /// The same in a sentence.
+    /// Human-readable explanation of `reason`, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// The store that it goes to.
+    /// Store that the order goes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_ref: Option<NameRef>,
-    /// What it costs, in KRW, frozen before it was charged: the discount is taken off.
+    /// Price charged, in KRW, after the discount. Frozen before the charge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
-    /// What its coupon takes off, in KRW; absent without a coupon.
+    /// Discount by the coupon, in KRW; absent without a coupon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<i64>,
-    /// The verdict on the request to cancel; it never changes.
+    /// Verdict on the request to cancel. Never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation: Option<CancellationVerdict>,
-    /// When each phase was entered. Phases that passed too quickly to be seen are filled in.
+    /// Phases entered, with times. Phases that passed too quickly to be observed are filled in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<PhaseChange>,
-    /// How many entries after the first were dropped from the history, so that steps keep their numbers.
+    /// Number of entries dropped after the first, so that steps keep their numbers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub history_dropped: i64,
-    /// How far each message provider has been told of the history. Written with whatever else is written, so that it
-    /// may lag while the order is on its way.
+    /// Progress of notification by message provider. Written along with other changes, so it may lag while the order
+    /// is under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["provider"])
     )]
     pub messages: Vec<MessageProgress>,
-    /// When the present phase ends by itself, if nobody acts. Absent while nobody could act: it then begins anew.
+    /// Time at which the current phase times out if nobody acts. Absent while nobody could act; it then starts anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Paid`, `Settled`, `Completed`, `Ended`: each is reached or denied in the end. Where something is amiss, `Notified`
-    /// and `Released` say what.
+    /// Conditions: `Paid`, `Settled`, `Completed` and `Ended` each become True or False in the end; `Notified` and
+    /// `Released` appear when something is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -225,14 +225,14 @@ impl Default for OrderStatus {
     }
 }
 
-/// How far a message provider has been told of an order.
+/// Progress of one message provider with an order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageProgress {
-    /// The MessageProvider.
+    /// Name of the MessageProvider.
     #[schemars(length(min = 1, max = 253))]
     pub provider: String,
-    /// So many steps of the order's history, from the first on, were told or are not to be.
+    /// Number of leading history steps that were delivered to this provider, or need not be.
     pub steps: i64,
 }
 
@@ -240,13 +240,13 @@ fn first_phase() -> OrderPhase {
     OrderPhase::AwaitingPayment
 }
 
-/// An entry of the history.
+/// A phase in the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseChange {
-    /// The phase.
+    /// Name of the phase.
     #[schemars(length(max = 40))]
     pub phase: String,
-    /// When it was entered.
+    /// Time at which it was entered.
     pub at: Time,
 }

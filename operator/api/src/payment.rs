@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{NameRef, OrderRef, Time, TokenText, is_zero};
 use crate::order::SecretKeyRef;
 
-/// What is to be charged, frozen when the order was priced. Written by the operator alone.
+/// Charge of an order, frozen when it was priced. Written by the operator alone, except for `resolution`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -35,46 +35,45 @@ use crate::order::SecretKeyRef;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentSpec {
-    /// The order that it pays.
+    /// Order that it pays for.
     pub order_ref: OrderRef,
-    /// The price, frozen.
+    /// Frozen price.
     pub quote: PaymentQuote,
-    /// The PaymentProvider.
+    /// PaymentProvider that charges.
     pub provider_ref: NameRef,
-    /// The order id that the provider knows it by.
+    /// Order id at the provider.
     #[schemars(length(min = 1, max = 64))]
     pub provider_order_id: String,
-    /// The token of the checkout, as in the order.
+    /// Token of the checkout, as in the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenText>,
-    /// The Secret that holds the token, as in the order.
+    /// Secret that holds the token, as in the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
-    /// What to do when the provider is out of reach, as in the order.
+    /// Policy while the provider cannot be reached, as in the order.
     pub when_unavailable: WhenUnavailable,
-    /// What the order wants of its money. `Refunded` also means: see to it that it is never taken.
+    /// Desired state of the money. `Refunded` also means that it must never be captured.
     pub desired: PaymentDesired,
-    /// The coupon that takes off the quote's discount: this order holds one redemption of it.
+    /// Coupon behind the discount of the quote; the order holds one redemption of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coupon: Option<PaymentCoupon>,
-    /// Why the order wants its money back. Set once.
+    /// Reason for giving the money back. Set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reversal: Option<ReversalReason>,
-    /// What a person found out about a payment that needs review. It can be set only then; the operator acts on it
-    /// and takes it out again.
+    /// Finding of a person on a payment that needs review. Can be set only then; removed by the operator once it has
+    /// acted on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<PaymentResolution>,
 }
 
-/// A person's word on a payment that needs review.
+/// Finding of a person on a payment that needs review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentResolution {
-    /// What is the case: `Captured` (the whole total was taken and is still there), `Refunded` (it went back, in
-    /// whole), `NotCharged` (none was taken and none will be); or `Retry`: ask the provider again, as it is configured
-    /// now.
+    /// `Captured` (the whole total was captured and not refunded), `Refunded` (it was refunded in full), `NotCharged`
+    /// (nothing was captured and nothing will be), or `Retry` (ask the provider again, as it is configured now).
     pub action: Resolution,
-    /// Who found it out, and where. It is kept in an Event.
+    /// Who found it out, and where. Recorded in an Event.
     #[schemars(length(min = 1, max = 500))]
     pub note: String,
 }
@@ -83,49 +82,49 @@ pub struct PaymentResolution {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentCoupon {
-    /// The coupon's name.
+    /// Name of the coupon.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// The coupon's uid: one that was made anew under the name counts for itself.
+    /// Uid of the coupon: one that was created anew under the same name counts separately.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
-    /// Whether it was given back, because the order was undone. Set once.
+    /// Whether it was given back because the order was undone. Set once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returned: bool,
 }
 
-/// Why an order was undone.
+/// Reason for undoing an order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReversalReason {
-    /// One word.
+    /// Machine-readable reason, in one word.
     #[schemars(length(max = 100))]
     pub reason: String,
-    /// A sentence.
+    /// Human-readable explanation, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// A frozen price, in whole units of `currency`.
+/// Frozen price, in whole units of `currency`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentQuote {
-    /// Whose menu it came from: the store that the order goes to. Empty where nothing is to be charged.
+    /// Name of the store whose menu set the price. Empty where nothing is to be charged.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub store_name: String,
-    /// The uid of that store.
+    /// Uid of that store.
     #[schemars(length(max = 64))]
     pub store_uid: String,
-    /// The lines, as ordered.
+    /// Priced lines, as ordered.
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "atomic"))]
     pub lines: Vec<QuoteLine>,
-    /// What a coupon takes off.
+    /// Discount by a coupon, in whole units of `currency`.
     pub discount: i64,
-    /// What is charged.
+    /// Amount charged, after the discount, in whole units of `currency`.
     pub total: i64,
-    /// ISO 4217.
+    /// Currency code, as in ISO 4217.
     #[schemars(length(min = 3, max = 3))]
     pub currency: String,
 }
@@ -134,71 +133,71 @@ pub struct PaymentQuote {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QuoteLine {
-    /// Name on the menu.
+    /// Name of the dish on the menu.
     #[schemars(length(max = 63))]
     pub menu_item: String,
-    /// How many.
+    /// Number of portions.
     pub quantity: i64,
-    /// Options chosen.
+    /// Names of the options chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(max = 63)), extend("x-kubernetes-list-type" = "atomic"))]
     pub options: Vec<String>,
-    /// Price of one with its options.
+    /// Price of one portion with its options, in whole units of the quote's currency.
     pub unit_price: i64,
-    /// The line's price.
+    /// Price of the line, in whole units of the quote's currency.
     pub amount: i64,
 }
 
-/// What became of the money. Written by the operator alone.
+/// State of the money. Written by the operator alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentStatus {
-    /// Where it stands.
+    /// Phase of the payment.
     #[serde(default = "first_phase")]
     #[schemars(default = "first_phase")]
     pub phase: PaymentPhase,
-    /// Why, in one word; absent when all is well.
+    /// Machine-readable reason for the phase, in one word; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub reason: Option<String>,
-    /// Why, in a sentence.
+    /// Human-readable explanation of `reason`, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// The attempt that idempotency keys are made from; 0 until an intent to charge is recorded.
+    /// Number of the charge attempt, part of the idempotency key; 0 until an intent to charge is recorded.
     #[serde(default)]
     pub attempt: i64,
-    /// When the first intent was recorded at this provider, with this credential.
+    /// Time at which the first intent was recorded for this provider and credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_attempt_at: Option<Time>,
-    /// How often in a row the provider was out of reach.
+    /// Number of consecutive attempts in which the provider could not be reached.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub deferrals: i64,
-    /// When a deferred payment is due again. Once that has passed, it waits for the provider's circuit to close.
+    /// Time at which a deferred payment is retried; from then on it waits for the provider's circuit to close.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Time>,
-    /// The provider's name for the payment.
+    /// Id of the payment at the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     pub provider_payment_id: Option<String>,
-    /// The uid of the PaymentProvider that the intent was recorded against.
+    /// Uid of the PaymentProvider for which the intent was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub provider_uid: Option<String>,
-    /// Fingerprint of the credential that the intent was recorded with.
+    /// Fingerprint of the credential with which the intent was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub credential_fingerprint: Option<String>,
-    /// What was captured, in KRW.
+    /// Amount captured, in KRW.
     #[serde(default)]
     pub captured_amount: i64,
-    /// What was given back, in KRW.
+    /// Amount refunded, in KRW.
     #[serde(default)]
     pub refunded_amount: i64,
-    /// The attempt that the refund's idempotency key is made from; 0 for the first.
+    /// Number of the refund attempt, part of the idempotency key; 0 for the first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refund_attempt: i64,
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

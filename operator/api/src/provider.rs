@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, Time};
 
-/// How a provider is reached.
+/// Endpoint, credentials and limits of a payment provider.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -38,58 +38,58 @@ use crate::common::{Condition, Time};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentProviderSpec {
-    /// The protocol it speaks.
+    /// Protocol that the provider speaks.
     pub dialect: Dialect,
-    /// Base URL of its API.
+    /// Base URL of the provider's API.
     #[schemars(length(min = 1, max = 500))]
     pub endpoint: String,
-    /// Allows `http://` endpoints, as for a sandbox.
+    /// Whether `http://` endpoints are allowed, as for a sandbox.
     #[serde(default)]
     pub allow_plain_http: bool,
-    /// The Secret, in the operator's namespace, that holds its secret key.
+    /// Secret in the operator's namespace that holds the secret key.
     pub secret_ref: ProviderSecretRef,
-    /// A call is cut after this time.
+    /// Timeout of a call, such as `610ms` or `2s`.
     #[serde(default = "default_timeout")]
     #[schemars(default = "default_timeout", length(max = 10), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
     pub timeout: String,
-    /// At most so many calls at once, per replica of the operator.
+    /// Maximum concurrent calls per operator replica.
     #[serde(default = "default_concurrency")]
     #[schemars(default = "default_concurrency", range(min = 1, max = 1000))]
     pub concurrency: i64,
-    /// When calls are held back because the provider fails or is slow.
+    /// Circuit breaker: when calls are held back because the provider fails or is slow.
     #[serde(default)]
     #[schemars(default)]
     pub breaker: BreakerSpec,
-    /// At most so many calls in a time, per replica of the operator; absent: no limit.
+    /// Rate limit per operator replica; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateSpec>,
 }
 
-/// A circuit breaker. Each replica of the operator has its own.
+/// Settings of a circuit breaker. Each operator replica has its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BreakerSpec {
-    /// The circuit opens when so many percent of the calls fail: not sent, cut or dropped without their outcome being
-    /// found out, 5xx or 429.
+    /// Percentage of failed calls at which the circuit opens. A call fails when it is not sent, is cut or dropped
+    /// without its outcome being found out, or is answered by 5xx or 429.
     #[schemars(range(min = 1, max = 100))]
     pub failure_rate_percent: i64,
-    /// It also opens when so many percent of the calls are slow, whether or not they succeed.
+    /// Percentage of slow calls at which the circuit opens, whether or not they succeed.
     #[schemars(range(min = 1, max = 100))]
     pub slow_call_rate_percent: i64,
-    /// A call that takes this long, until its outcome is known, is slow; absent: `timeout`.
+    /// Duration from which a call is slow, until its outcome is known; absent: `timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
     pub slow_call_duration: Option<String>,
-    /// The rates are those of the calls in this time.
+    /// Time window over which the rates are taken, such as `60s`.
     #[schemars(length(max = 10), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
     pub window: String,
-    /// Fewer calls than these in the window open nothing.
+    /// Minimum number of calls in the window before the circuit can open.
     #[schemars(range(min = 1, max = 10_000))]
     pub minimum_calls: i64,
-    /// How long an open circuit lets no call through.
+    /// How long an open circuit lets no call through, such as `10s`.
     #[schemars(length(max = 10), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
     pub open_for: String,
-    /// So many calls are then let through on trial; when they succeed, the circuit closes.
+    /// Number of trial calls after that; the circuit closes when they succeed.
     #[schemars(range(min = 1, max = 100))]
     pub trials: i64,
 }
@@ -108,14 +108,14 @@ impl Default for BreakerSpec {
     }
 }
 
-/// A rate limit.
+/// Rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RateSpec {
-    /// Calls a second, on average.
+    /// Average number of calls per second.
     #[schemars(range(min = 1, max = 10_000))]
     pub per_second: i64,
-    /// Calls at once after a quiet time.
+    /// Maximum burst of calls after a quiet time.
     #[serde(default = "one")]
     #[schemars(default = "one", range(min = 1, max = 10_000))]
     pub burst: i64,
@@ -135,47 +135,47 @@ pub enum Dialect {
     Unknown,
 }
 
-/// A Secret in the operator's namespace.
+/// Reference to a Secret in the operator's namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderSecretRef {
-    /// Its name.
+    /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The key in it.
+    /// Key in the Secret.
     #[serde(default = "default_key")]
     #[schemars(default = "default_key", length(min = 1, max = 253))]
     pub key: String,
 }
 
-/// How it stands with the provider. Written by the operator alone, on transitions only.
+/// State of the provider, as the operator sees it. Written by the operator alone, on transitions only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentProviderStatus {
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: it is configured so that it can be called.
+    /// Conditions: `Ready`, whether it is configured so that it can be called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
-    /// The most open of the replicas' circuits.
+    /// Circuit of the replica whose circuit is most open.
     #[serde(default = "closed")]
     #[schemars(default = "closed")]
     pub circuit: CircuitState,
-    /// Since when it has been so.
+    /// Time at which that circuit last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// How many percent of the calls had failed when that replica's circuit last turned.
+    /// Percentage of calls that had failed when that circuit last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_rate_percent: Option<i64>,
-    /// How many percent of the calls had been slow then.
+    /// Percentage of calls that had been slow when that circuit last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_call_rate_percent: Option<i64>,
-    /// The replicas whose circuit has ever turned.
+    /// Circuits of the replicas, as far as they have ever changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -198,20 +198,20 @@ impl Default for PaymentProviderStatus {
     }
 }
 
-/// One replica's circuit to the provider, as it stood when it last turned.
+/// Circuit of one operator replica, as of its last change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaCircuit {
-    /// The replica's name.
+    /// Name of the replica.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its circuit.
+    /// State of its circuit.
     pub circuit: CircuitState,
-    /// Since when.
+    /// Time of the last change.
     pub since: Time,
-    /// How many percent of its calls had failed then.
+    /// Percentage of calls that had failed at the last change.
     pub failure_rate_percent: i64,
-    /// How many percent of its calls had been slow then.
+    /// Percentage of calls that had been slow at the last change.
     pub slow_call_rate_percent: i64,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::OrderRef;
 
-/// What a rider says of themselves.
+/// Region, availability and capacity of a rider.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -27,32 +27,32 @@ use crate::common::OrderRef;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RiderSpec {
-    /// Where they ride.
+    /// Region in which the rider takes deliveries.
     #[schemars(length(min = 1, max = 63))]
     pub region: String,
-    /// Whether they take deliveries now.
+    /// Whether the rider takes deliveries now.
     #[serde(default = "yes")]
     #[schemars(default = "yes")]
     pub available: bool,
-    /// How many deliveries they carry at once.
+    /// Maximum number of deliveries claimed or carried at once.
     #[serde(default = "one")]
     #[schemars(default = "one", range(min = 1, max = 20))]
     pub capacity: i64,
-    /// The users who act for them.
+    /// Kubernetes users who act for this rider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub subjects: Vec<String>,
 }
 
-/// What the rider brought. Written by the operator alone.
+/// Counts of a rider's deliveries. Written by the operator alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RiderStatus {
-    /// How many deliveries arrived.
+    /// Number of deliveries completed.
     #[serde(default)]
     #[schemars(default)]
     pub deliveries: i64,
-    /// Orders that are in the count, and whose deliveries may not say so yet.
+    /// Orders that were counted recently; their deliveries may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     pub recently_counted: Vec<OrderRef>,

@@ -10,6 +10,8 @@ use std::fmt::Display;
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::table::{self, Step};
 
+use crate::MessageTransport;
+
 /// A CEL rule at a place in a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -261,29 +263,43 @@ pub fn coupon_use() -> Vec<Rule> {
 
 /// The rules of MessageProvider.
 pub fn message_provider() -> Vec<Rule> {
-    let mut rules = provider();
-    rules.push(rule(
-        "spec",
-        "(self.dialect == 'AlimTalk') == has(self.alimTalk)",
-        "alimTalk is needed for the dialect AlimTalk, and only there",
-    ));
-    rules
+    let by_http: Vec<String> = MessageTransport::ALL
+        .iter()
+        .filter(|transport| transport.is_http())
+        .map(|transport| format!("'{transport:?}'"))
+        .collect();
+    let otherwise = format!("!(self.transport in [{}]) || ", by_http.join(", "));
+    vec![
+        // Set once: a provider of before the field was there gets it, and keeps who was told of what.
+        set_once("spec", "transport", "the transport of a provider is fixed; make another provider"),
+        immutable("spec", "endpoint", ENDPOINT_FIXED),
+        rule("spec", format!("{otherwise}isURL(self.endpoint)"), ENDPOINT_URL),
+        rule("spec", format!("{otherwise}{HTTPS}"), ENDPOINT_HTTPS),
+        rule(
+            "spec",
+            "(self.transport == 'AlimTalk') == has(self.alimTalk)",
+            "alimTalk is needed for the transport AlimTalk, and only there",
+        ),
+    ]
 }
 
 /// The rules of PaymentProvider.
 pub fn provider() -> Vec<Rule> {
     vec![
         immutable("spec", "dialect", "the dialect of a provider is fixed; make another provider"),
-        immutable("spec", "endpoint", "the endpoint of a provider is fixed; make another provider"),
-        rule("spec.endpoint", "isURL(self)", "endpoint must be a URL, such as https://api.example.com"),
-        rule(
-            "spec",
-            "!isURL(self.endpoint) || url(self.endpoint).getScheme() == 'https' || \
-             (url(self.endpoint).getScheme() == 'http' && has(self.allowPlainHttp) && self.allowPlainHttp)",
-            "endpoint must be https; http needs allowPlainHttp: true",
-        ),
+        immutable("spec", "endpoint", ENDPOINT_FIXED),
+        rule("spec.endpoint", "isURL(self)", ENDPOINT_URL),
+        rule("spec", HTTPS, ENDPOINT_HTTPS),
     ]
 }
+
+const ENDPOINT_FIXED: &str = "the endpoint of a provider is fixed; make another provider";
+const ENDPOINT_URL: &str = "endpoint must be a URL, such as https://api.example.com";
+const ENDPOINT_HTTPS: &str = "endpoint must be https; http needs allowPlainHttp: true";
+
+/// Whether an endpoint that is a URL is one by https, or by http where that is allowed.
+const HTTPS: &str = "!isURL(self.endpoint) || url(self.endpoint).getScheme() == 'https' || \
+     (url(self.endpoint).getScheme() == 'http' && has(self.allowPlainHttp) && self.allowPlainHttp)";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::OrderRef;
 
-/// What the owner says of the store.
+/// Menu, region and opening of a store.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -29,81 +29,81 @@ use crate::common::OrderRef;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {
-    /// The name that people know it by.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub title: Option<String>,
-    /// Where it is.
+    /// Region of the store.
     #[schemars(length(min = 1, max = 63))]
     pub region: String,
-    /// What can be ordered; names are unique.
+    /// Dishes that can be ordered; names are unique.
     #[schemars(
         length(max = 200),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub menu: Vec<MenuEntry>,
-    /// Whether a person accepts each ticket, or the operator does so on the store's behalf.
+    /// Whether a person accepts each ticket, or the operator does on behalf of the store.
     #[serde(default = "manual")]
     #[schemars(default = "manual")]
     pub acceptance: Acceptance,
-    /// The least that an order must come to, in KRW.
+    /// Minimum price of an order, in KRW.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub minimum_order: i64,
-    /// Whether it takes orders now. Orders to a closed store wait.
+    /// Whether the store takes orders now. Orders to a closed store wait.
     #[serde(default = "yes")]
     #[schemars(default = "yes")]
     pub open: bool,
-    /// How long it may take; the operator's configuration fills what is absent.
+    /// Maximum duration of each step, in seconds; absent values come from the operator's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<StoreDeadlines>,
-    /// The users who act for it.
+    /// Kubernetes users who act for this store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub subjects: Vec<String>,
 }
 
-/// What the store's orders came to. Written by the operator alone.
+/// Counts of a store's orders. Written by the operator alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreStatus {
-    /// How many orders had each dish. An order counts when the store begins to cook it: from then on it can no longer
-    /// be cancelled.
+    /// Number of orders and portions by dish. An order counts from when the store begins to cook it: from then on it
+    /// can no longer be cancelled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 250),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["menuItem"])
     )]
     pub orders_by_menu_item: Vec<MenuItemCount>,
-    /// The sum over dishes that are no longer on the menu and no longer listed one by one.
+    /// Total over dishes that have left the menu and are no longer listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<RetiredCount>,
-    /// Orders that are in the counts, and whose tickets may not say so yet.
+    /// Orders that were counted recently; their tickets may not say so yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     pub recently_counted: Vec<OrderRef>,
 }
 
-/// How often a dish was ordered.
+/// Counts of one dish.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MenuItemCount {
-    /// The dish's name.
+    /// Name of the dish.
     #[schemars(length(min = 1, max = 63))]
     pub menu_item: String,
-    /// In how many orders it was.
+    /// Number of orders that contained it.
     pub orders: i64,
-    /// How many portions those orders had of it.
+    /// Number of portions in those orders.
     pub quantity: i64,
 }
 
-/// How often dishes that are no longer on the menu were ordered.
+/// Counts of dishes that have left the menu.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetiredCount {
-    /// In how many orders each of them was, added up.
+    /// Number of orders that contained each of them, added up.
     pub orders: i64,
-    /// How many portions.
+    /// Number of portions.
     pub quantity: i64,
 }
 
@@ -111,21 +111,21 @@ pub struct RetiredCount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MenuEntry {
-    /// Its name in orders.
+    /// Name in orders.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// The name that people read.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub title: Option<String>,
-    /// Price of one, in KRW.
+    /// Price of one portion, in KRW.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub price: i64,
     /// Whether it can be ordered now.
     #[serde(default = "yes")]
     #[schemars(default = "yes")]
     pub available: bool,
-    /// What can be added; names are unique.
+    /// Options that can be added; names are unique.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 20),
@@ -134,43 +134,43 @@ pub struct MenuEntry {
     pub options: Vec<MenuOption>,
 }
 
-/// What can be added to a dish.
+/// An option that can be added to a dish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MenuOption {
-    /// Its name in orders.
+    /// Name in orders.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// What it adds to the price of one, in KRW.
+    /// Surcharge on the price of one portion, in KRW.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub price: i64,
 }
 
-/// How long each wait on this store's orders may last, in seconds.
+/// Maximum duration of each step of this store's orders, in seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreDeadlines {
-    /// Until the store accepts or rejects.
+    /// Maximum time until the store accepts or rejects, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub acceptance_seconds: Option<i64>,
-    /// From acceptance until cooked.
+    /// Maximum time from acceptance until cooked, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub cooking_seconds: Option<i64>,
-    /// Until a rider takes the delivery.
+    /// Maximum time until a rider claims the delivery, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub rider_seconds: Option<i64>,
-    /// From a rider's claim until pick-up.
+    /// Maximum time from the claim until pick-up, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub pickup_seconds: Option<i64>,
-    /// From pick-up until delivered.
+    /// Maximum time from pick-up until delivery, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub delivery_seconds: Option<i64>,
-    /// From delivered until the order completes by itself.
+    /// Time from delivery until the order completes by itself, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub confirmation_seconds: Option<i64>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{Item, OrderRef, StoreRef, Time};
 
-/// What the store is to cook. The operator creates it; the store moves `stage`.
+/// Items that a store is to cook. Created by the operator; the store moves `stage`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "fooddelivery.dev",
@@ -32,66 +32,66 @@ use crate::common::{Item, OrderRef, StoreRef, Time};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TicketSpec {
-    /// The order that it belongs to.
+    /// Order that it belongs to.
     pub order_ref: OrderRef,
-    /// The store whose queue it is in.
+    /// Store whose queue it is in.
     pub store_ref: StoreRef,
-    /// What to cook.
+    /// Items to cook.
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "atomic"))]
     pub items: Vec<Item>,
-    /// How far it is. The store moves it; `Cancelled` and `Abandoned` are the operator's.
+    /// Stage of the ticket, moved by the store; `Cancelled` and `Abandoned` are set by the operator.
     pub stage: TicketStage,
-    /// Why it was rejected (by the store) or ended (by the operator). Set once.
+    /// Reason for the rejection (set by the store) or the end (set by the operator). Set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub reason: Option<String>,
-    /// How long the store may take, copied when the ticket was made.
+    /// Maximum duration of each step, copied when the ticket was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<TicketDeadlines>,
 }
 
-/// How long a store may take, in seconds.
+/// Maximum duration of each step of a ticket, in seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketDeadlines {
-    /// To accept or reject.
+    /// Maximum time until the store accepts or rejects, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub acceptance_seconds: Option<i64>,
-    /// From acceptance to cooked.
+    /// Maximum time from acceptance until cooked, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub cooking_seconds: Option<i64>,
 }
 
-/// A mirror of the stage, with times. It may lag by up to a second; decisions never depend on it.
+/// Mirror of the stage, with times. May lag by up to a second; no decision depends on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketStatus {
-    /// The stage last seen.
+    /// Stage last observed.
     #[serde(default = "first_stage")]
     #[schemars(default = "first_stage")]
     pub phase: TicketStage,
-    /// When it was seen accepted.
+    /// Time at which acceptance was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Time>,
-    /// When it was seen cooking.
+    /// Time at which cooking was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooking_at: Option<Time>,
-    /// When it was seen cooked.
+    /// Time at which the end of cooking was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooked_at: Option<Time>,
-    /// When it was seen ended otherwise.
+    /// Time at which another end (rejected, cancelled, abandoned) was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
-    /// Why it ended, as in the spec.
+    /// Reason for the end, as in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200))]
     pub reason: Option<String>,
-    /// Whether it is in the count of its store, or need not be any more. Never taken back.
+    /// Whether it is counted in the status of its store, or need not be. Never reset.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

@@ -2,9 +2,11 @@
 //! them.
 #![allow(clippy::expect_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use fooddelivery_api::{crds, policies};
+use fooddelivery_api::kinds::{self, Scope};
+use fooddelivery_api::{MessageTransport, crds, policies, roles};
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -23,10 +25,85 @@ fn compare(path: &Path, generated: &str) {
 #[test]
 fn the_committed_crds_are_what_the_types_say() {
     let files = crds::files().expect("they can be generated");
-    assert_eq!(files.len(), 11);
-    for (name, text) in files {
-        compare(&top().join("crds").join(name), &text);
+    assert_eq!(files.len(), kinds::ALL.len());
+    for (name, text) in &files {
+        compare(&top().join("crds").join(name), text);
     }
+    compare(&top().join("crds/kustomization.yaml"), &crds::kustomization());
+    let known: BTreeSet<String> =
+        files.into_iter().map(|(name, _)| name).chain(["kustomization.yaml".to_owned()]).collect();
+    assert_eq!(names_in(&top().join("crds")), known, "a file of a kind that there is not");
+}
+
+fn names_in(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn the_committed_roles_are_what_the_kinds_say() {
+    compare(&top().join("manifests/base/rbac.yaml"), &roles::file().expect("they can be generated"));
+}
+
+#[test]
+fn the_rows_say_what_the_types_say() {
+    for (kind, crd) in kinds::ALL.iter().zip(crds::all().expect("they can be generated")) {
+        let names = &crd.spec.names;
+        assert_eq!((kind.name, kind.plural), (&*names.kind, &*names.plural));
+        let scope = if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" };
+        assert_eq!(crd.spec.scope, scope, "{}", kind.name);
+        let version = &crd.spec.versions[0];
+        // The operator and the policies speak of the status of every kind.
+        let has_status = version.subresources.as_ref().is_some_and(|s| s.status.is_some());
+        assert!(has_status, "{} has no status of its own", kind.name);
+        let schema = serde_json::to_value(&version.schema).expect("it can be written");
+        let subjects = &schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["subjects"];
+        assert_eq!(subjects.is_object(), kind.has_subjects, "{}: spec.subjects", kind.name);
+    }
+}
+
+/// Reads a document as the type of its kind; `None` when it is of none of ours.
+fn read_as_its_kind(document: &serde_json::Value) -> Option<Result<(), serde_json::Error>> {
+    macro_rules! read {
+        ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
+            match document["kind"].as_str() {
+                $(Some(stringify!($kind)) => Some(
+                    serde_json::from_value::<fooddelivery_api::$kind>(document.clone()).map(|_| ())
+                ),)+
+                _ => None,
+            }
+        };
+    }
+    fooddelivery_api::for_each_kind!(read)
+}
+
+#[test]
+fn whatever_people_make_has_a_sample_and_samples_are_of_the_types() {
+    let folder = top().join("manifests/samples");
+    let mut sampled = BTreeSet::new();
+    for name in names_in(&folder) {
+        let text = std::fs::read_to_string(folder.join(&name)).expect("a file");
+        let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+        for document in documents {
+            match read_as_its_kind(&document) {
+                Some(Ok(())) => drop(sampled.insert(document["kind"].as_str().expect("a kind").to_owned())),
+                Some(Err(wrong)) => panic!("{name}: {wrong}"),
+                None => {}
+            }
+        }
+    }
+    let made = kinds::ALL.iter().filter(|kind| !kind.is_made_by_operator());
+    let without: Vec<&str> = made.map(|kind| kind.name).filter(|name| !sampled.contains(*name)).collect();
+    assert!(without.is_empty(), "without a sample: {without:?}");
+}
+
+#[test]
+fn every_transport_of_messages_is_in_the_schema() {
+    let crd = crds::all().expect("they can be generated").pop().expect("MessageProvider");
+    let schema = serde_json::to_value(&crd.spec.versions[0].schema).expect("it can be written");
+    let words = &schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["transport"]["enum"];
+    let known: Vec<String> = MessageTransport::ALL.iter().map(|transport| format!("{transport:?}")).collect();
+    assert_eq!(*words, serde_json::json!(known));
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl From<ApiError> for ReconcileError {
         let category = match error {
             ApiError::Conflict | ApiError::AlreadyExists | ApiError::NotFound => Category::Conflict,
             ApiError::NamespaceTerminating => Category::Expected,
-            _ => Category::Transient,
+            ApiError::Invalid(_) | ApiError::Forbidden(_) | ApiError::Unavailable(_) => Category::Transient,
         };
         Self { category, message: error.to_string() }
     }

@@ -14,6 +14,7 @@ use fooddelivery_api::{Payment, PaymentProvider, PaymentProviderStatus};
 use fooddelivery_providers::resilience::{Circuit, Transition};
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::{CircuitState, PaymentPhase};
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::{Millis, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -159,13 +160,15 @@ async fn sleep_until(at: Option<Instant>) {
 fn say(context: &Context, provider: &str, turned: &Turned) {
     context.metrics.circuit(provider, turned.to);
     let Turned { to, failure_percent, slow_percent, begun, .. } = turned;
+    if *begun {
+        return;
+    }
     match to {
-        _ if *begun => {}
         CircuitState::Open => {
             warn!(provider, failure_percent, slow_percent, "the circuit is open: payments are put off");
         }
         CircuitState::Closed => info!(provider, "the circuit is closed: payments go on"),
-        _ => info!(provider, "the circuit is tried"),
+        CircuitState::HalfOpen | CircuitState::Unknown => info!(provider, "the circuit is tried"),
     }
 }
 
@@ -174,11 +177,13 @@ fn say(context: &Context, provider: &str, turned: &Turned) {
 fn call_back(context: &Context, provider: &str, turned: &Turned) {
     let Paces { open_for, trials, per_second } = turned.paces;
     let now = Instant::now();
+    if turned.begun {
+        return;
+    }
     let (from, count, gap) = match turned.to {
-        _ if turned.begun => return,
         CircuitState::Open => (now + open_for, trials, Duration::ZERO),
         CircuitState::Closed => (now, usize::MAX, Duration::from_secs(1) / per_second.max(1)),
-        _ => return,
+        CircuitState::HalfOpen | CircuitState::Unknown => return,
     };
     let mut at = from;
     for key in waiting(context, provider).into_iter().take(count) {
@@ -242,7 +247,7 @@ async fn tell(context: &Context, provider: &PaymentProvider, turned: &Turned) {
         turned.slow_percent,
         Time(turned.at)
     );
-    context.events.tell(provider, &Note::warning("CircuitOpen", message)).await;
+    context.events.tell(provider, &Note::warning(Reason::CircuitOpen, message)).await;
 }
 
 fn with_entry(old: &PaymentProviderStatus, replica: &str, turned: &Turned) -> PaymentProviderStatus {

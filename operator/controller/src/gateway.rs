@@ -9,6 +9,7 @@ use fooddelivery_api::provider::ProviderSecretRef;
 use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
 use fooddelivery_providers::resilience::{Rate, ResiliencePolicy, ResilienceSettings};
 use fooddelivery_providers::{self as providers, ConfigError, Credential, HttpClient, PaymentPort};
+use fooddelivery_saga::reason::Reason;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -41,7 +42,7 @@ pub struct Gateway {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotReady {
     /// One word.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// A sentence.
     pub message: String,
 }
@@ -61,7 +62,7 @@ pub type MakePort = dyn Fn(providers::Dialect, &PaymentProviderSpec, Credential)
 pub fn over_http(http: HttpClient) -> Arc<MakePort> {
     Arc::new(move |dialect, spec, credential| {
         let timeout = Duration::from_millis(spec.timeout_ms());
-        providers::provider(dialect, &spec.endpoint, credential, timeout, http.clone())
+        providers::payment_provider(dialect, &spec.endpoint, credential, timeout, http.clone())
     })
 }
 
@@ -124,12 +125,12 @@ impl Gateways {
             Dialect::Unknown => {
                 let message =
                     format!("payment provider {name} speaks a dialect that this version does not know");
-                return Err(barred("ProviderUnsupported", message));
+                return Err(barred(Reason::ProviderUnsupported, message));
             }
         };
         let fingerprint = credential.fingerprint();
         let port = (self.ports)(dialect, &provider.spec, credential)
-            .map_err(|e| barred("ProviderMisconfigured", format!("payment provider {name}: {e}")))?;
+            .map_err(|e| barred(Reason::ProviderMisconfigured, format!("payment provider {name}: {e}")))?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let known = built.get(&name).filter(|known| {
             known.generation == provider.metadata.generation && known.gateway.provider_uid == uid_of(provider)
@@ -158,7 +159,7 @@ impl Gateways {
         };
         let guard = ResiliencePolicy::new(name, &guard_settings(spec), turned).map_err(|e| {
             let message = format!("payment provider {name}: {e}");
-            NotReady { reason: "ProviderMisconfigured", message }
+            NotReady { reason: Reason::ProviderMisconfigured, message }
         })?;
         told.tell(Turn::begun(name, paces(spec), self.clock.now()));
         Ok(Arc::new(guard))
@@ -201,11 +202,11 @@ pub(crate) async fn credential(
     of: &str,
 ) -> Result<Result<Credential, NotReady>, ApiError> {
     let key = Key::new(secrets_namespace, &reference.name);
-    let missing = |message| NotReady { reason: "ProviderSecretMissing", message };
+    let missing = |message| NotReady { reason: Reason::ProviderSecretMissing, message };
     let secret = match api.read::<Secret>(&key).await {
         Err(ApiError::Forbidden(_)) => {
             let message = format!("the operator may not read Secret {key} of {of}");
-            return Ok(Err(NotReady { reason: "ProviderSecretForbidden", message }));
+            return Ok(Err(NotReady { reason: Reason::ProviderSecretForbidden, message }));
         }
         read => read?,
     };
@@ -225,5 +226,5 @@ pub fn text_of(secret: &Secret, key: &str) -> Option<String> {
 }
 
 fn not_found(name: &str) -> NotReady {
-    NotReady { reason: "ProviderNotFound", message: format!("there is no PaymentProvider {name}") }
+    NotReady { reason: Reason::ProviderNotFound, message: format!("there is no PaymentProvider {name}") }
 }

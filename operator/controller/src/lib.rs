@@ -3,6 +3,8 @@
 //! Each controller observes (caches and live reads), lets `saga` decide, and acts. What is decided where, and which
 //! check watches it, is told in ARCHITECTURE.md.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod api;
 pub mod attendance;
 mod child;

@@ -200,3 +200,7 @@ impl Metrics {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod reference;

@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fooddelivery_api::kinds::{self, Scope};
 use fooddelivery_api::{
     Coupon, CouponStatus, CouponUse, Customer, Delivery, MessageProvider, Order, OrderRef, Payment,
     PaymentProvider, Rider, Store, Ticket,
 };
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentPhase};
+use fooddelivery_saga::reason::Reason;
 use kube::Resource;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -119,9 +121,9 @@ pub struct Watches {
 }
 
 /// Kinds that are watched per namespace.
-const NAMESPACED_KINDS: usize = 9;
+const NAMESPACED_KINDS: usize = kinds::count(Scope::Namespaced);
 /// Kinds that are not.
-const CLUSTER_KINDS: usize = 2;
+const CLUSTER_KINDS: usize = kinds::count(Scope::Cluster);
 
 impl Watches {
     /// Over the namespaces of the settings, or all.
@@ -368,7 +370,7 @@ fn say_malformed<K: Resource<DynamicType = ()>>(context: &Arc<Context>, key: &Ke
         format!("this version of the operator cannot read it, and leaves it alone: {}", malformed.error);
     let (context, regarding) = (context.clone(), reference::<K>(&malformed.metadata));
     tokio::spawn(async move {
-        context.events.tell_about(regarding, &Note::warning("Malformed", message)).await;
+        context.events.tell_about(regarding, &Note::warning(Reason::Malformed, message)).await;
     });
 }
 

@@ -65,24 +65,24 @@ impl TestNamespace {
         created.with_context(|| format!("{} {}", K::kind(&()), object.name_any()))
     }
 
-    /// Creates a message provider of a dialect, which the namespace's sandbox plays; its name.
+    /// Creates a message provider of a transport, which the namespace's sandbox plays; its name.
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn message_provider(&self, dialect: &str) -> Result<String> {
-        let name = format!("{}-{}", self.name, dialect.to_lowercase());
-        let object = self.message_provider_object(&name, dialect).to_string();
+    pub async fn message_provider(&self, transport: &str) -> Result<String> {
+        let name = format!("{}-{}", self.name, transport.to_lowercase());
+        let object = self.message_provider_object(&name, transport).to_string();
         self.cluster.access().kubectl_with_input(["apply", "-f", "-"], &object).await?;
         Ok(name)
     }
 
     /// Such a message provider, as in a file.
-    pub fn message_provider_object(&self, name: &str, dialect: &str) -> Value {
+    pub fn message_provider_object(&self, name: &str, transport: &str) -> Value {
         let mut spec = json!({
-            "dialect": dialect, "endpoint": self.sandbox.url(), "allowPlainHttp": true,
+            "transport": transport, "endpoint": self.sandbox.url(), "allowPlainHttp": true,
             "secretRef": { "name": self.name },
         });
-        if dialect == "AlimTalk" {
+        if transport == "AlimTalk" {
             spec["alimTalk"] =
                 json!({ "appKey": "app", "senderKey": "s".repeat(40), "templateCode": "STEP" });
         } else {

@@ -12,11 +12,11 @@ pub enum Request {
     Void(u8),
 }
 
-/// How the provider, or the way to it, behaves in one call.
+/// What goes wrong in one call to the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Weather {
-    /// It does what it is asked and says so.
-    Fair,
+pub enum ProviderFault {
+    /// Nothing: it does what it is asked and says so.
+    None,
     /// It refuses the card, if it is asked for the first time.
     Declines,
     /// The connection is refused: nothing was sent.
@@ -39,7 +39,7 @@ pub enum Charged {
     Declined,
 }
 
-/// So many payments can be told apart.
+/// Number of payments that can be told apart.
 pub const UIDS: usize = 4;
 
 /// The provider.

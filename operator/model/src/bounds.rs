@@ -1,7 +1,14 @@
-//! How far the model goes, and how the controllers carry decisions out: as they do, or with a mistake that the model
-//! has to find.
+//! How far the model goes, and how decisions are carried out: as the controllers do, or by a mutant, which the model has
+//! to find.
 
 use fooddelivery_saga::phases::WhenUnavailable;
+
+/// The total of an order, in the currency's smallest unit.
+pub const TOTAL: i64 = 10_000;
+
+/// Maximum number of payments, of tickets and of deliveries that are created under the order's name, tombstones among
+/// them.
+pub const CREATED_MAX: u8 = 2;
 
 /// The bounds of one run. Within them every order of events is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,18 +83,18 @@ pub struct Carrying {
     pub decided_version: bool,
     /// Before each step on a child the order is read live, and the step is taken only if it is as it was decided on.
     pub order_is_live: bool,
-    /// A planted mistake.
-    pub mistake: Option<Mistake>,
+    /// The mutant under test, if any.
+    pub mutant: Option<Mutant>,
 }
 
 impl Carrying {
     /// As the controllers do.
-    pub const RIGHT: Self = Self { decided_version: true, order_is_live: true, mistake: None };
+    pub const RIGHT: Self = Self { decided_version: true, order_is_live: true, mutant: None };
 }
 
-/// A planted mistake in carrying out decisions; each must be found.
+/// A mutant of how decisions are carried out; each must be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Mutant {
     /// An order's status is written without compare-and-set.
     BlindOrderStatus,
     /// A payment's status is written without compare-and-set.

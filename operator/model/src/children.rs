@@ -7,32 +7,10 @@ use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::view::Child;
 
 use crate::bounds::Bounds;
-use crate::cluster::Kind;
+use crate::flight::{DeliveryFlight, TicketFlight};
 use crate::objects::{Delivery, Order, Payment, Ticket};
-use crate::order::{child, payment_seen, ticket_seen};
-use crate::world::World;
-
-/// What the ticket controller is about to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TicketFlight {
-    /// Put the order into the store's queue, if it is still at this version.
-    Create(u8),
-    /// The same, after the order was read live; only where a replica may stop in between.
-    Make,
-    /// Delete the ticket with this uid: its order is gone.
-    Delete(u8),
-}
-
-/// What the delivery controller is about to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeliveryFlight {
-    /// Offer the food to riders, if the order is still at this version.
-    Create(u8),
-    /// The same, after the order was read live; only where a replica may stop in between.
-    Make,
-    /// Delete the delivery with this uid: its order is gone.
-    Delete(u8),
-}
+use crate::views::{child, payment_seen, ticket_seen};
+use crate::world::{Kind, World};
 
 fn order_seen(world: &World, replica: usize, orphan: bool) -> OrderSeen {
     match world.held::<Order>(replica) {
@@ -71,7 +49,9 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
         decision = ticket::decide(&view(true));
     }
     match decision {
-        ticket::Decision::Create => world.held::<Order>(replica).map(|(hand, _)| TicketFlight::Create(hand)),
+        ticket::Decision::Create => {
+            world.held::<Order>(replica).map(|(version, _)| TicketFlight::Create(version))
+        }
         ticket::Decision::Delete => held.map(|t| TicketFlight::Delete(t.uid)),
         ticket::Decision::Rest
         | ticket::Decision::Accept
@@ -99,7 +79,7 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight
     }
     match decision {
         delivery::Decision::Create => {
-            world.held::<Order>(replica).map(|(hand, _)| DeliveryFlight::Create(hand))
+            world.held::<Order>(replica).map(|(version, _)| DeliveryFlight::Create(version))
         }
         delivery::Decision::Delete => held.map(|d| DeliveryFlight::Delete(d.uid)),
         delivery::Decision::Rest | delivery::Decision::Mirror(_) | delivery::Decision::CheckOrder => None,
@@ -108,12 +88,12 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight
 
 /// As the controllers' `is_as_seen`: the order, read live, is the version that was decided on. The model's one timing
 /// assumption: this read and the create that follows it are one step, but where [`Bounds::freezes`] says otherwise.
-fn is_as_seen(world: &mut World, bounds: &Bounds, replica: usize, hand: u8) -> bool {
+fn is_as_seen(world: &mut World, bounds: &Bounds, replica: usize, version: u8) -> bool {
     if !bounds.carrying.order_is_live {
         return true;
     }
     world.refresh::<Order>(replica);
-    Order::chain(world).last().0 == hand
+    Order::chain(world).last().0 == version
 }
 
 /// Carries out what the ticket controller decided.
@@ -121,8 +101,8 @@ pub fn carry_out_ticket(world: &mut World, bounds: &Bounds, replica: usize) {
     let Some(slot) = world.replicas.get_mut(replica) else { return };
     match slot.ticket.take() {
         None => {}
-        Some(TicketFlight::Create(hand)) => {
-            if !is_as_seen(world, bounds, replica, hand) {
+        Some(TicketFlight::Create(version)) => {
+            if !is_as_seen(world, bounds, replica, version) {
                 return;
             }
             if !bounds.freezes {
@@ -140,8 +120,8 @@ fn make_ticket(world: &mut World, bounds: &Bounds, replica: usize) {
     if world.live::<Ticket>().is_none() {
         // What a frozen replica makes for an order on its way out is ended or cleared away.
         if !(bounds.freezes && world.is_leaving()) {
-            world.flaws.unpaid_ticket |= !world.bank.has_money();
-            world.flaws.second_ticket |= world.queued;
+            world.violations.unpaid_ticket |= !world.bank.has_money();
+            world.violations.second_ticket |= world.queued;
         }
         world.queued = true;
         let uid = world.count(1);
@@ -169,8 +149,8 @@ pub fn carry_out_delivery(world: &mut World, bounds: &Bounds, replica: usize) {
     let Some(slot) = world.replicas.get_mut(replica) else { return };
     match slot.delivery.take() {
         None => {}
-        Some(DeliveryFlight::Create(hand)) => {
-            if !is_as_seen(world, bounds, replica, hand) {
+        Some(DeliveryFlight::Create(version)) => {
+            if !is_as_seen(world, bounds, replica, version) {
                 return;
             }
             if !bounds.freezes {

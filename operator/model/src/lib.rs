@@ -7,7 +7,7 @@
 //! late, and actors who act at any moment. The model must carry decisions out as the controllers do; where they
 //! change, it changes.
 //!
-//! Coupons, counts and messages have small models of their own ([`redeeming`], [`counting`], [`telling`]), so that they do
+//! Coupons, counts and messages have small models of their own ([`coupon`], [`counter`], [`notification`]), so that they do
 //! not multiply the states of an order's saga.
 //!
 //! One assumption about time is made: a ticket's or delivery's create follows the live read of its order in one step.
@@ -17,17 +17,20 @@ pub mod bank;
 pub mod bounds;
 pub mod calls;
 pub mod children;
-pub mod cluster;
-pub mod counting;
-pub mod fair;
-pub mod hand;
+pub mod counter;
+pub mod coupon;
+pub mod flight;
+pub mod liveness;
 pub mod model;
+pub mod notification;
 pub mod objects;
 pub mod order;
 pub mod payment;
 pub mod properties;
-pub mod redeeming;
 pub mod runs;
+pub mod saga;
 pub mod small;
-pub mod telling;
+pub mod snapshot;
+pub mod versions;
+pub mod views;
 pub mod world;

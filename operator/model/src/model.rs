@@ -1,26 +1,18 @@
-//! The model for the checker: which events can happen in a state, and what each leads to.
+//! The events of the model: which can happen in a state, and what each leads to.
 
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, TicketStage};
 use fooddelivery_saga::table::{self, Actor};
 use stateright::{Model, Property};
 
-use crate::bank::{Request, Weather};
-use crate::bounds::{Bounds, Start, Store};
+use crate::bank::{ProviderFault, Request};
+use crate::bounds::{Bounds, CREATED_MAX, Start, Store};
 use crate::children;
+use crate::flight::PaymentStep;
 use crate::objects::{Delivery, Order, Payment, Ticket};
 use crate::properties;
+use crate::saga::Saga;
 use crate::world::World;
-use crate::{fair, order, payment};
-
-/// So many payments, tickets and deliveries each are created under the order's name, tombstones among them.
-pub const CREATED_MAX: u8 = 2;
-
-/// The model within its bounds.
-#[derive(Debug, Clone)]
-pub struct Saga {
-    /// The bounds.
-    pub bounds: Bounds,
-}
+use crate::{liveness, order, payment};
 
 /// A kind of object, for watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +48,9 @@ pub enum Event {
     /// A controller of a replica looks at its caches and decides.
     Decide(usize, Controller),
     /// What was decided is carried out.
-    CarryOut(usize, Controller, Weather),
+    CarryOut(usize, Controller, ProviderFault),
     /// A request that was under way arrives at the provider.
-    Arrive(Request, Weather),
+    Arrive(Request, ProviderFault),
     /// A replica crashes and starts anew.
     Crash(usize),
     /// All deadlines pass.
@@ -80,19 +72,6 @@ pub enum Event {
 }
 
 impl Saga {
-    /// Within these bounds.
-    pub fn new(bounds: Bounds) -> Self {
-        Self { bounds }
-    }
-
-    /// Whether fair weather leads from here to an end, and the right one.
-    ///
-    /// # Errors
-    /// What is not as it should be.
-    pub fn settles(&self, world: &World) -> Result<(), &'static str> {
-        fair::settle(world.clone(), &self.bounds)
-    }
-
     fn begin(&self) -> World {
         let bounds = &self.bounds;
         let mut world = World::new(bounds.replicas, bounds.every_version);
@@ -103,16 +82,16 @@ impl Saga {
                 &[TicketStage::Accepted, TicketStage::Cooking, TicketStage::Cooked]
             }
         };
-        fair::work(&mut world, bounds);
+        liveness::work(&mut world, bounds);
         for stage in stages {
             store_moves(&mut world, *stage);
-            fair::work(&mut world, bounds);
+            liveness::work(&mut world, bounds);
         }
         if bounds.start == Start::PickedUp {
             let change = |d: Delivery| Delivery { claimed: true, stage: DeliveryStage::PickedUp, ..d };
             let delivery = world.live::<Delivery>().map(change);
             world.put(delivery);
-            fair::work(&mut world, bounds);
+            liveness::work(&mut world, bounds);
         }
         world.canonical()
     }
@@ -131,8 +110,8 @@ impl Saga {
             ];
             for (controller, busy) in busy {
                 if busy {
-                    for weather in self.weathers(world, r, controller) {
-                        events.push(Event::CarryOut(r, controller, *weather));
+                    for fault in self.faults(world, r, controller) {
+                        events.push(Event::CarryOut(r, controller, *fault));
                     }
                 } else if room {
                     events.push(Event::Decide(r, controller));
@@ -143,24 +122,24 @@ impl Saga {
             }
         }
         for request in &world.bank.wire {
-            events.push(Event::Arrive(*request, Weather::Fair));
+            events.push(Event::Arrive(*request, ProviderFault::None));
         }
     }
 
-    fn weathers(&self, world: &World, replica: usize, controller: Controller) -> &'static [Weather] {
-        use Weather::{Blind, Declines, Fair, Lost, Stalled, Unreachable};
-        let visit = world.replicas.get(replica).and_then(|r| r.payment);
-        let Some(visit) = visit.filter(|_| controller == Controller::Payments) else { return &[Fair] };
+    fn faults(&self, world: &World, replica: usize, controller: Controller) -> &'static [ProviderFault] {
+        use ProviderFault as F;
+        let flight = world.replicas.get(replica).and_then(|r| r.payment);
+        let Some(flight) = flight.filter(|_| controller == Controller::Payments) else { return &[F::None] };
         let faults = world.spent.faults < self.bounds.faults;
-        match (visit.step, faults, self.bounds.declines) {
-            (payment::Step::LookUp, true, _) => &[Fair, Blind],
-            (payment::Step::Prepare, true, _) => &[Fair, Lost],
-            (payment::Step::Charge, true, true) => &[Fair, Declines, Unreachable, Lost, Stalled],
-            (payment::Step::Charge, true, false) | (payment::Step::Refund | payment::Step::Void, true, _) => {
-                &[Fair, Unreachable, Lost, Stalled]
+        match (flight.step, faults, self.bounds.declines) {
+            (PaymentStep::LookUp, true, _) => &[F::None, F::Blind],
+            (PaymentStep::Prepare, true, _) => &[F::None, F::Lost],
+            (PaymentStep::Charge, true, true) => &[F::None, F::Declines, F::Unreachable, F::Lost, F::Stalled],
+            (PaymentStep::Charge, true, false) | (PaymentStep::Refund | PaymentStep::Void, true, _) => {
+                &[F::None, F::Unreachable, F::Lost, F::Stalled]
             }
-            (payment::Step::Charge, false, true) => &[Fair, Declines],
-            _ => &[Fair],
+            (PaymentStep::Charge, false, true) => &[F::None, F::Declines],
+            _ => &[F::None],
         }
     }
 
@@ -210,13 +189,13 @@ impl Saga {
             Event::Watch(r, Watched::Tickets) => world.watch::<Ticket>(r),
             Event::Watch(r, Watched::Deliveries) => world.watch::<Delivery>(r),
             Event::Decide(r, controller) => decide(world, bounds, r, controller),
-            Event::CarryOut(r, controller, weather) => {
-                if !matches!(weather, Weather::Fair | Weather::Declines) {
+            Event::CarryOut(r, controller, fault) => {
+                if !matches!(fault, ProviderFault::None | ProviderFault::Declines) {
                     world.spent.faults += 1;
                 }
                 match controller {
                     Controller::Orders => order::carry_out(world, bounds, r),
-                    Controller::Payments => payment::carry_out(world, bounds, r, weather),
+                    Controller::Payments => payment::carry_out(world, bounds, r, fault),
                     Controller::Tickets => children::carry_out_ticket(world, bounds, r),
                     Controller::Deliveries => children::carry_out_delivery(world, bounds, r),
                 }
@@ -312,7 +291,7 @@ impl Model for Saga {
         // Without stale caches every watch is as fast as the writes.
         if !self.bounds.stale {
             for replica in 0..next.replicas.len() {
-                fair::catch_up(&mut next, replica);
+                liveness::catch_up(&mut next, replica);
             }
         }
         let next = next.canonical();

@@ -8,17 +8,17 @@ use fooddelivery_saga::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
 };
 
-/// A reason of `saga`, kept once per process.
-pub type Word = &'static str;
+/// A reason of `saga`, interned.
+pub type Label = &'static str;
 
-/// The word itself, so that objects that carry it can be copied.
-pub fn intern(word: &str) -> Word {
-    static WORDS: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
+/// Interns a reason, so that objects that carry it are `Copy`.
+pub fn intern(word: &str) -> Label {
+    static WORDS: Mutex<BTreeSet<Label>> = Mutex::new(BTreeSet::new());
     let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = words.get(word) {
         return known;
     }
-    let kept: Word = Box::leak(word.to_owned().into_boxed_str());
+    let kept: Label = Box::leak(word.to_owned().into_boxed_str());
     words.insert(kept);
     kept
 }
@@ -35,7 +35,7 @@ pub struct Order {
     /// `status.phase`.
     pub phase: OrderPhase,
     /// `status.reason`.
-    pub reason: Word,
+    pub reason: Label,
     /// `status.cancellation`.
     pub verdict: Option<CancellationVerdict>,
     /// Whether `status.total` is set.
@@ -56,7 +56,7 @@ pub struct Conditions {
     /// `Settled`.
     pub settled: Option<bool>,
     /// The reason of `Settled`.
-    pub settled_why: Word,
+    pub settled_why: Label,
     /// `Completed`.
     pub completed: Option<bool>,
     /// `Ended`.
@@ -104,11 +104,11 @@ pub struct Payment {
     /// `spec.desired`.
     pub desired: PaymentDesired,
     /// `spec.reversal.reason`.
-    pub reversal: Option<Word>,
+    pub reversal: Option<Label>,
     /// `status.phase`.
     pub phase: PaymentPhase,
     /// `status.reason`.
-    pub reason: Word,
+    pub reason: Label,
     /// `status.attempt`.
     pub attempt: u8,
     /// Whether it was put off before.
@@ -123,7 +123,7 @@ pub struct Payment {
 
 impl Payment {
     /// A payment as it is created.
-    pub fn new(uid: u8, reversal: Option<Word>) -> Self {
+    pub fn new(uid: u8, reversal: Option<Label>) -> Self {
         let tombstone = reversal.is_some();
         Self {
             uid,
@@ -150,7 +150,7 @@ pub struct Ticket {
     /// `spec.stage`.
     pub stage: TicketStage,
     /// `spec.reason`.
-    pub reason: Word,
+    pub reason: Label,
     /// The epoch in which it was created.
     pub created: u8,
 }
@@ -163,7 +163,7 @@ pub struct Delivery {
     /// `spec.stage`.
     pub stage: DeliveryStage,
     /// `spec.reason`.
-    pub reason: Word,
+    pub reason: Label,
     /// Whether a rider has taken it.
     pub claimed: bool,
 }

@@ -5,9 +5,9 @@ use fooddelivery_saga::phases::{
 };
 use stateright::Property;
 
-use crate::fair;
-use crate::model::Saga;
+use crate::liveness;
 use crate::objects::{Delivery, Order, Payment, Ticket};
+use crate::saga::Saga;
 use crate::world::World;
 
 /// At most one capture an order.
@@ -67,8 +67,8 @@ pub fn all() -> Vec<Property<Saga>> {
                 w.live::<Payment>().is_some_and(|p| p.desired == PaymentDesired::Refunded && p.attempt > 0);
             !completed || (w.bank.has_money() && !asked)
         }),
-        Property::always(NO_UNPAID_TICKET, |_, w: &World| !w.flaws.unpaid_ticket),
-        Property::always(ONE_TICKET, |_, w: &World| !w.flaws.second_ticket),
+        Property::always(NO_UNPAID_TICKET, |_, w: &World| !w.violations.unpaid_ticket),
+        Property::always(ONE_TICKET, |_, w: &World| !w.violations.second_ticket),
         Property::always(FENCE, |saga: &Saga, w: &World| {
             let open = w.live::<Ticket>().is_some_and(|t| {
                 matches!(t.stage, TicketStage::Pending | TicketStage::Accepted | TicketStage::Cooking)
@@ -96,15 +96,17 @@ pub fn all() -> Vec<Property<Saga>> {
                     || !matches!(o.reason, "CancelledByCustomer" | "OrderDeleted")
             })
         }),
-        Property::always(TERMINAL, |_, w: &World| !w.flaws.end_changed),
-        Property::always(LEGAL, |_, w: &World| !w.flaws.illegal_step),
-        Property::always(NOTHING_LEFT, |_, w: &World| !w.flaws.left_behind && !w.flaws.payment_lost),
+        Property::always(TERMINAL, |_, w: &World| !w.violations.end_changed),
+        Property::always(LEGAL, |_, w: &World| !w.violations.illegal_step),
+        Property::always(NOTHING_LEFT, |_, w: &World| {
+            !w.violations.left_behind && !w.violations.payment_lost
+        }),
         Property::always(NO_REVIEW, |_, w: &World| {
             w.live::<Payment>().is_none_or(|p| p.phase != PaymentPhase::NeedsReview)
         }),
-        Property::always(ENDS, |saga: &Saga, w: &World| !fair::is_calm(w) || saga.settles(w).is_ok()),
+        Property::always(ENDS, |saga: &Saga, w: &World| !liveness::is_calm(w) || saga.settles(w).is_ok()),
         Property::always(WAITS, |saga: &Saga, w: &World| {
-            !fair::is_quiet(w, &saga.bounds) || waits_rightly(saga, w)
+            !liveness::is_quiet(w, &saga.bounds) || waits_rightly(saga, w)
         }),
     ]
 }
@@ -140,6 +142,7 @@ fn waits_rightly(saga: &Saga, w: &World) -> bool {
             && w.live::<Delivery>().is_none();
     };
     let ended = order.phase.is_terminal() && order.conditions.settled == Some(true) && !order.deleting;
-    let wakes = crate::order::next(w, &saga.bounds, 0) == Some(crate::order::Step::Rest { wakes: true });
+    let wakes =
+        crate::order::next(w, &saga.bounds, 0) == Some(crate::flight::OrderStep::Rest { wakes: true });
     ended || wakes
 }

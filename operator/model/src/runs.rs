@@ -8,7 +8,8 @@ use fooddelivery_saga::phases::WhenUnavailable;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::bounds::{Bounds, Carrying, Start, Store};
-use crate::model::{Event, Saga};
+use crate::model::Event;
+use crate::saga::Saga;
 use crate::world::World;
 
 /// A named configuration.

@@ -5,10 +5,10 @@ use std::fmt::{Debug, Write as _};
 
 use stateright::Path;
 
-use crate::counting::{self, Counting};
-use crate::redeeming::{self, model::Redeeming};
+use crate::counter::{self, CounterModel};
+use crate::coupon::{self, model::CouponModel};
+use crate::notification::{self, NotificationModel};
 use crate::runs::{Extent, Report, explore};
-use crate::telling::{self, NotificationStatus};
 
 /// A named configuration.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +23,15 @@ pub struct Small {
 #[derive(Debug, Clone, Copy)]
 pub enum Of {
     /// Orders that race for a coupon.
-    Redeeming(redeeming::Bounds),
+    Coupon(coupon::Bounds),
     /// Tickets that are counted by their store.
-    Counting(counting::Bounds),
+    Counter(counter::Bounds),
     /// Messages about an order.
-    NotificationStatus(telling::Bounds),
+    Notification(notification::Bounds),
 }
 
 /// Two orders of one customer that race for the last coupon.
-pub const COUPON: redeeming::Bounds = redeeming::Bounds {
+pub const COUPON: coupon::Bounds = coupon::Bounds {
     orders: 2,
     limit: Some(1),
     per_customer: None,
@@ -39,78 +39,76 @@ pub const COUPON: redeeming::Bounds = redeeming::Bounds {
     payments: 2,
     crashes: 1,
     long: false,
-    mistake: None,
+    mutant: None,
 };
 
 /// The same, of a coupon that is limited per customer too.
-pub const OF_CUSTOMER: redeeming::Bounds = redeeming::Bounds { per_customer: Some(1), crashes: 0, ..COUPON };
+pub const OF_CUSTOMER: coupon::Bounds = coupon::Bounds { per_customer: Some(1), crashes: 0, ..COUPON };
 
 /// Two tickets of one store.
-pub const COUNT: counting::Bounds =
-    counting::Bounds { tickets: 2, stores: 1, crashes: 1, long: false, mistake: None };
+pub const COUNT: counter::Bounds =
+    counter::Bounds { tickets: 2, stores: 1, crashes: 1, long: false, mutant: None };
 
 /// An order and two providers.
-pub const TELL: telling::Bounds =
-    telling::Bounds { moves: 3, first: true, second: true, crashes: 1, mistake: None };
+pub const TELL: notification::Bounds =
+    notification::Bounds { moves: 3, first: true, second: true, crashes: 1, mutant: None };
 
 /// The configurations.
 pub const SMALL: &[Small] = &[
-    Small { name: "a coupon, two orders, one may be undone", of: Of::Redeeming(COUPON) },
+    Small { name: "a coupon, two orders, one may be undone", of: Of::Coupon(COUPON) },
     Small {
         name: "a coupon, two orders that may both be undone, no crash",
-        of: Of::Redeeming(redeeming::Bounds { undone: 2, crashes: 0, ..COUPON }),
+        of: Of::Coupon(coupon::Bounds { undone: 2, crashes: 0, ..COUPON }),
     },
     Small {
         name: "a coupon, three orders",
-        of: Of::Redeeming(redeeming::Bounds { orders: 3, crashes: 0, payments: 1, ..COUPON }),
+        of: Of::Coupon(coupon::Bounds { orders: 3, crashes: 0, payments: 1, ..COUPON }),
     },
     Small {
         name: "a coupon limited per customer, two orders",
-        of: Of::Redeeming(redeeming::Bounds { limit: Some(2), payments: 1, ..OF_CUSTOMER }),
+        of: Of::Coupon(coupon::Bounds { limit: Some(2), payments: 1, ..OF_CUSTOMER }),
     },
     Small {
         name: "a coupon limited per customer and in all, two orders, payments made late",
-        of: Of::Redeeming(OF_CUSTOMER),
+        of: Of::Coupon(OF_CUSTOMER),
     },
     Small {
         name: "a coupon limited per customer, three orders of two customers that race",
-        of: Of::Redeeming(redeeming::Bounds { orders: 3, undone: 0, payments: 1, ..OF_CUSTOMER }),
+        of: Of::Coupon(coupon::Bounds { orders: 3, undone: 0, payments: 1, ..OF_CUSTOMER }),
     },
     Small {
         name: "a coupon with long lists, two orders",
-        of: Of::Redeeming(redeeming::Bounds { long: true, crashes: 0, ..COUPON }),
+        of: Of::Coupon(coupon::Bounds { long: true, crashes: 0, ..COUPON }),
     },
-    Small { name: "counts, two tickets, the store is deleted and made anew", of: Of::Counting(COUNT) },
+    Small { name: "counts, two tickets, the store is deleted and made anew", of: Of::Counter(COUNT) },
     Small {
         name: "counts with a long list, two tickets",
-        of: Of::Counting(counting::Bounds { long: true, ..COUNT }),
+        of: Of::Counter(counter::Bounds { long: true, ..COUNT }),
     },
     Small {
         name: "counts, three tickets",
-        of: Of::Counting(counting::Bounds { tickets: 3, stores: 0, crashes: 0, ..COUNT }),
+        of: Of::Counter(counter::Bounds { tickets: 3, stores: 0, crashes: 0, ..COUNT }),
     },
     Small {
         name: "messages, a provider, two crashes",
-        of: Of::NotificationStatus(telling::Bounds { second: false, crashes: 2, ..TELL }),
+        of: Of::Notification(notification::Bounds { second: false, crashes: 2, ..TELL }),
     },
     Small {
         name: "messages, a provider that comes later, a crash",
-        of: Of::NotificationStatus(telling::Bounds { first: false, ..TELL }),
+        of: Of::Notification(notification::Bounds { first: false, ..TELL }),
     },
     Small {
         name: "messages, two providers, of which one comes later",
-        of: Of::NotificationStatus(telling::Bounds { moves: 2, crashes: 0, ..TELL }),
+        of: Of::Notification(notification::Bounds { moves: 2, crashes: 0, ..TELL }),
     },
 ];
 
 /// Checks the states within the bounds, breadth first.
 pub fn check_small(run: Small, extent: Extent) -> Report {
     match run.of {
-        Of::Redeeming(bounds) => explore(run.name, &bounds, Redeeming { bounds }, extent, story),
-        Of::Counting(bounds) => explore(run.name, &bounds, Counting { bounds }, extent, story),
-        Of::NotificationStatus(bounds) => {
-            explore(run.name, &bounds, NotificationStatus::new(bounds), extent, story)
-        }
+        Of::Coupon(bounds) => explore(run.name, &bounds, CouponModel { bounds }, extent, story),
+        Of::Counter(bounds) => explore(run.name, &bounds, CounterModel { bounds }, extent, story),
+        Of::Notification(bounds) => explore(run.name, &bounds, NotificationModel::new(bounds), extent, story),
     }
 }
 

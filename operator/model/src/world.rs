@@ -1,13 +1,18 @@
-//! A state of the model: what the API server has, what each replica believes and is about to do, and the money.
+//! A state of the model: what the API server has, what each replica believes and is about to do, and the money. And how
+//! the API server arbitrates writes and caches follow: compare-and-set, transition rules, stale copies, own-write memory.
+//!
+//! It knows nothing of what the writes mean.
 
-use fooddelivery_saga::phases::OrderPhase;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
+use fooddelivery_saga::table;
 
 use crate::bank::Bank;
-use crate::children::{DeliveryFlight, TicketFlight};
-use crate::cluster::{Cache, Chain};
+use crate::flight::{DeliveryFlight, OrderFlight, PaymentFlight, TicketFlight};
 use crate::objects::{Delivery, Order, Payment, Ticket};
-use crate::order::OrderFlight;
-use crate::payment::Visit;
+use crate::versions::{Cache, Chain, WriteError};
 
 /// Everything that is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,13 +39,13 @@ pub struct World {
     pub created: [u8; 3],
     /// Whether a ticket was put into the store's queue.
     pub queued: bool,
-    /// What went wrong on the way here.
-    pub flaws: Flaws,
+    /// The rules that were broken on the way here.
+    pub violations: Violations,
     /// The phase in which the order ended, once it has.
     pub ended_as: Option<OrderPhase>,
 }
 
-/// What happened so often that it happens no more.
+/// How much of the bounds is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Spent {
     /// Calls to the provider that went wrong.
@@ -51,9 +56,9 @@ pub struct Spent {
     pub claims: u8,
 }
 
-/// What must never happen; seen when it happens.
+/// Events that must never happen, recorded when they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Flaws {
+pub struct Violations {
     /// A CEL rule refused what was decided on fresh data.
     pub illegal_step: bool,
     /// A ticket was put into the store's queue without money for it.
@@ -85,7 +90,7 @@ pub struct Replica {
     /// What its order controller is about to do.
     pub order: Option<OrderFlight>,
     /// What its payment controller is about to do.
-    pub payment: Option<Visit>,
+    pub payment: Option<PaymentFlight>,
     /// What its ticket controller is about to do.
     pub ticket: Option<TicketFlight>,
     /// What its delivery controller is about to do.
@@ -119,7 +124,7 @@ impl World {
             spent: Spent::default(),
             created: [0; 3],
             queued: false,
-            flaws: Flaws::default(),
+            violations: Violations::default(),
             ended_as: None,
         }
     }
@@ -155,7 +160,7 @@ impl World {
         self.list::<Delivery>(replica);
     }
 
-    fn list<K: crate::cluster::Kind>(&mut self, replica: usize) {
+    fn list<K: Kind>(&mut self, replica: usize) {
         self.refresh::<K>(replica);
         let last = K::chain(self).last().0;
         if let Some(slot) = self.replicas.get_mut(replica) {
@@ -170,7 +175,7 @@ impl World {
             && order.phase.is_terminal()
         {
             if self.ended_as.is_some_and(|ended| ended != order.phase) {
-                self.flaws.end_changed = true;
+                self.violations.end_changed = true;
             }
             self.ended_as = Some(order.phase);
         }
@@ -179,5 +184,249 @@ impl World {
         self.tidy::<Ticket>();
         self.tidy::<Delivery>();
         self
+    }
+}
+
+/// A kind of object.
+pub trait Kind: Copy + Debug + Eq + Hash + 'static {
+    /// Its versions.
+    fn chain(world: &World) -> &Chain<Self>;
+    /// Its versions, to be written.
+    fn chain_mut(world: &mut World) -> &mut Chain<Self>;
+    /// A replica's copy.
+    fn cache(replica: &Replica) -> &Cache;
+    /// A replica's copy, to be changed.
+    fn cache_mut(replica: &mut Replica) -> &mut Cache;
+    /// Hands every version that a replica's unfinished steps refer to to `visit`.
+    fn referenced(replica: &mut Replica, visit: &mut dyn FnMut(&mut u8));
+    /// Whether the CEL rules allow the change.
+    fn allows(old: &Self, new: &Self) -> bool;
+}
+
+macro_rules! fields {
+    ($chain:ident, $cache:ident) => {
+        fn chain(world: &World) -> &Chain<Self> {
+            &world.$chain
+        }
+        fn chain_mut(world: &mut World) -> &mut Chain<Self> {
+            &mut world.$chain
+        }
+        fn cache(replica: &Replica) -> &Cache {
+            &replica.$cache
+        }
+        fn cache_mut(replica: &mut Replica) -> &mut Cache {
+            &mut replica.$cache
+        }
+    };
+}
+
+impl Kind for Order {
+    fields!(orders, orders);
+
+    fn referenced(replica: &mut Replica, visit: &mut dyn FnMut(&mut u8)) {
+        if let Some(flight) = &mut replica.order {
+            visit(&mut flight.version);
+        }
+        if let Some(TicketFlight::Create(version)) = &mut replica.ticket {
+            visit(version);
+        }
+        if let Some(DeliveryFlight::Create(version)) = &mut replica.delivery {
+            visit(version);
+        }
+    }
+
+    fn allows(old: &Self, new: &Self) -> bool {
+        let way = old.phase == new.phase
+            || table::reachable(table::ORDER, OrderPhase::ALL, old.phase).contains(&new.phase);
+        let verdict = old.verdict.is_none() || old.verdict == new.verdict;
+        let received = !new.confirmed
+            || old.confirmed
+            || matches!(new.phase, OrderPhase::Delivered | OrderPhase::Completed);
+        way && verdict && received && (!old.cancel || new.cancel) && (!old.confirmed || new.confirmed)
+    }
+}
+
+impl Kind for Payment {
+    fields!(payments, payments);
+
+    fn referenced(replica: &mut Replica, visit: &mut dyn FnMut(&mut u8)) {
+        if let Some(made) = &mut replica.payment {
+            visit(&mut made.version);
+        }
+        if let Some(child) = replica.order.as_mut().and_then(|f| f.payment.as_mut()) {
+            visit(child);
+        }
+    }
+
+    fn allows(old: &Self, new: &Self) -> bool {
+        let desired = old.desired == new.desired || table::allows(table::DESIRED, old.desired, new.desired);
+        let phase = old.phase == new.phase || table::allows(table::PAYMENT, old.phase, new.phase);
+        let reversal = old.reversal.is_none() || old.reversal == new.reversal;
+        desired && phase && reversal && (!new.refunded || new.captured)
+    }
+}
+
+impl Kind for Ticket {
+    fields!(tickets, tickets);
+
+    fn referenced(replica: &mut Replica, visit: &mut dyn FnMut(&mut u8)) {
+        if let Some(child) = replica.order.as_mut().and_then(|f| f.ticket.as_mut()) {
+            visit(child);
+        }
+    }
+
+    fn allows(old: &Self, new: &Self) -> bool {
+        old.stage == new.stage || table::allows(table::TICKET, old.stage, new.stage)
+    }
+}
+
+impl Kind for Delivery {
+    fields!(deliveries, deliveries);
+
+    fn referenced(replica: &mut Replica, visit: &mut dyn FnMut(&mut u8)) {
+        if let Some(child) = replica.order.as_mut().and_then(|f| f.delivery.as_mut()) {
+            visit(child);
+        }
+    }
+
+    fn allows(old: &Self, new: &Self) -> bool {
+        use DeliveryStage as D;
+        let stage = old.stage == new.stage || table::allows(table::DELIVERY, old.stage, new.stage);
+        let claim = old.claimed == new.claimed || (old.stage == D::Waiting && new.stage == D::Waiting);
+        let carried = !matches!(new.stage, D::PickedUp | D::Delivered | D::Failed) || new.claimed;
+        let unclaimed = new.stage != D::Cancelled || !new.claimed;
+        stage && claim && carried && unclaimed
+    }
+}
+
+impl World {
+    /// What the API server has.
+    pub fn live<K: Kind>(&self) -> Option<K> {
+        K::chain(self).last().1
+    }
+
+    /// What a replica's cache has, and its version.
+    pub fn held<K: Kind>(&self, replica: usize) -> Option<(u8, K)> {
+        let number = K::cache(self.replicas.get(replica)?).held?;
+        Some((number, K::chain(self).at(number)?))
+    }
+
+    /// A new version, unless nothing would change.
+    pub fn put<K: Kind>(&mut self, object: Option<K>) {
+        let chain = K::chain_mut(self);
+        if chain.last().1 != object {
+            chain.0.push(object);
+        }
+    }
+
+    /// A compare-and-set by the operator. A rule that refuses what the operator decided on fresh data is a flaw.
+    ///
+    /// # Errors
+    /// As the API server answers.
+    pub fn swap<K: Kind>(
+        &mut self,
+        version: u8,
+        change: impl FnOnce(&K) -> Option<K>,
+    ) -> Result<(), WriteError> {
+        let (number, live) = K::chain(self).last();
+        let live = live.ok_or(WriteError::NotFound)?;
+        if number != version {
+            return Err(WriteError::Conflict);
+        }
+        let new = change(&live);
+        if new.is_some_and(|new| !K::allows(&live, &new)) {
+            self.violations.illegal_step = true;
+            return Err(WriteError::Invalid);
+        }
+        self.put(new);
+        Ok(())
+    }
+
+    /// Puts what the API server has now into the cache, as after a write or a live read.
+    pub fn refresh<K: Kind>(&mut self, replica: usize) -> Option<K> {
+        let (number, live) = K::chain(self).last();
+        if let Some(replica) = self.replicas.get_mut(replica) {
+            K::cache_mut(replica).held = live.map(|_| number);
+        }
+        live
+    }
+
+    /// Whether the watch has something that the cache does not show yet.
+    pub fn lags<K: Kind>(&self, replica: usize) -> bool {
+        let (number, live) = K::chain(self).last();
+        let Some(cache) = self.replicas.get(replica).map(K::cache) else { return false };
+        cache.held != live.map(|_| number) || (self.every_version && cache.watched != number)
+    }
+
+    /// The watch brings the next version, or, where versions may be skipped, the newest.
+    pub fn watch<K: Kind>(&mut self, replica: usize) {
+        if !self.every_version {
+            self.refresh::<K>(replica);
+            return;
+        }
+        let last = K::chain(self).last().0;
+        let Some(cache) = self.replicas.get(replica).map(K::cache).copied() else { return };
+        let next = cache.watched.saturating_add(1).min(last);
+        let there = K::chain(self).at(next).is_some();
+        let newer = cache.held.is_some_and(|held| held > next);
+        let held = if newer { cache.held } else { there.then_some(next) };
+        if let Some(replica) = self.replicas.get_mut(replica) {
+            *K::cache_mut(replica) = Cache { held, watched: next };
+        }
+    }
+
+    /// Forgets the versions that nobody can meet any more, and numbers the others anew.
+    pub fn tidy<K: Kind>(&mut self) {
+        let every = self.every_version;
+        let last = K::chain(self).last().0;
+        let mut used = vec![false; usize::from(last) + 1];
+        let mut oldest = last;
+        let mut mark = |number: u8| {
+            if let Some(slot) = used.get_mut(usize::from(number)) {
+                *slot = true;
+            }
+        };
+        mark(last);
+        for replica in &mut self.replicas {
+            let cache = K::cache_mut(replica);
+            if !every {
+                cache.watched = 0;
+            }
+            oldest = oldest.min(cache.watched);
+            cache.held.into_iter().for_each(&mut mark);
+            K::referenced(replica, &mut |number| mark(*number));
+        }
+        if every {
+            (oldest..=last).for_each(&mut mark);
+        }
+        if used.iter().all(|kept| *kept) {
+            return;
+        }
+        let mut names = Vec::with_capacity(used.len());
+        let mut next = 0_u8;
+        for kept in &used {
+            names.push(next);
+            next += u8::from(*kept);
+        }
+        let rename = |number: &mut u8| {
+            if let Some(name) = names.get(usize::from(*number)) {
+                *number = *name;
+            }
+        };
+        for replica in &mut self.replicas {
+            K::referenced(replica, &mut |number| rename(number));
+            let cache = K::cache_mut(replica);
+            cache.held.iter_mut().for_each(rename);
+            rename(&mut cache.watched);
+        }
+        let mut kept = used.into_iter();
+        K::chain_mut(self).0.retain(|_| kept.next().unwrap_or(true));
+    }
+
+    /// The uid of the next payment (0), ticket (1) or delivery (2).
+    pub fn count(&mut self, kind: usize) -> u8 {
+        let Some(created) = self.created.get_mut(kind) else { return 0 };
+        *created = created.saturating_add(1);
+        *created
     }
 }

@@ -2,14 +2,15 @@
 //! to the very end, and it wakes up in every state on that way.
 #![allow(clippy::unwrap_used)]
 
-use fooddelivery_model::bank::Weather;
+use fooddelivery_model::bank::ProviderFault;
 use fooddelivery_model::bounds::{Bounds, Start};
-use fooddelivery_model::children::TicketFlight;
-use fooddelivery_model::model::{Controller, Event, Saga};
+use fooddelivery_model::flight::{OrderStep, TicketFlight};
+use fooddelivery_model::model::{Controller, Event};
 use fooddelivery_model::objects::{Order, Payment, Ticket};
 use fooddelivery_model::runs::RUNS;
+use fooddelivery_model::saga::Saga;
 use fooddelivery_model::world::World;
-use fooddelivery_model::{fair, order};
+use fooddelivery_model::{liveness, order};
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, TicketStage};
 use stateright::{Model, Property};
 
@@ -42,13 +43,13 @@ fn work_alone(saga: &Saga, mut world: World, mut seen: impl FnMut(&World)) -> Wo
     for _ in 0..200 {
         let before = world.clone();
         for controller in controllers {
-            fair::catch_up(&mut world, 0);
+            liveness::catch_up(&mut world, 0);
             let mut event = Event::Decide(0, controller);
             // A visit is several steps.
             while let Some(next) = saga.next_state(&world, event) {
                 world = next;
                 seen(&world);
-                event = Event::CarryOut(0, controller, Weather::Fair);
+                event = Event::CarryOut(0, controller, ProviderFault::None);
             }
         }
         if world == before {
@@ -60,11 +61,11 @@ fn work_alone(saga: &Saga, mut world: World, mut seen: impl FnMut(&World)) -> Wo
 
 /// Wakes the second replica's `controller` in this state; then everything must hold until all is quiet.
 fn wake(saga: &Saga, waking: World, controller: Controller) -> World {
-    let landed = saga.next_state(&waking, Event::CarryOut(1, controller, Weather::Fair));
+    let landed = saga.next_state(&waking, Event::CarryOut(1, controller, ProviderFault::None));
     let mut world = landed.unwrap_or(waking);
     holds_everywhere(saga, &world);
     world = work_alone(saga, world, |w| holds_everywhere(saga, w));
-    assert!(fair::work(&mut world, &saga.bounds));
+    assert!(liveness::work(&mut world, &saga.bounds));
     holds_everywhere(saga, &world);
     world
 }
@@ -87,7 +88,7 @@ fn a_payment_that_a_frozen_replica_makes_at_any_time_comes_to_its_end() {
     let saga = Saga::new(bounds());
     let mut world = saga.init_states().remove(0);
     order::reconcile(&mut world, &saga.bounds, 1);
-    assert_eq!(world.replicas[1].order.unwrap().step, order::Step::CreatePayment(None));
+    assert_eq!(world.replicas[1].order.unwrap().step, OrderStep::CreatePayment(None));
     let (mut under_an_ended_order, mut under_none) = (0, 0);
     for waking in way(&saga, world, EVENTS) {
         let late = waking.live::<Payment>().is_none();
@@ -116,9 +117,9 @@ fn a_ticket_that_a_frozen_replica_makes_at_any_time_comes_to_its_end() {
         }
     });
     let mut world = paid.unwrap();
-    fair::catch_up(&mut world, 1);
+    liveness::catch_up(&mut world, 1);
     for event in
-        [Event::Decide(1, Controller::Tickets), Event::CarryOut(1, Controller::Tickets, Weather::Fair)]
+        [Event::Decide(1, Controller::Tickets), Event::CarryOut(1, Controller::Tickets, ProviderFault::None)]
     {
         world = saga.next_state(&world, event).unwrap();
     }

@@ -1,10 +1,10 @@
 //! The small models: within their bounds no state breaks a property, and mistakes are found.
 
-use fooddelivery_model::counting::{self, Mistake as Count};
-use fooddelivery_model::redeeming::{self, Mistake as Coupon};
+use fooddelivery_model::counter::{self, Mutant as Count};
+use fooddelivery_model::coupon::{self, Mutant as Coupon};
+use fooddelivery_model::notification::{self, Mutant as Tell};
 use fooddelivery_model::runs::Extent;
 use fooddelivery_model::small::{COUNT, COUPON, Of, SMALL, Small, TELL, check_small};
-use fooddelivery_model::telling::{self, Mistake as Tell};
 
 #[test]
 fn no_state_of_a_small_model_breaks_a_property() {
@@ -19,19 +19,19 @@ fn no_state_of_a_small_model_breaks_a_property() {
 }
 
 fn found(of: Of) {
-    let report = check_small(Small { name: "a planted mistake", of }, Extent::FirstBroken);
+    let report = check_small(Small { name: "a planted mutant", of }, Extent::FirstBroken);
     println!("{}", report.text());
-    assert!(!report.broken.is_empty(), "the mistake was not found in {} states", report.states);
+    assert!(!report.broken.is_empty(), "the mutant was not found in {} states", report.states);
 }
 
-fn coupon(mistake: Coupon) {
-    found(Of::Redeeming(redeeming::Bounds { crashes: 0, mistake: Some(mistake), ..COUPON }));
+fn coupon(mutant: Coupon) {
+    found(Of::Coupon(coupon::Bounds { crashes: 0, mutant: Some(mutant), ..COUPON }));
 }
 
 #[test]
 fn an_order_that_gives_its_coupon_back_believed_from_a_cache_is_found() {
-    let long = redeeming::Bounds { long: true, ..COUPON };
-    found(Of::Redeeming(redeeming::Bounds { mistake: Some(Coupon::NoLiveRead), ..long }));
+    let long = coupon::Bounds { long: true, ..COUPON };
+    found(Of::Coupon(coupon::Bounds { mutant: Some(Coupon::NoLiveRead), ..long }));
 }
 
 #[test]
@@ -66,21 +66,21 @@ fn a_payment_made_too_late_that_gives_a_coupon_back_is_found() {
 
 #[test]
 fn a_list_that_orders_that_are_gone_never_leave_is_found() {
-    found(Of::Redeeming(redeeming::Bounds {
+    found(Of::Coupon(coupon::Bounds {
         long: true,
         crashes: 0,
-        mistake: Some(Coupon::GoneStayListed),
+        mutant: Some(Coupon::GoneStayListed),
         ..COUPON
     }));
 }
 
-fn count(mistake: Count) {
-    found(Of::Counting(counting::Bounds { mistake: Some(mistake), ..COUNT }));
+fn count(mutant: Count) {
+    found(Of::Counter(counter::Bounds { mutant: Some(mutant), ..COUNT }));
 }
 
 #[test]
 fn a_ticket_counted_as_a_cache_has_it_is_found() {
-    found(Of::Counting(counting::Bounds { long: true, mistake: Some(Count::NoLiveRead), ..COUNT }));
+    found(Of::Counter(counter::Bounds { long: true, mutant: Some(Count::NoLiveRead), ..COUNT }));
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn counts_without_a_list_are_found() {
     count(Count::NoList);
 }
 
-fn tell(mistake: Tell) {
-    found(Of::NotificationStatus(telling::Bounds { second: false, mistake: Some(mistake), ..TELL }));
+fn tell(mutant: Tell) {
+    found(Of::Notification(notification::Bounds { second: false, mutant: Some(mutant), ..TELL }));
 }
 
 #[test]
@@ -129,5 +129,5 @@ fn an_order_that_goes_before_all_is_told_is_found() {
 
 #[test]
 fn a_step_that_one_provider_was_told_of_taken_for_told_to_all_is_found() {
-    found(Of::NotificationStatus(telling::Bounds { mistake: Some(Tell::OneForAll), ..TELL }));
+    found(Of::Notification(notification::Bounds { mutant: Some(Tell::OneForAll), ..TELL }));
 }

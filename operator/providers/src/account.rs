@@ -1,7 +1,7 @@
-//! An account at a provider: where it is, what authenticates us there, and how long to wait.
+//! An account at a provider: endpoint, credential and timeout.
 //!
-//! What all dialects need to send a request and to log it without its secrets. It adds no authentication and reads
-//! no answer: these are the dialect's.
+//! What all dialects need to send a request and to log it without its secrets. It adds no authentication and reads no
+//! response body: these are the dialect's.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use url::Url;
 
-use crate::http::{HttpAnswer, HttpClient, NoAnswer, send};
+use crate::http::{HttpClient, HttpResponse, TransportError, send};
 use crate::secret::Credential;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -20,7 +20,7 @@ const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 pub(crate) struct Account {
     pub(crate) endpoint: Url,
     pub(crate) credential: Credential,
-    /// For each request, from connecting to the last byte of the answer.
+    /// Time limit of each request, from connecting to the last byte of the response.
     pub(crate) timeout: Duration,
     pub(crate) http: HttpClient,
 }
@@ -39,26 +39,26 @@ impl Account {
 
     pub(crate) fn request(&self, method: Method, url: Url, correlation_id: &str) -> RequestBuilder {
         let request = self.http.reqwest().request(method, url);
-        // For tracing only: one that cannot be a header must not hold a payment up.
+        // For tracing only: an id that cannot be a header must not hold up a payment.
         match HeaderValue::from_str(correlation_id) {
             Ok(value) => request.header(CORRELATION_ID, value),
             Err(_) => request,
         }
     }
 
-    /// Sends a request and logs how that went, under the dialect's name.
+    /// Sends a request and logs the result under the dialect's name.
     pub(crate) async fn send(
         &self,
         dialect: &'static str,
         operation: &'static str,
         correlation_id: &str,
         request: RequestBuilder,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<HttpResponse, TransportError> {
         let started = Instant::now();
         let result = send(request, self.timeout).await;
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &result {
-            Ok(HttpAnswer { status, replayed, .. }) => {
+            Ok(HttpResponse { status, replayed, .. }) => {
                 tracing::debug!(dialect, operation, correlation_id, elapsed_ms, status, replayed, "answered");
             }
             Err(why) => {

@@ -1,6 +1,6 @@
 //! The HTTP client that all adapters share: TLS by rustls with ring, pooled connections, everything bounded.
 //!
-//! It sends a request once and tells apart "never sent" from "sent, and who knows". It does not retry, follow
+//! It sends a request once and distinguishes "never sent" from "sent, outcome unknown". It does not retry, follow
 //! redirects, or read proxies from the environment unless asked. No error carries a URL, as URLs name payments.
 
 use std::error::Error;
@@ -10,21 +10,21 @@ use fooddelivery_saga::provider::CallFailure;
 use reqwest::header::{HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
 
-/// How long it may take to connect (TCP and TLS), unless configured otherwise. It is less than
-/// [`crate::DEFAULT_TIMEOUT`], so that a provider that is not there is known to have got nothing.
+/// Default time limit of connecting (TCP and TLS). Less than [`crate::DEFAULT_TIMEOUT`], so that a provider that is not
+/// there is known to have received nothing.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
-/// The longest answer that is read.
-pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Maximum size of a response body, in bytes.
+pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_IDLE_PER_HOST: usize = 32;
-/// Stripe's mark on an answer that it kept from an earlier call with the same key.
+/// Stripe's mark on a response that it replays from an earlier call with the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// What can be chosen of the client.
+/// Options of the client.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpOptions {
-    /// How long it may take to connect.
+    /// Time limit of connecting.
     pub connect_timeout: Duration,
     /// Whether to use the proxies of the environment (`HTTPS_PROXY` and the like).
     pub proxies_from_environment: bool,
@@ -36,7 +36,7 @@ impl Default for HttpOptions {
     }
 }
 
-/// Why there is no client: no root certificates on this machine, for one.
+/// Why the client cannot be built: no root certificates on this machine, for one.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct HttpClientError(String);
@@ -45,19 +45,19 @@ pub struct HttpClientError(String);
 #[derive(Debug, Clone)]
 pub struct HttpClient(Client);
 
-/// An answer, whole.
+/// A response, read whole.
 #[derive(Debug)]
-pub(crate) struct HttpAnswer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
-    /// Whether the provider says that this is what it answered to an earlier call with the same key.
+    /// Whether the provider marks it as the replay of an earlier response to the same key.
     pub(crate) replayed: bool,
-    /// When it came, for a `Retry-After` that names a date.
+    /// When it was received, for a `Retry-After` that is a date.
     pub(crate) received: SystemTime,
     pub(crate) body: Vec<u8>,
 }
 
-impl HttpAnswer {
+impl HttpResponse {
     /// `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3), in ms from its arrival; a past date is zero.
     pub(crate) fn retry_after_ms(&self) -> Option<u64> {
         let text = self.retry_after.as_deref()?.trim();
@@ -69,20 +69,20 @@ impl HttpAnswer {
     }
 }
 
-/// A request that got no answer. The reasons are fit for a person and name no URL.
+/// A request without a response. The reasons are for people and name no URL.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoAnswer {
+pub(crate) enum TransportError {
     /// It provably never left.
     NotSent(String),
     /// It may have arrived.
-    Unknown(String),
+    OutcomeUnknown(String),
 }
 
-impl From<&NoAnswer> for CallFailure {
-    fn from(no_answer: &NoAnswer) -> Self {
-        match no_answer {
-            NoAnswer::NotSent(why) => Self::NotSent(why.clone()),
-            NoAnswer::Unknown(why) => Self::OutcomeUnknown(why.clone()),
+impl From<&TransportError> for CallFailure {
+    fn from(transport_error: &TransportError) -> Self {
+        match transport_error {
+            TransportError::NotSent(why) => Self::NotSent(why.clone()),
+            TransportError::OutcomeUnknown(why) => Self::OutcomeUnknown(why.clone()),
         }
     }
 }
@@ -121,39 +121,41 @@ impl HttpClient {
     }
 }
 
-/// Sends a request and reads its answer, within `timeout` in all.
-pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<HttpAnswer, NoAnswer> {
-    let mut response = request.timeout(timeout).send().await.map_err(no_answer)?;
+/// Sends a request and reads the response, within `timeout` in all.
+pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<HttpResponse, TransportError> {
+    let mut response = request.timeout(timeout).send().await.map_err(transport_error)?;
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let replayed = response.headers().get(REPLAYED).is_some_and(|value| value == "true");
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(NoAnswer::Unknown(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")));
+    while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+            return Err(TransportError::OutcomeUnknown(format!(
+                "the answer is longer than {RESPONSE_BYTES_MAX} bytes"
+            )));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(HttpAnswer { status, retry_after, replayed, received: SystemTime::now(), body })
+    Ok(HttpResponse { status, retry_after, replayed, received: SystemTime::now(), body })
 }
 
-fn no_answer(error: reqwest::Error) -> NoAnswer {
+fn transport_error(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
     let timed_out = error.is_timeout();
-    // A connect error comes before the request is written. A time-out of the whole call is not one, even if it
-    // struck while connecting; that is reported as unknown, which errs on the safe side.
+    // A connect error comes before the request is written. A timeout of the whole call is not one, even if it
+    // struck while connecting; its outcome is reported as unknown, which errs on the safe side.
     if error.is_connect() {
         let what = if timed_out { "connecting timed out" } else { "could not connect" };
-        return NoAnswer::NotSent(format!("{what}: {}", root_cause(&error)));
+        return TransportError::NotSent(format!("{what}: {}", root_cause(&error)));
     }
     if error.is_builder() {
-        return NoAnswer::NotSent(format!("the request could not be made: {}", root_cause(&error)));
+        return TransportError::NotSent(format!("the request could not be made: {}", root_cause(&error)));
     }
     if timed_out {
-        return NoAnswer::Unknown("timed out".to_owned());
+        return TransportError::OutcomeUnknown("timed out".to_owned());
     }
-    NoAnswer::Unknown(format!("no answer: {}", root_cause(&error)))
+    TransportError::OutcomeUnknown(format!("no answer: {}", root_cause(&error)))
 }
 
 /// The innermost cause, which is the one that says something ("connection refused").
@@ -171,7 +173,8 @@ mod tests {
 
     fn retry_after_ms(text: &str, received: SystemTime) -> Option<u64> {
         let retry_after = Some(text.to_owned());
-        HttpAnswer { status: 429, retry_after, replayed: false, received, body: Vec::new() }.retry_after_ms()
+        HttpResponse { status: 429, retry_after, replayed: false, received, body: Vec::new() }
+            .retry_after_ms()
     }
 
     #[test]

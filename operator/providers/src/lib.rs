@@ -1,24 +1,23 @@
-//! Adapters of the payment port: they translate a provider's protocol into the outcomes of [`fooddelivery_saga`].
-//! And those of the [`message`] port, which tell a customer how an order stands.
+//! Adapters of two ports: [`payment`], which takes and returns an order's money, and [`notification`], which tells a
+//! customer how an order stands. They translate a provider's protocol into the outcomes of [`fooddelivery_saga`].
 //!
-//! They send what they are told, once, within a bounded time, and say what came of it. They do not retry, decide,
-//! or remember. Breaker and limits stand around them, in [`guard`]; retries are the caller's. No secret leaves them
-//! in a log line, an error or a Debug output.
+//! An adapter sends a request once, within a bounded time, and reports the outcome. It neither retries nor decides nor
+//! remembers. Circuit breakers and limits stand around it, in [`payment::resilience`] and
+//! [`notification::FailFastBreaker`]; retries are the caller's. No secret leaves this crate in a log line, an error or a
+//! Debug output.
 
 mod account;
+mod config;
 mod http;
 pub mod notification;
-pub mod port;
-mod provider;
+pub mod payment;
 mod refusal;
-pub mod resilience;
 mod secret;
-mod stripe;
-mod toss;
 
-pub use http::{DEFAULT_CONNECT_TIMEOUT, HttpClient, HttpClientError, HttpOptions, MAX_ANSWER_BYTES};
-pub use port::{
+pub use config::{ConfigError, DEFAULT_TIMEOUT};
+pub use http::{DEFAULT_CONNECT_TIMEOUT, HttpClient, HttpClientError, HttpOptions, RESPONSE_BYTES_MAX};
+pub use payment::port::{
     ChargeRequest, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest, Traits, VoidRequest,
 };
-pub use provider::{ConfigError, DEFAULT_TIMEOUT, Dialect, provider};
+pub use payment::{Dialect, payment_provider, resilience};
 pub use secret::{Credential, Token};

@@ -6,14 +6,14 @@ use std::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
 
-/// How many hex characters of the hash make a fingerprint.
+/// Length of a fingerprint, in hex characters of the hash.
 const FINGERPRINT_CHARS: usize = 12;
 
-/// What a customer's checkout gave to pay with.
+/// The token of a customer's checkout, which pays for the order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
-/// What authenticates us at a provider (Toss: the secret key).
+/// The credential of an account at a provider (Toss: the secret key).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(String);
 
@@ -40,7 +40,7 @@ impl Credential {
         &self.0
     }
 
-    /// Tells credentials apart without showing them: the first 12 hex characters of the SHA-256. Idempotency keys
+    /// Distinguishes credentials without revealing them: the first 12 hex characters of the SHA-256. Idempotency keys
     /// live in the scope of a credential, so it is kept with what was sent under it.
     pub fn fingerprint(&self) -> String {
         let mut hex = String::with_capacity(64);

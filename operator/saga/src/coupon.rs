@@ -14,6 +14,7 @@
 use crate::counter::{LIST_LIMIT, OrderId, is_long};
 use crate::phases::{PaymentDesired, PaymentPhase};
 use crate::quote::{Blocker, CURRENCY};
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// For at most so many orders one is kept. That of a payment whose provider is out of reach is kept until it has begun.
@@ -47,18 +48,18 @@ impl Terms {
         let name = &self.name;
         if self.valid_from.is_some_and(|from| ordered_at < from) {
             let message = format!("coupon {name:?} was not valid yet when the order was placed");
-            return Err(Blocker::terminal("CouponNotYetValid", message));
+            return Err(Blocker::terminal(Reason::CouponNotYetValid, message));
         }
         if self.valid_until.is_some_and(|until| ordered_at >= until) {
             let message = format!("coupon {name:?} had expired when the order was placed");
-            return Err(Blocker::terminal("CouponExpired", message));
+            return Err(Blocker::terminal(Reason::CouponExpired, message));
         }
         if subtotal < self.minimum_order {
             let message = format!(
                 "coupon {name:?} is for orders of {} {CURRENCY} and more; the dishes come to {subtotal} {CURRENCY}",
                 self.minimum_order
             );
-            return Err(Blocker::terminal("CouponBelowMinimum", message));
+            return Err(Blocker::terminal(Reason::CouponBelowMinimum, message));
         }
         let percent = self.percent.unwrap_or(0).clamp(0, 100);
         // Without overflow, whatever the sum.
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn terms_are_those_of_the_moment_of_the_order() {
-        let reason = |subtotal, at| terms().discount(subtotal, Timestamp(at)).map_err(|o| o.reason);
+        let reason = |subtotal, at| terms().discount(subtotal, Timestamp(at)).map_err(|o| o.reason.as_str());
         assert_eq!(reason(10_000, 100), Ok(3_000));
         assert_eq!(reason(10_000, 99), Err("CouponNotYetValid"));
         assert_eq!(reason(10_000, 199), Ok(3_000));

@@ -5,21 +5,26 @@
 //! again, so that a crash between any two steps loses nothing: the next decision is made from what is there.
 //!
 //! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
+//! * [`reason`]: every reason that is given, with a sentence for users.
 //! * [`quote`]: what an order costs, from the store's menu.
 //! * [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
-//! * [`order`], [`payment`], [`ticket`], [`delivery`]: a `decide` each.
+//! * [`machine`]: the shape of all decisions. [`order`], [`payment`], [`ticket`], [`delivery`]: a machine each.
 //! * [`notification`]: what people are told.
 //! * [`provider`]: what a payment provider can answer.
+
+#![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod counter;
 pub mod coupon;
 pub mod delivery;
+pub mod machine;
 pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod phases;
 pub mod provider;
 pub mod quote;
+pub mod reason;
 pub mod table;
 pub mod ticket;
 pub mod time;

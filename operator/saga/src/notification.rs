@@ -3,6 +3,7 @@
 
 use crate::order::OrderState;
 use crate::phases::OrderPhase;
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// A step in an order's history.
@@ -55,12 +56,12 @@ pub enum NotificationStatus {
 
 impl NotificationStatus {
     /// As a condition: whether it holds, its reason and its message.
-    pub fn condition(&self) -> (bool, &'static str, String) {
+    pub fn condition(&self) -> (bool, Reason, String) {
         match self {
-            Self::Done => (true, "Told", String::new()),
-            Self::NoContact => (false, "NoContact", "the customer has left no telephone number".into()),
-            Self::Refused(why) => (false, "MessageRefused", why.clone()),
-            Self::Waits(why) => (false, "MessagesWait", why.clone()),
+            Self::Done => (true, Reason::Told, String::new()),
+            Self::NoContact => (false, Reason::NoContact, "the customer has left no telephone number".into()),
+            Self::Refused(why) => (false, Reason::MessageRefused, why.clone()),
+            Self::Waits(why) => (false, Reason::MessagesWait, why.clone()),
         }
     }
 
@@ -83,10 +84,10 @@ mod tests {
 
     fn travelled(flaps: i64) -> OrderState {
         let mut state = OrderState::default();
-        state.move_to(OrderPhase::AwaitingRider, Timestamp(10), Timestamp(1));
+        state.move_to(OrderPhase::AwaitingRider, Timestamp(10), Timestamp(1)).unwrap();
         for n in 0..flaps {
-            state.move_to(OrderPhase::RiderAssigned, Timestamp(20 + n), Timestamp(1));
-            state.move_to(OrderPhase::AwaitingRider, Timestamp(20 + n), Timestamp(1));
+            state.move_to(OrderPhase::RiderAssigned, Timestamp(20 + n), Timestamp(1)).unwrap();
+            state.move_to(OrderPhase::AwaitingRider, Timestamp(20 + n), Timestamp(1)).unwrap();
         }
         state
     }

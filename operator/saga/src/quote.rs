@@ -2,6 +2,7 @@
 //! (KRW has no smaller one), as `i64`; every sum is checked.
 
 use crate::coupon::Terms;
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// The only currency of this version, ISO 4217.
@@ -105,7 +106,7 @@ impl Quote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
     /// One word for machines, such as `StoreNotFound`.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// A sentence for people.
     pub message: String,
     /// Whether waiting may help (something that may still be applied), or nothing will.
@@ -114,12 +115,12 @@ pub struct Blocker {
 
 impl Blocker {
     /// Something that may still appear or change.
-    pub fn retryable(reason: &'static str, message: String) -> Self {
+    pub fn retryable(reason: Reason, message: String) -> Self {
         Self { reason, message, retryable: true }
     }
 
     /// Something that no waiting will change.
-    pub fn terminal(reason: &'static str, message: String) -> Self {
+    pub fn terminal(reason: Reason, message: String) -> Self {
         Self { reason, message, retryable: false }
     }
 }
@@ -139,7 +140,7 @@ pub fn price(
 ) -> Result<Quote, Blocker> {
     if !menu.open {
         return Err(Blocker::retryable(
-            "StoreClosed",
+            Reason::StoreClosed,
             "the store is closed; the order waits for it to open".into(),
         ));
     }
@@ -152,7 +153,7 @@ pub fn price(
     }
     if subtotal < menu.minimum_order {
         return Err(Blocker::terminal(
-            "BelowMinimum",
+            Reason::BelowMinimum,
             format!(
                 "the order comes to {subtotal} {CURRENCY}; the store delivers from {} {CURRENCY}",
                 menu.minimum_order
@@ -163,7 +164,7 @@ pub fn price(
     let total = subtotal - discount;
     if let Some(expected) = expected_total.filter(|expected| *expected != total) {
         return Err(Blocker::terminal(
-            "TotalMismatch",
+            Reason::TotalMismatch,
             format!("the order comes to {total} {CURRENCY}, not to the expected {expected} {CURRENCY}"),
         ));
     }
@@ -180,24 +181,24 @@ pub fn price(
 fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Blocker> {
     let name = &item.menu_item;
     let dish = menu.items.iter().find(|dish| dish.name == *name).ok_or_else(|| {
-        Blocker::retryable("UnknownMenuItem", format!("the store has no {name:?} on its menu"))
+        Blocker::retryable(Reason::UnknownMenuItem, format!("the store has no {name:?} on its menu"))
     })?;
     if !dish.available {
         return Err(Blocker::terminal(
-            "MenuItemUnavailable",
+            Reason::MenuItemUnavailable,
             format!("{name:?} is not available at the moment"),
         ));
     }
     if item.quantity < 1 {
         return Err(Blocker::terminal(
-            "BadQuantity",
+            Reason::BadQuantity,
             format!("{} of {name:?} cannot be ordered", item.quantity),
         ));
     }
     let mut unit_price = dish.price;
     for option in &item.options {
         let (_, extra) = dish.options.iter().find(|(known, _)| known == option).ok_or_else(|| {
-            Blocker::terminal("UnknownOption", format!("{name:?} has no option {option:?}"))
+            Blocker::terminal(Reason::UnknownOption, format!("{name:?} has no option {option:?}"))
         })?;
         unit_price = unit_price.checked_add(*extra).ok_or_else(too_large)?;
     }
@@ -212,7 +213,7 @@ fn price_line(item: &OrderedItem, menu: &Menu) -> Result<QuoteLine, Blocker> {
 }
 
 fn too_large() -> Blocker {
-    Blocker::terminal("TotalTooLarge", "the order comes to more than can be charged".into())
+    Blocker::terminal(Reason::TotalTooLarge, "the order comes to more than can be charged".into())
 }
 
 #[cfg(test)]
@@ -244,7 +245,7 @@ mod tests {
     }
 
     fn refusal(items: &[OrderedItem], menu: &Menu, expected: Option<i64>) -> &'static str {
-        price(items, menu, None, expected, Timestamp(0)).expect_err("must be refused").reason
+        price(items, menu, None, expected, Timestamp(0)).expect_err("must be refused").reason.as_str()
     }
 
     #[test]

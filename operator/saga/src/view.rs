@@ -22,7 +22,7 @@ impl<T> Child<T> {
     pub fn present(&self) -> Option<&T> {
         match self {
             Self::Present(child) => Some(child),
-            _ => None,
+            Self::Absent | Self::Foreign | Self::Unreadable => None,
         }
     }
 

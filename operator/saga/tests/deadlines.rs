@@ -2,6 +2,7 @@
 
 mod support;
 
+use fooddelivery_saga::order::steps::{self, Controller, Late};
 use fooddelivery_saga::order::{Decision, OrderState, SLACK, decide};
 use fooddelivery_saga::phases::{OrderPhase, TicketStage};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
@@ -212,14 +213,10 @@ fn an_order_that_is_stopped_while_it_is_undone_keeps_the_reason() {
 
 /// How long the phase may last, and the reason that an order is given when it has lasted too long.
 fn term(phase: OrderPhase) -> Option<(Millis, &'static str)> {
-    let spans = spans();
-    Some(match phase {
-        OrderPhase::AwaitingStore => (spans.acceptance, "StoreDidNotAnswer"),
-        OrderPhase::Accepted | OrderPhase::Cooking => (spans.cooking, "CookingTimedOut"),
-        OrderPhase::AwaitingRider => (spans.rider, "NoRider"),
-        OrderPhase::PickedUp => (spans.delivery, "DeliveryTimedOut"),
-        _ => return None,
-    })
+    let step = steps::step(phase);
+    let Late::Undo(reason, _) = step.when_late else { return None };
+    // Paid orders only: what an unpaid one was waiting for is its reason.
+    (step.needs != Controller::Payment).then_some((step.deadline?.of(&spans()), reason.as_str()))
 }
 
 fn event() -> impl Strategy<Value = Event> {

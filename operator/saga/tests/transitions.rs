@@ -1,11 +1,11 @@
 //! Every step of the order's table is taken by a decision in some situation, and every step outside is refused.
 
 use fooddelivery_saga::order::{self, Command, Decision, OrderState, OrderView};
-use fooddelivery_saga::payment::PROVIDER_UNAVAILABLE;
 use fooddelivery_saga::phases::{
     CancellationVerdict, DeliveryStage as D, OrderPhase as O, PaymentDesired, PaymentPhase as P,
     TicketStage as T, WhenUnavailable,
 };
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::table::{self, ORDER};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
 use fooddelivery_saga::view::{
@@ -85,7 +85,7 @@ fn situations() -> Vec<(OrderView, O)> {
     let cancelled = || ticket(T::Cancelled);
     let mut failing = OrderView { payment: unreachable(), ..view(O::PaymentDeferred) };
     if let Child::Present(seen) = &mut failing.payment {
-        let (reason, message) = (PROVIDER_UNAVAILABLE.to_owned(), String::new());
+        let (reason, message) = (Reason::ProviderUnavailable.into(), String::new());
         seen.reversal = Some(fooddelivery_saga::view::Reversal { reason, message });
     }
     let gone = |from| undone(view(from), cooked.clone(), delivery(D::Cancelled, None));
@@ -141,9 +141,10 @@ fn an_order_moves_along_the_table_and_nowhere_else() {
     for from in O::ALL {
         for to in O::ALL {
             let mut state = OrderState { phase: *from, ..OrderState::default() };
-            state.move_to(*to, NOW, NOW);
+            let moved = state.move_to(*to, NOW, NOW);
             let open = table::path(ORDER, *from, *to).is_some();
             assert_eq!(state.phase, if open { *to } else { *from }, "{from} to {to}");
+            assert_eq!(moved.is_ok(), open, "{from} to {to}: what is not allowed is an error");
         }
     }
 }

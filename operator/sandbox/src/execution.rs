@@ -14,7 +14,7 @@ use crate::calls::CallRecord;
 use crate::config::ServerErrorMemory;
 use crate::faults::{Fault, Operation, Subject};
 use crate::idempotency::{Admission, Answer, Presented};
-use crate::protocol::{Desk, Protocol, Trouble};
+use crate::protocol::{Desk, Protocol, ProtocolError};
 use crate::state::{App, Core};
 
 /// A call that has been authenticated.
@@ -43,7 +43,7 @@ pub(crate) async fn execute<P: Protocol>(app: &Arc<App>, call: Call<P>) -> Wire 
     let task = app.tasks.spawn(run(Arc::clone(app), call));
     task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call did not end");
-        Wire::Answer(P::trouble(Trouble::ServerError(500)))
+        Wire::Answer(P::error_response(ProtocolError::ServerError(500)))
     })
 }
 
@@ -92,8 +92,8 @@ impl<P: Protocol> Call<P> {
     /// The answer, and whether it is an earlier one.
     async fn answer(&self, app: &App, admission: Admission, fault: Option<Fault>) -> (Wire, bool) {
         match admission {
-            Admission::InProgress => (trouble::<P>(Trouble::InProgress), false),
-            Admission::Mismatch => (trouble::<P>(Trouble::KeyMismatch), false),
+            Admission::InProgress => (error_response::<P>(ProtocolError::InProgress), false),
+            Admission::Mismatch => (error_response::<P>(ProtocolError::KeyMismatch), false),
             Admission::Replay(answer) => (self.replay(answer, fault).await, true),
             Admission::Execute => (self.execute(app, fault).await, false),
         }
@@ -104,12 +104,12 @@ impl<P: Protocol> Call<P> {
         let answer = Wire::Answer(Answer { replayed: true, ..answer });
         match fault {
             Some(Fault::ErrorBefore { status } | Fault::ErrorAfter { status }) => {
-                trouble::<P>(Trouble::ServerError(status))
+                error_response::<P>(ProtocolError::ServerError(status))
             }
             Some(Fault::DropBefore | Fault::DropAfter) => Wire::Cut,
-            Some(Fault::InProgress409) => trouble::<P>(Trouble::InProgress),
+            Some(Fault::InProgress409) => error_response::<P>(ProtocolError::InProgress),
             Some(Fault::TooManyRequests { retry_after_seconds }) => {
-                trouble::<P>(Trouble::TooMany { retry_after_seconds })
+                error_response::<P>(ProtocolError::TooMany { retry_after_seconds })
             }
             Some(Fault::GarbledAnswer) => Wire::Answer(garbled()),
             Some(Fault::DelayBefore { ms } | Fault::DelayAfter { ms }) => {
@@ -123,11 +123,15 @@ impl<P: Protocol> Call<P> {
     async fn execute(&self, app: &App, fault: Option<Fault>) -> Wire {
         let memory = P::memory(&app.config);
         let nothing_done = match &fault {
-            Some(Fault::ErrorBefore { status }) => Some(trouble::<P>(Trouble::ServerError(*status))),
+            Some(Fault::ErrorBefore { status }) => {
+                Some(error_response::<P>(ProtocolError::ServerError(*status)))
+            }
             Some(Fault::DropBefore) => Some(Wire::Cut),
-            Some(Fault::InProgress409) => Some(trouble::<P>(Trouble::InProgress)),
+            Some(Fault::InProgress409) => Some(error_response::<P>(ProtocolError::InProgress)),
             Some(Fault::TooManyRequests { retry_after_seconds }) => {
-                Some(trouble::<P>(Trouble::TooMany { retry_after_seconds: *retry_after_seconds }))
+                Some(error_response::<P>(ProtocolError::TooMany {
+                    retry_after_seconds: *retry_after_seconds,
+                }))
             }
             _ => None,
         };
@@ -143,7 +147,7 @@ impl<P: Protocol> Call<P> {
         }
         let (wire, kept) = match fault {
             Some(Fault::ErrorAfter { status }) => {
-                let error = trouble::<P>(Trouble::ServerError(status));
+                let error = error_response::<P>(ProtocolError::ServerError(status));
                 let kept = match memory {
                     ServerErrorMemory::Result => Wire::Answer(truth).worth_keeping(memory),
                     ServerErrorMemory::Forget => None,
@@ -240,8 +244,8 @@ impl Wire {
     }
 }
 
-fn trouble<P: Protocol>(trouble: Trouble) -> Wire {
-    Wire::Answer(P::trouble(trouble))
+fn error_response<P: Protocol>(error: ProtocolError) -> Wire {
+    Wire::Answer(P::error_response(error))
 }
 
 /// What makes no sense to anybody.

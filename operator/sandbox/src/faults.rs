@@ -12,9 +12,9 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 /// How many rules a plan may have.
-pub const MAX_RULES: usize = 1_000;
+pub const RULES_MAX: usize = 1_000;
 /// The longest delay and the longest latency, in ms.
-pub const MAX_DELAY_MS: u64 = 600_000;
+pub const DELAY_MS_MAX: u64 = 600_000;
 /// How long a confirm of a `slow_` key takes before the money moves, in ms.
 pub const SLOW_MS: u64 = 1_500;
 
@@ -75,12 +75,12 @@ pub enum Fault {
     /// The money moves late.
     #[serde(alias = "Delay")]
     DelayBefore {
-        /// How late, at most [`MAX_DELAY_MS`].
+        /// How late, at most [`DELAY_MS_MAX`].
         ms: u64,
     },
     /// The money moves at once and the answer comes late.
     DelayAfter {
-        /// How late, at most [`MAX_DELAY_MS`].
+        /// How late, at most [`DELAY_MS_MAX`].
         ms: u64,
     },
     /// 409 as while the first request with the key still runs, and nothing was done.
@@ -166,8 +166,8 @@ impl Rule {
             Fault::ErrorBefore { status } | Fault::ErrorAfter { status } if !(500..600).contains(&status) => {
                 Err(format!("an error's status is 500 to 599, not {status}"))
             }
-            Fault::DelayBefore { ms } | Fault::DelayAfter { ms } if ms > MAX_DELAY_MS => {
-                Err(format!("a delay is at most {MAX_DELAY_MS} ms, not {ms}"))
+            Fault::DelayBefore { ms } | Fault::DelayAfter { ms } if ms > DELAY_MS_MAX => {
+                Err(format!("a delay is at most {DELAY_MS_MAX} ms, not {ms}"))
             }
             _ => Ok(()),
         }
@@ -200,8 +200,8 @@ impl FaultPlan {
     /// # Errors
     /// A sentence when there are too many, or one is out of bounds; then the old ones stay.
     pub fn replace(&mut self, rules: Vec<Rule>) -> Result<(), String> {
-        if rules.len() > MAX_RULES {
-            return Err(format!("at most {MAX_RULES} rules, not {}", rules.len()));
+        if rules.len() > RULES_MAX {
+            return Err(format!("at most {RULES_MAX} rules, not {}", rules.len()));
         }
         rules.iter().try_for_each(Rule::validate)?;
         self.rules = rules.into();
@@ -296,10 +296,10 @@ impl FromStr for Latency {
         }
         let bounds = text.split_once('-').and_then(|(min, max)| Some((min.parse().ok()?, max.parse().ok()?)));
         match bounds {
-            Some((min_ms, max_ms)) if min_ms <= max_ms && max_ms <= MAX_DELAY_MS => {
+            Some((min_ms, max_ms)) if min_ms <= max_ms && max_ms <= DELAY_MS_MAX => {
                 Ok(Self { min_ms, max_ms })
             }
-            _ => Err(format!("a latency is none or MIN-MAX in ms, at most {MAX_DELAY_MS}")),
+            _ => Err(format!("a latency is none or MIN-MAX in ms, at most {DELAY_MS_MAX}")),
         }
     }
 }
@@ -375,7 +375,7 @@ mod tests {
         assert!(
             plan.replace(vec![Rule::once(Operation::Confirm, Fault::ErrorAfter { status: 200 })]).is_err()
         );
-        let endless = Fault::DelayAfter { ms: MAX_DELAY_MS + 1 };
+        let endless = Fault::DelayAfter { ms: DELAY_MS_MAX + 1 };
         assert!(plan.replace(vec![Rule::once(Operation::Confirm, endless)]).is_err());
         assert_eq!(plan.rules().len(), 1);
     }

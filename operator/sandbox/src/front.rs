@@ -17,7 +17,7 @@ use crate::execution::{Call, Wire, execute};
 use crate::faults::Operation;
 use crate::idempotency::{Answer, Presented};
 use crate::outage::{self, Met};
-use crate::protocol::{Protocol, Trouble};
+use crate::protocol::{Protocol, ProtocolError};
 use crate::state::App;
 
 /// A request that has been read, and not yet understood.
@@ -61,7 +61,9 @@ impl Arrival {
         let noted = |met| self.note_outage::<P>(operation, method, met);
         match self.app.outage.meet(noted).await {
             Some(Met::Cut) => return self.show::<P>(&Wire::Cut),
-            Some(Met::Status(status)) => return response::<P>(&P::trouble(Trouble::ServerError(status))),
+            Some(Met::Status(status)) => {
+                return response::<P>(&P::error_response(ProtocolError::ServerError(status)));
+            }
             None => {}
         }
         let presented = P::authenticate(&self.headers, &self.app.config.secret_keys)
@@ -87,9 +89,9 @@ impl Arrival {
         let Some(value) = self.headers.get("idempotency-key").filter(|_| method != "GET") else {
             return Ok(None);
         };
-        let invalid = || P::trouble(Trouble::KeyInvalid);
+        let invalid = || P::error_response(ProtocolError::KeyInvalid);
         let key = value.to_str().map_err(|_| invalid())?;
-        if key.is_empty() || key.chars().count() > P::MAX_KEY_CHARS {
+        if key.is_empty() || key.chars().count() > P::KEY_CHARS_MAX {
             return Err(invalid());
         }
         let (key, api_key, path) = (key.to_owned(), api_key.to_owned(), self.uri.path().to_owned());

@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod messages;
 mod outage;
 mod protocol;
+mod recovery;
 pub mod server;
 mod state;
 mod stripe;

@@ -36,7 +36,7 @@ pub(crate) struct Desk<'a> {
 
 /// An answer that is not about the payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum ProtocolError {
     /// Something broke within the provider.
     ServerError(u16),
     /// The first request with this idempotency key still runs.
@@ -57,7 +57,7 @@ pub(crate) trait Protocol: fmt::Debug + Send + Sync + Sized + 'static {
     /// Which.
     const DIALECT: Dialect;
     /// The longest idempotency key, in characters.
-    const MAX_KEY_CHARS: usize;
+    const KEY_CHARS_MAX: usize;
     /// The code of a declined card, unless a fault names another.
     const DECLINE_CODE: &'static str;
     /// Of every answer.
@@ -71,8 +71,8 @@ pub(crate) trait Protocol: fmt::Debug + Send + Sync + Sized + 'static {
     /// What is remembered after a 5xx.
     fn memory(config: &Config) -> ServerErrorMemory;
 
-    /// The answer for a trouble.
-    fn trouble(trouble: Trouble) -> Answer;
+    /// The response for an error of the protocol.
+    fn error_response(error: ProtocolError) -> Answer;
 
     /// What the request is about.
     fn names(&self, bank: &mut Bank, now: Timestamp) -> Names;

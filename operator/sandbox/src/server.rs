@@ -26,10 +26,10 @@ use crate::ledger::{Entry, LedgerError};
 use crate::messages::{self, MessageRecord};
 use crate::outage::Outage;
 use crate::state::App;
-use crate::{control, stripe, toss};
+use crate::{control, recovery, stripe, toss};
 
 /// The longest request body, in bytes.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long a shutdown waits for requests in execution.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
@@ -56,7 +56,7 @@ pub enum ServeError {
 pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     let (admin_listener, admin_address) = bind(config.admin_listen).await?;
     let (listener, address) = bind(config.listen).await?;
-    let app = Arc::new(App::open(config)?);
+    let app = Arc::new(recovery::open(config)?);
     let stop = CancellationToken::new();
 
     let payments = routes(toss::routes().merge(stripe::routes()).merge(messages::routes()), &app);
@@ -83,7 +83,7 @@ fn routes(own: Router<Arc<App>>, app: &Arc<App>) -> Router {
             let body = json!({ "code": "NOT_FOUND", "message": "There is no such endpoint." });
             (StatusCode::NOT_FOUND, axum::Json(body))
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(app))
 }
 

@@ -4,19 +4,17 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
-use crate::bank::{Bank, Restored};
+use crate::bank::Bank;
 use crate::calls::CallLog;
 use crate::config::Config;
 use crate::dialect::Dialect;
 use crate::faults::{FaultPlan, Latency};
 use crate::idempotency::{Keys, Policy};
 use crate::ledger::{Ledger, LedgerError};
-use crate::messages::Messages;
+use crate::messages::log::Messages;
 use crate::outage::{Outage, Switch};
-use crate::{stripe, toss};
 
 /// Everything that changes.
 #[derive(Debug)]
@@ -51,27 +49,10 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens the ledger and stands where an earlier run with the same ledger file stood.
-    pub(crate) fn open(config: Config) -> Result<Self, LedgerError> {
-        let ledger = match &config.ledger_file {
-            Some(path) => Ledger::open(path)?,
-            None => Ledger::in_memory(),
-        };
-        let mut core = Core {
-            bank: Bank::new(&config),
-            ledger,
-            keys: KeyRings {
-                toss: Keys::new(Policy::PerEndpoint, config.idempotency_retention),
-                stripe: Keys::new(Policy::PerAccount, config.stripe_idempotency_retention),
-            },
-            faults: FaultPlan::default(),
-            latency: config.latency,
-            calls: CallLog::new(config.calls_kept),
-            messages: Messages::new(&config),
-        };
-        core.restore(&config)?;
+    /// A sandbox of these settings, with this state and no outage.
+    pub(crate) fn new(config: Config, core: Core) -> Self {
         let (outage, message_outage) = (Switch::default(), Switch::default());
-        Ok(Self { config, tasks: TaskTracker::new(), outage, message_outage, core: Mutex::new(core) })
+        Self { config, tasks: TaskTracker::new(), outage, message_outage, core: Mutex::new(core) }
     }
 
     /// Everything that changes. A panic while it was held leaves no half-done movement of money: the ledger entry
@@ -104,6 +85,24 @@ impl App {
     }
 }
 
+impl Core {
+    /// The state of a sandbox in which nothing has happened, over this ledger.
+    pub(crate) fn new(config: &Config, ledger: Ledger) -> Self {
+        Self {
+            bank: Bank::new(config),
+            ledger,
+            keys: KeyRings {
+                toss: Keys::new(Policy::PerEndpoint, config.idempotency_retention),
+                stripe: Keys::new(Policy::PerAccount, config.stripe_idempotency_retention),
+            },
+            faults: FaultPlan::default(),
+            latency: config.latency,
+            calls: CallLog::new(config.calls_kept),
+            messages: Messages::new(config),
+        }
+    }
+}
+
 impl KeyRings {
     pub(crate) fn of(&mut self, dialect: Dialect) -> &mut Keys {
         match dialect {
@@ -115,27 +114,5 @@ impl KeyRings {
     fn clear(&mut self) {
         self.toss.clear();
         self.stripe.clear();
-    }
-}
-
-impl Core {
-    /// Rebuilds payments and the answers to their idempotency keys from the ledger. It does not say which API key a
-    /// request came with, so the answers are kept for each configured one.
-    fn restore(&mut self, config: &Config) -> Result<(), LedgerError> {
-        let Self { bank, ledger, keys, .. } = self;
-        for (index, entry) in ledger.entries().iter().enumerate() {
-            let restored =
-                bank.restore(entry).map_err(|why| LedgerError::Corrupt { line: index + 1, why })?;
-            let Some(key) = &entry.idempotency_key else { continue };
-            let (paths, answer) = match restored {
-                Restored::Toss(payment) => toss::restored(payment, entry.kind),
-                Restored::Stripe(intent) => stripe::restored(intent, entry.kind),
-            };
-            for api_key in &config.secret_keys {
-                keys.of(entry.dialect()).restore(key, api_key.expose(), &paths, &answer, entry.at);
-            }
-        }
-        tracing::info!(entries = ledger.entries().len(), at = %Timestamp::now(), "ledger opened");
-        Ok(())
     }
 }

@@ -132,7 +132,7 @@ pub fn set_up(world: &mut World, plan: &Plan) {
     }
     if plan.messages {
         let spec = json!({
-            "dialect": "CloudEvents", "endpoint": "https://listener.example", "secretRef": { "name": "providers" },
+            "transport": "Webhook", "endpoint": "https://listener.example", "secretRef": { "name": "providers" },
         });
         create(world, "admin", "messageproviders", "MessageProvider", "listener", &spec);
     }

@@ -12,6 +12,7 @@ pub mod steps;
 
 use std::collections::BTreeMap;
 
+use fooddelivery_api::for_each_kind;
 use fooddelivery_sandbox::ledger::EntryKind;
 use serde_json::Value;
 
@@ -76,18 +77,23 @@ pub struct Oracle {
     broken: Option<Broken>,
 }
 
-/// The kinds that promises are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Order,
-    Payment,
-    Ticket,
-    Delivery,
-    Store,
-    Rider,
-    Coupon,
-    CouponUse,
+macro_rules! kinds {
+    ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
+        /// The kinds: all there are, so that a new one asks for its promises here, or for a word that it has none.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Kind {
+            $(
+                #[doc = $plural]
+                $kind,
+            )+
+        }
+
+        /// The kinds by plural.
+        const KINDS: &[(Kind, &str)] = &[$((Kind::$kind, $plural)),+];
+    };
 }
+
+for_each_kind!(kinds);
 
 impl Kind {
     /// Whether its objects count orders.
@@ -95,17 +101,6 @@ impl Kind {
         matches!(self, Self::Store | Self::Rider | Self::Coupon | Self::CouponUse)
     }
 }
-
-const KINDS: [(Kind, &str); 8] = [
-    (Kind::Order, "orders"),
-    (Kind::Payment, "payments"),
-    (Kind::Ticket, "tickets"),
-    (Kind::Delivery, "deliveries"),
-    (Kind::Store, "stores"),
-    (Kind::Rider, "riders"),
-    (Kind::Coupon, "coupons"),
-    (Kind::CouponUse, "couponuses"),
-];
 
 impl Oracle {
     /// What is wrong, if something is.
@@ -122,7 +117,7 @@ impl Oracle {
     pub fn look(&mut self, server: &Server, providers: &Providers) {
         self.look_at_money(providers);
         self.tally.namespace_goes = is_dying(server);
-        for (kind, plural) in KINDS {
+        for &(kind, plural) in KINDS {
             let mut there: Vec<&str> = Vec::new();
             for object in server.objects(plural) {
                 let uid = object["metadata"]["uid"].as_str().unwrap_or_default();

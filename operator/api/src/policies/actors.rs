@@ -11,7 +11,7 @@
 use serde_json::{Value, json};
 
 use super::{binding, check, is_cluster, is_operator, resources};
-use crate::{GROUP, PAUSED_ANNOTATION, VERSION};
+use crate::{GROUP, PAUSED_ANNOTATION, VERSION, kinds};
 
 /// The verb, on orders, of those who may do what belongs to others.
 pub const ACT_FOR_OTHERS: &str = "actforothers";
@@ -189,7 +189,7 @@ fn themselves() -> Policy {
     let (now, before) = (subjects("object"), subjects("oldObject"));
     Policy {
         name: "fooddelivery-actors-themselves",
-        constraints: resources(&["UPDATE"], &["stores", "riders", "customers"]),
+        constraints: resources(&["UPDATE"], &kinds::plurals(|kind| kind.has_subjects)),
         parameter: None,
         variables: vec![variable("now", &now), variable("before", &before)],
         validations: vec![

@@ -11,6 +11,7 @@ use fooddelivery_saga::table;
 use serde_json::{Value, json};
 
 use crate::crds::{GenerateError, to_yaml};
+use crate::kinds::{self, Kind};
 use crate::{FINALIZER, GROUP, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, VERSION};
 
 /// The user that the operator's service account is, in the shipped manifests.
@@ -80,7 +81,7 @@ fn stamp() -> Vec<Value> {
             "kind": "MutatingAdmissionPolicy",
             "metadata": { "name": name },
             "spec": {
-                "matchConstraints": resources(&["CREATE"], &["orders", "payments"]),
+                "matchConstraints": resources(&["CREATE"], &kinds::plurals(|kind| kind.is_stamped)),
                 "matchConditions": [{
                     "name": "not-stamped",
                     "expression": format!(
@@ -107,12 +108,11 @@ fn stamp() -> Vec<Value> {
 }
 
 fn validating(operators: &[String]) -> Vec<Value> {
-    let all = ["orders", "payments", "tickets", "deliveries"];
     let mut documents = Vec::new();
     documents.extend(policy(
         operators,
         "fooddelivery-metadata",
-        &resources(&["UPDATE"], &["orders", "payments", "tickets", "deliveries", "couponuses"]),
+        &resources(&["UPDATE"], &kinds::plurals(Kind::is_guarded)),
         &[
             check(
                 &unchanged("finalizers"),
@@ -127,10 +127,13 @@ fn validating(operators: &[String]) -> Vec<Value> {
     documents.extend(policy(
         operators,
         "fooddelivery-children",
-        &resources(&["CREATE", "DELETE"], &["payments", "tickets", "deliveries", "couponuses"]),
+        &resources(&["CREATE", "DELETE"], &kinds::plurals(Kind::is_made_by_operator)),
         &[check(
             "variables.isOperator || (request.operation == 'DELETE' && variables.isCluster)",
-            "payments, tickets, deliveries and coupon uses are created and deleted by the operator alone; cancel or delete the order",
+            &format!(
+                "{} are created and deleted by the operator alone; cancel or delete the order",
+                listed(Kind::is_made_by_operator)
+            ),
         )],
     ));
     documents.extend(policy(
@@ -147,10 +150,7 @@ fn validating(operators: &[String]) -> Vec<Value> {
     ));
     documents.extend(stages(operators, "tickets", &table::operator_only(table::TICKET)));
     documents.extend(stages(operators, "deliveries", &table::operator_only(table::DELIVERY)));
-    let mut statuses: Vec<String> = all.iter().map(|name| format!("{name}/status")).collect();
-    let others =
-        ["stores", "riders", "customers", "coupons", "couponuses", "paymentproviders", "messageproviders"];
-    statuses.extend(others.map(|name| format!("{name}/status")));
+    let statuses: Vec<String> = kinds::ALL.iter().map(|kind| format!("{}/status", kind.plural)).collect();
     let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
     documents.extend(policy(
         operators,
@@ -176,6 +176,15 @@ fn stages<T: std::fmt::Display>(operators: &[String], resource: &str, stages: &[
         &resources(&["UPDATE"], &[resource]),
         &[check(&expression, &message)],
     )
+}
+
+/// The kinds that are meant, in a sentence.
+fn listed(is_meant: impl Fn(&Kind) -> bool) -> String {
+    let nouns: Vec<&str> = kinds::ALL.iter().filter(|kind| is_meant(kind)).map(|kind| kind.noun).collect();
+    match nouns.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => nouns.concat(),
+    }
 }
 
 fn unchanged(field: &str) -> String {

@@ -110,7 +110,7 @@ impl<K: ResourceExt> Cache<K> {
     pub fn object(&self, key: &Key) -> Option<Arc<K>> {
         match self.get(key) {
             Some(Cached::Object(object)) => Some(object),
-            _ => None,
+            Some(Cached::Malformed(_)) | None => None,
         }
     }
 
@@ -147,7 +147,7 @@ impl<K: ResourceExt> Cache<K> {
     fn picked(&self, keep: impl Fn(&Key, &K) -> bool) -> Vec<(Key, Arc<K>)> {
         let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
             Cached::Object(object) if keep(key, object) => Some((key.clone(), object.clone())),
-            _ => None,
+            Cached::Object(_) | Cached::Malformed(_) => None,
         };
         let mut objects: Vec<(Key, Arc<K>)> = self.read().entries.iter().filter_map(picked).collect();
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));

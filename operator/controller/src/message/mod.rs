@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fooddelivery_api::common::Time;
 use fooddelivery_api::customer::CustomerMessage;
-use fooddelivery_api::{MessageDialect, MessageProvider, Order, convert};
+use fooddelivery_api::{MessageProvider, MessageTransport, Order, convert};
 use fooddelivery_providers::notification::{Message, SendOutcome};
 use fooddelivery_saga::notification::{self, NotificationStatus, Step};
 use fooddelivery_saga::provider::CallFailure;
@@ -55,7 +55,7 @@ enum Next {
 
 /// The providers that orders are told to, by name; no more than an order keeps track of.
 pub(crate) fn providers(context: &Context) -> Vec<Arc<MessageProvider>> {
-    let is_known = |provider: &MessageProvider| provider.spec.dialect != MessageDialect::Unknown;
+    let is_known = |provider: &MessageProvider| provider.spec.transport != MessageTransport::Unknown;
     // They are in no namespace.
     let found = context.message_providers.objects_in("", is_known);
     found.into_iter().map(|(_, provider)| provider).take(told::PROVIDERS).collect()
@@ -98,8 +98,7 @@ fn next<'a>(
 pub(crate) fn is_owed(context: &Context, key: &Key, order: &Order) -> bool {
     let steps = steps(order);
     providers(context).iter().any(|provider| {
-        let reachable =
-            provider.spec.dialect != MessageDialect::AlimTalk || contact(context, key, order).is_some();
+        let reachable = !provider.spec.transport.needs_contact() || contact(context, key, order).is_some();
         reachable && next(context, key, order, &steps, provider).is_some()
     })
 }
@@ -128,14 +127,14 @@ impl Messages {
             if way.port.needs_contact() && contact.is_none() {
                 return Ok(Next::End(NotificationStatus::NoContact));
             }
-            let pass = match way.gate.enter() {
-                Ok(pass) => pass,
+            let permit = match way.gate.acquire() {
+                Ok(permit) => permit,
                 Err(come_back) => {
                     return Ok(Next::Later(Some(come_back), format!("{name} is not reachable")));
                 }
             };
             let outcome = way.port.send(&Self::message(key, order, step, contact)).await;
-            pass.ended(&outcome);
+            permit.record(&outcome);
             context.metrics.message(&name, word(&outcome));
             match outcome {
                 SendOutcome::Sent => {

@@ -135,7 +135,7 @@ impl Notices {
             return;
         }
         let (holds, reason, message) = telling.condition();
-        let condition = Condition::said(&status.conditions, CONDITION, holds, reason, message, now);
+        let condition = Condition::said(&status.conditions, CONDITION, holds, reason.as_str(), message, now);
         status.conditions.retain(|c| c.type_ != CONDITION);
         status.conditions.push(condition);
     }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fooddelivery_api::{MessageDialect, MessageProvider, MessageProviderSpec};
+use fooddelivery_api::{MessageProvider, MessageProviderSpec, MessageTransport};
 use fooddelivery_providers::notification::{self, AlimTalkSender, FailFastBreaker, MessagePort};
 use fooddelivery_providers::{ConfigError, Credential, HttpClient};
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -103,23 +104,23 @@ impl Ways {
     fn build(&self, provider: &MessageProvider, credential: Credential) -> Result<Way, NotReady> {
         let name = provider.name_any();
         let spec = &provider.spec;
-        let dialect = match (spec.dialect, &spec.alim_talk) {
-            (MessageDialect::AlimTalk, Some(alim_talk)) => {
+        let dialect = match (spec.transport, &spec.alim_talk) {
+            (MessageTransport::AlimTalk, Some(alim_talk)) => {
                 notification::MessageDialect::AlimTalk(AlimTalkSender {
                     app_key: alim_talk.app_key.clone(),
                     sender_key: alim_talk.sender_key.clone(),
                     template_code: alim_talk.template_code.clone(),
                 })
             }
-            (MessageDialect::CloudEvents, _) => notification::MessageDialect::CloudEvents,
-            _ => {
+            (MessageTransport::Webhook, _) => notification::MessageDialect::Webhook,
+            (MessageTransport::AlimTalk, None) | (MessageTransport::Unknown, _) => {
                 let message =
-                    format!("message provider {name} speaks a dialect that this version does not know");
-                return Err(NotReady { reason: "ProviderUnsupported", message });
+                    format!("message provider {name} has a transport that this version does not know");
+                return Err(NotReady { reason: Reason::ProviderUnsupported, message });
             }
         };
         let port = (self.ports)(dialect, spec, credential).map_err(|e| NotReady {
-            reason: "ProviderMisconfigured",
+            reason: Reason::ProviderMisconfigured,
             message: format!("message provider {name}: {e}"),
         })?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
 use fooddelivery_saga::order::{ChildKind, Command, Note};
 use fooddelivery_saga::phases::{DeliveryStage, PaymentDesired, TicketStage};
 use fooddelivery_saga::quote::Quote;
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tracing::info;
@@ -27,58 +28,27 @@ pub(super) async fn act(
     children: &Children,
     command: Command,
 ) -> Result<(), ApiError> {
+    let Children { payment, ticket, delivery } = children;
+    let (payment, ticket, delivery) = (payment.as_deref(), ticket.as_deref(), delivery.as_deref());
     match command {
         // Asked for in the reconciler, whose answer is part of the next view.
         Command::ResolveReferences => Ok(()),
         Command::AddFinalizer => add_finalizer(context, order).await,
         Command::CreatePayment(quote) => {
-            create(context, &context.payments, key, &payment(order, &quote, None)).await
+            create(context, &context.payments, key, &payment_of(order, &quote, None)).await
         }
         Command::CreatePaymentTombstone(why) => {
-            let payment = payment(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
-            create(context, &context.payments, key, &payment).await
+            let tombstone = payment_of(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
+            create(context, &context.payments, key, &tombstone).await
         }
         Command::CreateTicketTombstone(reason) => {
-            let store = store_of(context, key, order, children.payment.as_deref()).unwrap_or_default();
+            let store = store_of(context, key, order, payment).unwrap_or_default();
             create(context, &context.tickets, key, &ticket_tombstone(order, store, reason)).await
         }
         Command::CreateDeliveryTombstone(reason) => {
-            let name = store_of(context, key, order, children.payment.as_deref()).unwrap_or_default();
-            let pickup = StoreRef { name, uid: String::new() };
-            let mut delivery = Delivery::new(&key.name, delivery_spec(order, pickup, None));
-            delivery.spec.stage = DeliveryStage::Cancelled;
-            delivery.spec.reason = Some(reason);
-            create(context, &context.deliveries, key, &delivery).await
+            let store = store_of(context, key, order, payment).unwrap_or_default();
+            create(context, &context.deliveries, key, &delivery_tombstone(key, order, store, reason)).await
         }
-        Command::DeleteChild(ChildKind::Delivery) => {
-            delete(context, &context.deliveries, key, children.delivery.as_deref()).await
-        }
-        Command::DeleteChild(ChildKind::Ticket) => {
-            delete(context, &context.tickets, key, children.ticket.as_deref()).await
-        }
-        Command::DeleteChild(ChildKind::Payment) => {
-            delete(context, &context.payments, key, children.payment.as_deref()).await
-        }
-        Command::DeleteOrder => {
-            info!("settled for as long as it is to be kept: the order is removed");
-            delete(context, &context.orders, key, Some(order)).await
-        }
-        Command::RemoveFinalizer => let_go(context, key, order).await,
-        step => step_child(context, key, order, children, step).await,
-    }
-}
-
-/// Steps on children that exist.
-async fn step_child(
-    context: &Context,
-    key: &Key,
-    order: &Order,
-    children: &Children,
-    command: Command,
-) -> Result<(), ApiError> {
-    let payment = children.payment.as_deref();
-    let delivery = children.delivery.as_deref();
-    match command {
         Command::ReplaceToken => {
             let method = &order.spec.payment;
             let change =
@@ -93,7 +63,7 @@ async fn step_child(
         }
         Command::EndTicket { stage, reason } => {
             let change = json!({ "spec": { "stage": stage, "reason": reason } });
-            patch(context, &context.tickets, key, children.ticket.as_deref(), change).await
+            patch(context, &context.tickets, key, ticket, change).await
         }
         Command::EndDelivery { stage, reason } => {
             let change = json!({ "spec": { "stage": stage, "reason": reason } });
@@ -101,22 +71,36 @@ async fn step_child(
         }
         Command::ReleaseClaim => {
             info!("the rider did not pick up in time, or the order is undone: the claim is released");
-            patch(context, &context.deliveries, key, delivery, json!({ "spec": { "riderRef": null } })).await
+            release_claim(context, key, delivery).await
         }
-        Command::RefuseClaim => {
-            let Some(object) = delivery else { return Err(ApiError::NotFound) };
-            let rider = object.spec.rider_ref.as_ref().map(|r| r.name.clone()).unwrap_or_default();
-            info!(rider, "the rider carries as many as they can: the claim is released");
-            let message =
-                format!("{rider} carries as many deliveries as they can; this one waits for another rider");
-            patch(context, &context.deliveries, key, delivery, json!({ "spec": { "riderRef": null } }))
-                .await?;
-            context.events.tell(object, &Note::warning("RiderAtCapacity", message)).await;
-            Ok(())
+        Command::RefuseClaim => refuse_claim(context, key, delivery).await,
+        Command::DeleteChild(ChildKind::Delivery) => {
+            delete(context, &context.deliveries, key, delivery).await
         }
-        // All others are carried out in `act`.
-        _ => Ok(()),
+        Command::DeleteChild(ChildKind::Ticket) => delete(context, &context.tickets, key, ticket).await,
+        Command::DeleteChild(ChildKind::Payment) => delete(context, &context.payments, key, payment).await,
+        Command::DeleteOrder => {
+            info!("settled for as long as it is to be kept: the order is removed");
+            delete(context, &context.orders, key, Some(order)).await
+        }
+        Command::RemoveFinalizer => let_go(context, key, order).await,
     }
+}
+
+async fn release_claim(context: &Context, key: &Key, delivery: Option<&Delivery>) -> Result<(), ApiError> {
+    let change = json!({ "spec": { "riderRef": null } });
+    patch(context, &context.deliveries, key, delivery, change).await
+}
+
+/// Takes the claim from a rider who carries as many as they can, and says so.
+async fn refuse_claim(context: &Context, key: &Key, delivery: Option<&Delivery>) -> Result<(), ApiError> {
+    let Some(object) = delivery else { return Err(ApiError::NotFound) };
+    let rider = object.spec.rider_ref.as_ref().map(|r| r.name.clone()).unwrap_or_default();
+    info!(rider, "the rider carries as many as they can: the claim is released");
+    let message = format!("{rider} carries as many deliveries as they can; this one waits for another rider");
+    release_claim(context, key, delivery).await?;
+    context.events.tell(object, &Note::warning(Reason::RiderAtCapacity, message)).await;
+    Ok(())
 }
 
 async fn add_finalizer(context: &Context, order: &Order) -> Result<(), ApiError> {
@@ -205,7 +189,7 @@ pub(crate) fn order_ref(order: &Order) -> OrderRef {
     OrderRef { name: order.name_any(), uid: uid_of(order) }
 }
 
-fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Payment {
+fn payment_of(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Payment {
     let method = &order.spec.payment;
     let spec = PaymentSpec {
         order_ref: order_ref(order),
@@ -227,6 +211,14 @@ fn payment(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) -> Pa
     let mut payment = Payment::new(&order.name_any(), spec);
     payment.metadata.finalizers = Some(vec![FINALIZER.into()]);
     payment
+}
+
+fn delivery_tombstone(key: &Key, order: &Order, store: String, reason: String) -> Delivery {
+    let pickup = StoreRef { name: store, uid: String::new() };
+    let mut delivery = Delivery::new(&key.name, delivery_spec(order, pickup, None));
+    delivery.spec.stage = DeliveryStage::Cancelled;
+    delivery.spec.reason = Some(reason);
+    delivery
 }
 
 fn ticket_tombstone(order: &Order, store: String, reason: String) -> Ticket {

@@ -3,9 +3,9 @@
 use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment, Ticket};
 use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
-use fooddelivery_saga::order::COUPON_PENDING;
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
 use kube::ResourceExt;
@@ -195,11 +195,11 @@ pub(super) async fn preferred_store(
     let Some(customer) = customer else {
         let message =
             format!("the order names no store, and there is no Customer {name} who could prefer one");
-        return Ok(Err(Blocker::retryable("CustomerNotFound", message)));
+        return Ok(Err(Blocker::retryable(Reason::CustomerNotFound, message)));
     };
     Ok(customer.spec.preferred_store_ref.map(|store| store.name).ok_or_else(|| {
         let message = format!("the order names no store, and Customer {name} prefers none");
-        Blocker::retryable("NoPreferredStore", message)
+        Blocker::retryable(Reason::NoPreferredStore, message)
     }))
 }
 
@@ -213,7 +213,7 @@ pub(super) async fn coupon(
     let found = context.refresh(&context.coupons, &Key::new(&key.namespace, &name)).await?;
     Ok(match found {
         Some(coupon) => Ok(Some(coupon)),
-        None => Err(Blocker::terminal("CouponNotFound", format!("there is no coupon {name:?}"))),
+        None => Err(Blocker::terminal(Reason::CouponNotFound, format!("there is no coupon {name:?}"))),
     })
 }
 
@@ -233,7 +233,7 @@ pub(super) async fn hold(
     }
     if counts.is_exhausted(coupon.spec.max_redemptions) {
         let message = format!("coupon {code:?} has been redeemed as often as it can be");
-        return Ok(Err(Blocker::terminal("CouponExhausted", message)));
+        return Ok(Err(Blocker::terminal(Reason::CouponExhausted, message)));
     }
     if let Some(limit) = coupon.spec.per_customer
         && let Some(own) = redemptions_of(context, key, order, coupon).await?
@@ -242,9 +242,9 @@ pub(super) async fn hold(
     {
         let customer = &order.spec.customer_ref.name;
         let message = format!("{customer} has redeemed coupon {code:?} as often as one customer can");
-        return Ok(Err(Blocker::terminal("CouponUsedUp", message)));
+        return Ok(Err(Blocker::terminal(Reason::CouponUsedUp, message)));
     }
     context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
     let message = format!("coupon {code:?} is being kept for the order");
-    Ok(Err(Blocker::retryable(COUPON_PENDING, message)))
+    Ok(Err(Blocker::retryable(Reason::CouponPending, message)))
 }

@@ -9,13 +9,15 @@ mod observe;
 pub(crate) use act::order_ref;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fooddelivery_api::order::OrderStatus;
 use fooddelivery_api::{Order, Payment};
+use fooddelivery_saga::machine::RetryAfter;
 use fooddelivery_saga::order::{Command, Decision, Rest, decide};
 use fooddelivery_saga::phases::OrderPhase;
 use kube::ResourceExt;
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use crate::api::ApiError;
 use crate::context::Context;
@@ -112,7 +114,21 @@ impl Reconciler for Orders {
                         act::act(context, &key, &order, &children, command).await?;
                     }
                 }
+                Decision::Halt(violation) => {
+                    error!(%violation, "a decision about an order breaks a rule: nothing is done");
+                    return Ok(Outcome::Done);
+                }
                 Decision::Rest(rest) => return self.rest(&key, &order, rest).await,
+                Decision::Write(state) => {
+                    self.rest(&key, &order, Rest { state: *state, notes: Vec::new(), wake_at: None }).await?;
+                }
+                Decision::Wait(at) => {
+                    return Ok(at.map_or(Outcome::Done, |at| Outcome::After(context.clock.until(at))));
+                }
+                Decision::Retry(RetryAfter::Soon) => return Ok(Outcome::AskAgain(None)),
+                Decision::Retry(RetryAfter::After(ms)) => {
+                    return Ok(Outcome::AskAgain(Some(Duration::from_millis(ms))));
+                }
             }
         }
         let message = format!("order {} does not come to rest", key.name);

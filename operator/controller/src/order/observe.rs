@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use fooddelivery_api::store::StoreDeadlines;
 use fooddelivery_api::{Coupon, Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
-use fooddelivery_saga::order::{ConditionKind, OrderView};
+use fooddelivery_saga::order::{ChildKind, ConditionKind, OrderView, steps};
 use fooddelivery_saga::phases::{Acceptance, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote, price};
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::{Deadlines, Millis};
 use fooddelivery_saga::view::{Child, ControllerAvailability};
 use k8s_openapi::api::core::v1::Namespace;
@@ -44,19 +45,19 @@ pub(super) async fn observe(
     let is_open = !phase.is_terminal() || !state.holds(ConditionKind::Settled);
     let believed_nowhere = namespace_terminating && is_open;
     let mut payment = child(&context.payments, key, &uid);
-    let was_made = phase != OrderPhase::AwaitingPayment && is_open;
+    let was_made = steps::has(phase, ChildKind::Payment) && is_open;
     if payment.is_absent() && (was_made || believed_nowhere) {
         context.refresh(&context.payments, key).await?;
         payment = child(&context.payments, key, &uid);
     }
     let mut ticket = child(&context.tickets, key, &uid);
-    let was_made = matches!(phase, OrderPhase::Accepted | OrderPhase::Cooking);
+    let was_made = steps::has(phase, ChildKind::Ticket);
     if ticket.is_absent() && (was_made || believed_nowhere) {
         context.refresh(&context.tickets, key).await?;
         ticket = child(&context.tickets, key, &uid);
     }
     let mut delivery = child(&context.deliveries, key, &uid);
-    let was_made = matches!(phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp);
+    let was_made = steps::has(phase, ChildKind::Delivery);
     if delivery.is_absent() && (was_made || believed_nowhere) {
         context.refresh(&context.deliveries, key).await?;
         delivery = child(&context.deliveries, key, &uid);
@@ -164,13 +165,13 @@ pub(super) async fn resolve(
     let store_key = Key::new(&key.namespace, &store);
     let Some(store) = context.refresh(&context.stores, &store_key).await? else {
         let message = format!("there is no Store {}; the order waits for it", store_key.name);
-        return Ok(Err(Blocker::retryable("StoreNotFound", message)));
+        return Ok(Err(Blocker::retryable(Reason::StoreNotFound, message)));
     };
     let provider = &spec.payment.provider_ref.name;
     let cached = context.providers.object(&Key::new("", provider)).is_some();
     if !cached && context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
         let message = format!("there is no PaymentProvider {provider}; the order waits for it");
-        return Ok(Err(Blocker::retryable("ProviderNotFound", message)));
+        return Ok(Err(Blocker::retryable(Reason::ProviderNotFound, message)));
     }
     let terms = coupon.as_ref().map(Coupon::terms);
     let placed_at = convert::created_at(&order.metadata);

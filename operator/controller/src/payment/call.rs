@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use fooddelivery_api::Payment;
-use fooddelivery_providers::resilience::{Admission, Refused, Request, Response};
+use fooddelivery_providers::resilience::{Permit, Rejected, Request, Response};
 use fooddelivery_providers::{
     ChargeRequest, LookUpRequest, PrepareRequest, RefundRequest, Token, VoidRequest,
 };
-use fooddelivery_saga::payment::{Command, Responses};
+use fooddelivery_saga::payment::{ProviderCall, ProviderPaymentId, Responses};
 use fooddelivery_saga::provider::{
     CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome,
 };
@@ -31,27 +31,35 @@ fn idempotency_key(payment: &Payment, operation: &str) -> String {
     }
 }
 
+/// Why a call was not made.
+pub(super) enum NotCalled {
+    /// The circuit lets nothing through; the time after which it is worth trying again.
+    CircuitOpen(Duration),
+    /// The customer's token is not at hand, and the call takes it.
+    NoToken,
+}
+
 /// Makes the call and puts its outcome among the responses.
 ///
 /// # Errors
-/// When the circuit lets it not through, with the time after which it is worth trying again.
+/// When nothing was sent.
 pub(super) async fn call(
     context: &Context,
     gateway: &Gateway,
-    admission: &Admission,
+    permit: &Permit,
     token: Option<Token>,
     payment: &Payment,
-    command: Command,
+    call: ProviderCall,
     responses: &mut Responses,
-) -> Result<(), Duration> {
+) -> Result<(), NotCalled> {
     let begun = Instant::now();
-    let mut request = request(payment, token, command);
+    let mut request = request(payment, token, call).ok_or(NotCalled::NoToken)?;
     let operation = request.operation();
     if planted::has(Bug::FreshKey) {
         freshen(&mut request, context.clock.now());
     }
-    let answer = gateway.guard.call(admission, &gateway.port, request).await;
-    let response = answer.map_err(|Refused { retry_in }| retry_in)?;
+    let answer = gateway.guard.call(permit, &gateway.port, request).await;
+    let response = answer.map_err(|Rejected { retry_in }| NotCalled::CircuitOpen(retry_in))?;
     let outcome = word(&response);
     let took = begun.elapsed();
     context.metrics.provider_call(operation, outcome, took);
@@ -66,43 +74,45 @@ pub(super) async fn call(
     Ok(())
 }
 
-fn request(payment: &Payment, token: Option<Token>, command: Command) -> Request {
+/// The call as a request; `None` when it takes a token and there is none.
+fn request(payment: &Payment, token: Option<Token>, call: ProviderCall) -> Option<Request> {
     let correlation_id = payment.spec.order_ref.uid.clone();
     let order_id = payment.spec.provider_order_id.clone();
-    let payment_id = payment.state().payment_id;
-    let quote = &payment.spec.quote;
-    // It is never asked to prepare or charge without one.
-    let given = || token.clone().unwrap_or_else(|| Token::new(""));
-    match command {
-        Command::Prepare => Request::Prepare(PrepareRequest {
+    let currency = payment.spec.quote.currency.clone();
+    let text = |id: ProviderPaymentId| id.as_str().to_owned();
+    Some(match call {
+        ProviderCall::Prepare { amount } => Request::Prepare(PrepareRequest {
             idempotency_key: idempotency_key(payment, "prepare"),
-            token: given(),
+            token: token?,
             order_id,
-            amount: quote.total,
-            currency: quote.currency.clone(),
+            amount,
+            currency,
             correlation_id,
         }),
-        Command::LookUp => Request::LookUp(LookUpRequest { token, payment_id, order_id, correlation_id }),
-        Command::Void => {
-            Request::Void(VoidRequest { payment_id: payment_id.unwrap_or_default(), correlation_id })
+        ProviderCall::LookUp { payment_id } => {
+            let payment_id = payment_id.map(text);
+            Request::LookUp(LookUpRequest { token, payment_id, order_id, correlation_id })
         }
-        Command::Refund(amount) => Request::Refund(RefundRequest {
+        ProviderCall::Charge { payment_id, amount } => Request::Charge(ChargeRequest {
+            idempotency_key: idempotency_key(payment, "charge"),
+            token: token?,
+            payment_id: payment_id.map(text),
+            order_id,
+            amount,
+            currency,
+            correlation_id,
+        }),
+        ProviderCall::Void { payment_id } => {
+            Request::Void(VoidRequest { payment_id: text(payment_id), correlation_id })
+        }
+        ProviderCall::Refund { payment_id, amount } => Request::Refund(RefundRequest {
             idempotency_key: idempotency_key(payment, "refund"),
-            payment_id: payment_id.unwrap_or_default(),
+            payment_id: text(payment_id),
             amount,
             reason: "the order was undone".into(),
             correlation_id,
         }),
-        _ => Request::Charge(ChargeRequest {
-            idempotency_key: idempotency_key(payment, "charge"),
-            token: given(),
-            payment_id,
-            order_id,
-            amount: quote.total,
-            currency: quote.currency.clone(),
-            correlation_id,
-        }),
-    }
+    })
 }
 
 /// A planted bug: another key for every call.

@@ -12,13 +12,16 @@ use fooddelivery_api::Payment;
 use fooddelivery_api::payment::PaymentStatus;
 use fooddelivery_providers::Token;
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::payment::{Access, Command, Decision, PaymentState, Responses, RetryAfter, decide};
+use fooddelivery_saga::payment::{
+    Access, Command, Decision, PaymentState, ProviderCall, Responses, RetryAfter, decide,
+};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
 use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
+use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::api::{ApiError, with_finalizer, without_finalizer};
 use crate::context::Context;
@@ -27,6 +30,8 @@ use crate::events::correlate;
 use crate::gateway::Gateway;
 use crate::planted::{self, Bug};
 use crate::settings::ControllerName;
+
+use call::NotCalled;
 
 /// More steps than any payment needs in one go.
 const ROUNDS: usize = 24;
@@ -79,9 +84,7 @@ impl Payments {
                 visit.gateway = gateway;
                 Ok(Next::Again(payment))
             }
-            Command::Prepare | Command::LookUp | Command::Charge | Command::Void | Command::Refund(_) => {
-                self.call(key, payment, visit, command).await
-            }
+            Command::Call(call) => self.call(key, payment, visit, call).await,
             Command::ClearResolution => self.patch(&payment, json!({ "spec": { "resolution": null } })).await,
             Command::WantMoneyBack => {
                 warn!("the order of this payment is gone: the money is to go back");
@@ -117,15 +120,15 @@ impl Payments {
         key: &Key,
         payment: Arc<Payment>,
         visit: &mut Visit,
-        command: Command,
+        call: ProviderCall,
     ) -> Result<Next, ApiError> {
         let Some((gateway, token)) = visit.gateway.clone() else {
             visit.responses.access = None;
             return Ok(Next::Again(payment));
         };
         // The bulkhead and the rate limit first, so that waiting for a place does not age what was read.
-        let admission = match gateway.guard.admit().await {
-            Ok(admission) => admission,
+        let permit = match gateway.guard.acquire().await {
+            Ok(permit) => permit,
             Err(come_back) => return Ok(Next::End(Outcome::After(come_back))),
         };
         if visit.read_at.is_none_or(|at| at.elapsed() > FRESH_FOR) {
@@ -141,12 +144,17 @@ impl Payments {
             visit.read_at = Some(before);
         }
         let responses = &mut visit.responses;
-        let called =
-            call::call(&self.context, &gateway, &admission, token, &payment, command, responses).await;
-        if let Err(retry_in) = called
-            && let Some(Access::Ready(way)) = &mut responses.access
-        {
-            way.open_until = Some(observe::after(&self.context, retry_in));
+        match call::call(&self.context, &gateway, &permit, token, &payment, call, responses).await {
+            Ok(()) => {}
+            Err(NotCalled::CircuitOpen(retry_in)) => {
+                if let Some(Access::Ready(way)) = &mut responses.access {
+                    way.open_until = Some(observe::after(&self.context, retry_in));
+                }
+            }
+            Err(NotCalled::NoToken) => {
+                error!("a call that takes the customer's token was decided on without one: it is read anew");
+                responses.access = None;
+            }
         }
         Ok(Next::Again(payment))
     }
@@ -196,7 +204,7 @@ impl Payments {
             (_, _, PaymentPhase::NeedsReview) => Note::warning(&state.reason, state.message.clone()),
             (Some(found), PaymentPhase::NeedsReview, phase) => Note {
                 warning: false,
-                reason: "ResolvedByHand".into(),
+                reason: Reason::ResolvedByHand.into(),
                 message: format!("{} ({}): the payment is {phase}", found.action, found.note),
             },
             _ => return,
@@ -243,17 +251,21 @@ impl Reconciler for Payments {
             let view = observe::view(&self.context, &key, &payment, visit.responses.clone());
             match decide(&view, self.context.clock.now()) {
                 Decision::Skip => return Ok(Outcome::Done),
+                Decision::Halt(violation) => {
+                    error!(%violation, "a decision about a payment breaks a rule: nothing is done");
+                    return Ok(Outcome::Done);
+                }
                 Decision::Wait(at) => {
                     return Ok(at.map_or(Outcome::Done, |at| Outcome::After(self.context.clock.until(at))));
                 }
-                Decision::AskAgain(_) if is_counted_twice(&visit.responses, &payment) => {
+                Decision::Retry(_) if is_counted_twice(&visit.responses, &payment) => {
                     let state = payment.state();
                     let attempt = state.attempt + 1;
                     let state = PaymentState { attempt, payment_id: None, ..state };
                     payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
                 }
-                Decision::AskAgain(RetryAfter::Soon) => return Ok(Outcome::AskAgain(None)),
-                Decision::AskAgain(RetryAfter::After(ms)) => {
+                Decision::Retry(RetryAfter::Soon) => return Ok(Outcome::AskAgain(None)),
+                Decision::Retry(RetryAfter::After(ms)) => {
                     return Ok(Outcome::AskAgain(Some(Duration::from_millis(ms))));
                 }
                 Decision::Write(state) => {
@@ -261,6 +273,11 @@ impl Reconciler for Payments {
                         self.charge_early(&payment, &visit, &state).await;
                     }
                     payment = Arc::new(self.write_or_refresh(&key, &payment, &mut visit, &state).await?);
+                }
+                Decision::Rest(rest) => {
+                    self.write_or_refresh(&key, &payment, &mut visit, &rest.state).await?;
+                    let wake_at = rest.wake_at.map(|at| self.context.clock.until(at));
+                    return Ok(wake_at.map_or(Outcome::Done, Outcome::After));
                 }
                 Decision::Act(command) => match self.act(&key, payment, &mut visit, command).await? {
                     Next::Again(next) => payment = next,
@@ -289,11 +306,12 @@ impl Payments {
         }
         let status = Some(PaymentStatus::from_state(state, payment.metadata.generation));
         let early = Payment { status, ..payment.clone() };
-        if let Ok(admission) = gateway.guard.admit().await {
-            let (command, mut responses) = (Command::Charge, Responses::default());
+        if let Ok(permit) = gateway.guard.acquire().await {
+            let mut responses = Responses::default();
+            let (payment_id, amount) = (state.provider_payment_id(), payment.spec.quote.total);
+            let charge = ProviderCall::Charge { payment_id, amount };
             // What comes of it is asked for again, under the same key.
-            let _ =
-                call::call(&self.context, &gateway, &admission, token, &early, command, &mut responses).await;
+            let _ = call::call(&self.context, &gateway, &permit, token, &early, charge, &mut responses).await;
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fooddelivery_api::PaymentProviderStatus;
 use fooddelivery_api::common::Condition;
 use fooddelivery_saga::order::Note;
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::Timestamp;
 use kube::Resource;
 use tracing::{info, warn};
@@ -76,7 +77,7 @@ pub(crate) async fn say<K: Resource<DynamicType = ()>>(
         info!("{kind} is ready");
         return;
     };
-    warn!(reason, message, "{kind} cannot be called");
+    warn!(%reason, message, "{kind} cannot be called");
     context.events.tell(provider, &Note::warning(reason, message.clone())).await;
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn next_look(barred: Option<&NotReady>) -> Outcome {
 
 /// The condition `Ready`, which keeps its time until it turns.
 pub(crate) fn ready(known: &[Condition], barred: Option<&NotReady>, now: Timestamp) -> Condition {
-    let reason = barred.map_or("Configured", |barred| barred.reason);
+    let reason = barred.map_or(Reason::Configured, |barred| barred.reason);
     let message = barred.map(|barred| barred.message.clone()).unwrap_or_default();
-    Condition::said(known, "Ready", barred.is_none(), reason, message, now)
+    Condition::said(known, "Ready", barred.is_none(), reason.as_str(), message, now)
 }

@@ -37,7 +37,7 @@ struct Told {
     _turn: MutexGuard<'static, ()>,
 }
 
-async fn told(name: &str, dialects: &[&str], operator: OperatorOptions) -> Result<Told> {
+async fn told(name: &str, transports: &[&str], operator: OperatorOptions) -> Result<Told> {
     let turn = TURN.lock().await;
     forget_others().await?;
     let mut operator = operator;
@@ -45,8 +45,8 @@ async fn told(name: &str, dialects: &[&str], operator: OperatorOptions) -> Resul
     let options = NamespaceOptions { operator, ..NamespaceOptions::default() };
     let ns = TestCluster::shared_for_messages().await?.namespace_with(name, options).await?;
     let mut providers = Vec::new();
-    for dialect in dialects {
-        providers.push(ns.message_provider(dialect).await?);
+    for transport in transports {
+        providers.push(ns.message_provider(transport).await?);
     }
     let told = Told { ns, providers, _turn: turn };
     for provider in &told.providers {
@@ -137,7 +137,7 @@ fn is_whole(heard: &[Message], phases: &[OrderPhase]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_is_told_to_everybody_in_order_for_one_status_write() -> Result<()> {
-    let told = told("told", &["AlimTalk", "CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told", &["AlimTalk", "Webhook"], OperatorOptions::default()).await?;
     told.complete("lunch").await?;
     let order = told.wait_notified("lunch", "True", "Told").await?;
     is_whole(&told.heard("lunch", "Webhook").await?, &HAPPY)?;
@@ -168,7 +168,7 @@ async fn every_step_is_told_to_everybody_in_order_for_one_status_write() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_in_it() -> Result<()> {
-    let told = told("told-out", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-out", &["Webhook"], OperatorOptions::default()).await?;
     told.ns.sandbox.set_message_outage("error").await?;
     told.complete("lunch").await?;
     assert_eq!(told.heard("lunch", "Webhook").await?.len(), 0);
@@ -184,7 +184,7 @@ async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out() -> Result<()> {
-    let told = told("told-kill", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-kill", &["Webhook"], OperatorOptions::default()).await?;
     let names: Vec<String> = (0..6).map(|n| format!("order-{n}")).collect();
     for name in &names {
         told.ns.order(name, |_| {}).await?;
@@ -216,7 +216,7 @@ async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_telephone_number_the_order_goes_on_and_says_so_and_is_told_when_there_is_one() -> Result<()>
 {
-    let told = told("told-mute", &["AlimTalk", "CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-mute", &["AlimTalk", "Webhook"], OperatorOptions::default()).await?;
     told.ns.patch::<Customer>("jiwoo", json!({ "spec": { "contact": null } })).await?;
     told.complete("lunch").await?;
     told.wait_notified("lunch", "False", "NoContact").await?;
@@ -239,7 +239,7 @@ async fn a_number_that_is_refused_holds_nothing_up() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_deleted_goes_when_its_customer_has_been_told() -> Result<()> {
-    let told = told("told-gone", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-gone", &["Webhook"], OperatorOptions::default()).await?;
     let lunch = told.ns.order("lunch", |_| {}).await?;
     told.ns.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
     told.ns.sandbox.set_message_outage("error").await?;
@@ -263,7 +263,7 @@ async fn an_order_that_is_deleted_goes_when_its_customer_has_been_told() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_deleted_in_an_outage_goes_when_the_provider_is_taken_away() -> Result<()> {
-    let told = told("told-off", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-off", &["Webhook"], OperatorOptions::default()).await?;
     told.ns.sandbox.set_message_outage("refuse").await?;
     told.complete("lunch").await?;
     told.ns.delete("lunch", PropagationPolicy::Foreground).await?;
@@ -280,7 +280,7 @@ async fn with_the_message_controllers_off_orders_complete_and_are_told_when_they
     let controllers = ["order", "payment", "ticket", "delivery", "provider", "coupon", "store", "rider"];
     let controllers: Vec<String> = controllers.map(str::to_owned).to_vec();
     let turn_off = OperatorOptions { controllers, ..OperatorOptions::default() };
-    let told = told("told-late", &["CloudEvents"], OperatorOptions::default()).await?;
+    let told = told("told-late", &["Webhook"], OperatorOptions::default()).await?;
     let namespaces = told.ns.operator.options().namespaces;
     told.ns.operator.restart_with(OperatorOptions { namespaces: namespaces.clone(), ..turn_off }).await?;
     told.complete("lunch").await?;
@@ -304,8 +304,8 @@ async fn a_provider_that_makes_no_sense_is_refused_and_one_that_cannot_be_called
     let mut wrong = told.ns.message_provider_object(&name, "AlimTalk");
     wrong["spec"].as_object_mut().context("a spec")?.remove("alimTalk");
     let refused = apply(&wrong).await.expect_err("it has no sender");
-    assert!(refused.contains("alimTalk is needed for the dialect AlimTalk"), "{refused}");
-    let mut lost = told.ns.message_provider_object(&name, "CloudEvents");
+    assert!(refused.contains("alimTalk is needed for the transport AlimTalk"), "{refused}");
+    let mut lost = told.ns.message_provider_object(&name, "Webhook");
     lost["spec"]["secretRef"]["name"] = "nowhere".into();
     apply(&lost).await.map_err(anyhow::Error::msg)?;
     let path = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ProviderSecretMissing";

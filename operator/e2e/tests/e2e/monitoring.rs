@@ -24,7 +24,7 @@ async fn every_metric_of_the_alerts_and_the_dashboard_is_exported() -> Result<()
     forget_others().await?;
     let cluster = TestCluster::shared_for_messages().await?;
     let ns = cluster.namespace_with("told-watched", options.with_provider(breaker)).await?;
-    ns.message_provider("CloudEvents").await?;
+    ns.message_provider("Webhook").await?;
     // A metric is there once it has counted something: money, messages, a circuit that opens.
     ns.order("lunch", |_| {}).await?;
     ns.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;

@@ -73,7 +73,7 @@ fn log(dir: &Path) -> String {
 /// Orders that are completed, cancelled, declined, refunded, removed after their time and by people; with coupons,
 /// messages, tokens from Secrets, and for what is not there.
 async fn everything(ns: &TestNamespace) -> Result<()> {
-    ns.message_provider("CloudEvents").await?;
+    ns.message_provider("Webhook").await?;
     ns.allow_token_secrets().await?;
     ns.kubectl(&["create", "secret", "generic", "card", "--from-literal=token=tok-card"]).await?;
     ns.coupon("spring", json!({ "discount": { "amount": 3_000 }, "perCustomer": 1 })).await?;

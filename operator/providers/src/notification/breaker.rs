@@ -1,13 +1,14 @@
-//! The gate in front of one message provider: while it is in failure, one call at a time finds out whether it still is.
+//! The circuit breaker in front of one message provider: one failure opens it, one successful trial closes it.
 //!
-//! After a call that tells of the provider's failure the gate is shut, for a pause that doubles from 500 ms to 30 s or
-//! for as long as the provider asks. Then one trial is let through; any answer opens the gate for everybody. Open, it
-//! lets a bounded number through at a time. Nobody waits in here: who is not let through is told when to come back, those
-//! who ask together at times apart. All of it is in this process and is deterministic; dice are the caller's.
+//! While the circuit is open nothing is sent, for a pause that doubles from 500 ms to 30 s, or as long as the provider
+//! asks. Then one trial is let through; any response closes the circuit for everybody. A closed circuit lets a bounded
+//! number of calls run at a time. Nobody waits in here: a rejected caller is told when to come back, and callers that are
+//! rejected together are told times apart. All state is in this process and deterministic; jitter is the caller's.
 //!
-//! *Why not the breaker of [`crate::resilience`].* A message has no deadline and costs nothing when it is late, so one failure
-//! is reason enough to stop, and the pause may grow; the library's circuit opens by rates over a window, stays open for
-//! one fixed time, knows no `Retry-After`, and reads the real clock, which would make a simulated run depend on it.
+//! *Why not the breaker of [`crate::payment::resilience`].* A message has no deadline and costs nothing when it is late, so
+//! one failure is reason enough to stop, and the pause may grow; the library's circuit opens by rates over a window,
+//! stays open for one fixed time, ignores `Retry-After`, and reads the real clock, which would make a simulated run
+//! depend on it.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,109 +19,112 @@ use tokio::time::Instant;
 
 use super::port::SendOutcome;
 
-/// The first pause.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause, but for what the provider asks for.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest pause that the provider can ask for.
-pub(crate) const LONGEST_ASKED: Duration = Duration::from_mins(10);
-/// How long it takes, by and by, until a place is free or a trial has ended.
-pub(crate) const A_WHILE: Duration = Duration::from_millis(50);
-/// Those who are sent away at once come back spread over no more than this.
-pub(crate) const LONGEST_SPREAD: Duration = Duration::from_secs(10);
+/// How long the circuit stays open after the first failure.
+pub(crate) const OPEN_FOR_MIN: Duration = Duration::from_millis(500);
+/// Maximum time that the circuit stays open, unless the provider asks for more.
+pub(crate) const OPEN_FOR_MAX: Duration = Duration::from_secs(30);
+/// Maximum `Retry-After` that is honoured.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+/// Delay after which a rejected caller can expect a free place or the end of a trial.
+pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Maximum span over which callers that are rejected together are spread.
+pub(crate) const RETRY_SPREAD_MAX: Duration = Duration::from_secs(10);
 
-/// The gate in front of one message provider. Clones are the same gate.
+/// The circuit breaker of one message provider. Clones share one circuit.
 #[derive(Debug, Clone)]
 pub struct FailFastBreaker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    places: NonZeroUsize,
+    concurrency_max: NonZeroUsize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    taken: usize,
-    shut: Option<Shut>,
-    /// Where, in the row of those who were sent away, the last one stands.
-    row: Instant,
+    in_flight: usize,
+    /// `None` while the circuit is closed.
+    open: Option<OpenCircuit>,
+    /// When the caller that was rejected last is to come back.
+    last_retry_at: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Shut {
+struct OpenCircuit {
     until: Instant,
     pause: Duration,
     /// A trial is under way.
     on_trial: bool,
 }
 
-/// That one message may be sent. Its place is free again when it is dropped.
+/// Permission to send one message. Its place is free again when it is dropped.
 #[derive(Debug)]
-#[must_use = "a pass that is dropped lets nobody know how it went"]
-pub struct Pass {
-    gate: Arc<Shared>,
+#[must_use = "a permit that is dropped tells the breaker no outcome"]
+pub struct Permit {
+    breaker: Arc<Shared>,
     trial: bool,
 }
 
 impl FailFastBreaker {
-    /// A gate, open, through which so many messages go at a time.
-    pub fn new(places: NonZeroUsize) -> Self {
-        let state = State { taken: 0, shut: None, row: Instant::now() };
-        Self(Arc::new(Shared { places, state: Mutex::new(state) }))
+    /// A closed circuit; `concurrency_max` is the maximum number of messages that are sent at a time.
+    pub fn new(concurrency_max: NonZeroUsize) -> Self {
+        let state = State { in_flight: 0, open: None, last_retry_at: Instant::now() };
+        Self(Arc::new(Shared { concurrency_max, state: Mutex::new(state) }))
     }
 
-    /// Lets one message through, unless the gate is shut or crowded.
+    /// Permits one message, unless the circuit is open or all places are taken.
     ///
     /// # Errors
     /// How long to come back after.
-    pub fn enter(&self) -> Result<Pass, Duration> {
+    pub fn acquire(&self) -> Result<Permit, Duration> {
         let now = Instant::now();
         let mut state = self.0.lock();
-        let (taken, places) = (state.taken, self.0.places.get());
-        let trial = match &mut state.shut {
-            Some(shut) if now < shut.until || shut.on_trial => {
-                let earliest = shut.until.max(now + A_WHILE);
-                return Err(state.send_away(now, earliest, places));
+        let (in_flight, concurrency_max) = (state.in_flight, self.0.concurrency_max.get());
+        let trial = match &mut state.open {
+            Some(open) if now < open.until || open.on_trial => {
+                let earliest = open.until.max(now + RETRY_DELAY);
+                return Err(state.reject(now, earliest, concurrency_max));
             }
-            _ if taken >= places => return Err(state.send_away(now, now + A_WHILE, places)),
-            Some(shut) => {
-                shut.on_trial = true;
+            _ if in_flight >= concurrency_max => {
+                return Err(state.reject(now, now + RETRY_DELAY, concurrency_max));
+            }
+            Some(open) => {
+                open.on_trial = true;
                 true
             }
             None => false,
         };
-        state.taken += 1;
+        state.in_flight += 1;
         drop(state);
-        Ok(Pass { gate: Arc::clone(&self.0), trial })
+        Ok(Permit { breaker: Arc::clone(&self.0), trial })
     }
 
-    /// For how long the gate stays shut before a trial is let through; zero while one could be or is under way. None
-    /// when it is open.
+    /// How long the circuit stays open before a trial is let through; zero while a trial could be or is under way.
+    /// `None` while it is closed.
     pub fn open_for(&self) -> Option<Duration> {
         let now = Instant::now();
-        self.0.lock().shut.map(|shut| shut.until.saturating_duration_since(now))
+        self.0.lock().open.map(|open| open.until.saturating_duration_since(now))
     }
 }
 
-impl Pass {
-    /// Tells the gate how it went.
-    pub fn ended(self, outcome: &SendOutcome) {
+impl Permit {
+    /// Reports the outcome of the call to the breaker.
+    pub fn record(self, outcome: &SendOutcome) {
         let now = Instant::now();
-        let mut state = self.gate.lock();
-        match trouble_of_the_provider(outcome) {
-            None => state.open(now),
-            Some(asked) => state.close(now, asked.min(LONGEST_ASKED), self.trial),
+        let mut state = self.breaker.lock();
+        match provider_failure(outcome) {
+            None => state.close(now),
+            Some(retry_after) => state.open(now, retry_after.min(RETRY_AFTER_MAX), self.trial),
         }
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
-        state.taken -= 1;
-        if let Some(shut) = state.shut.as_mut().filter(|_| self.trial) {
-            shut.on_trial = false;
+        let mut state = self.breaker.lock();
+        state.in_flight -= 1;
+        if let Some(open) = state.open.as_mut().filter(|_| self.trial) {
+            open.on_trial = false;
         }
     }
 }
@@ -133,37 +137,38 @@ impl Shared {
 }
 
 impl State {
-    /// The next place in the row, not before `earliest`. The row moves as fast as calls that take a while would.
-    fn send_away(&mut self, now: Instant, earliest: Instant, places: usize) -> Duration {
-        let step = A_WHILE / u32::try_from(places).unwrap_or(u32::MAX);
-        let place = if self.row < earliest { earliest } else { self.row + step };
-        self.row = place.min(earliest + LONGEST_SPREAD);
-        self.row.saturating_duration_since(now)
+    /// When the next rejected caller is to come back, not before `earliest`: one after the other, as fast as calls that
+    /// take [`RETRY_DELAY`] each would free their places.
+    fn reject(&mut self, now: Instant, earliest: Instant, concurrency_max: usize) -> Duration {
+        let step = RETRY_DELAY / u32::try_from(concurrency_max).unwrap_or(u32::MAX);
+        let at = if self.last_retry_at < earliest { earliest } else { self.last_retry_at + step };
+        self.last_retry_at = at.min(earliest + RETRY_SPREAD_MAX);
+        self.last_retry_at.saturating_duration_since(now)
     }
 
-    fn open(&mut self, now: Instant) {
-        self.shut = None;
-        self.row = now;
+    fn close(&mut self, now: Instant) {
+        self.open = None;
+        self.last_retry_at = now;
     }
 
-    fn close(&mut self, now: Instant, asked: Duration, trial: bool) {
-        let pause = match self.shut {
-            None => FIRST_PAUSE,
-            Some(shut) if trial => (shut.pause * 2).min(LONGEST_PAUSE),
-            // It was on its way before the gate was shut, and is no further sign.
-            Some(shut) => shut.pause,
+    fn open(&mut self, now: Instant, retry_after: Duration, trial: bool) {
+        let pause = match self.open {
+            None => OPEN_FOR_MIN,
+            Some(open) if trial => (open.pause * 2).min(OPEN_FOR_MAX),
+            // The call was under way before the circuit opened: no further sign.
+            Some(open) => open.pause,
         };
-        let until = now + asked.max(if trial || self.shut.is_none() { pause } else { Duration::ZERO });
-        let until = self.shut.map_or(until, |shut| until.max(shut.until));
-        let on_trial = self.shut.is_some_and(|shut| shut.on_trial && !trial);
-        self.shut = Some(Shut { until, pause, on_trial });
-        self.row = now;
+        let until = now + retry_after.max(if trial || self.open.is_none() { pause } else { Duration::ZERO });
+        let until = self.open.map_or(until, |open| until.max(open.until));
+        let on_trial = self.open.is_some_and(|open| open.on_trial && !trial);
+        self.open = Some(OpenCircuit { until, pause, on_trial });
+        self.last_retry_at = now;
     }
 }
 
-/// For how long at least the provider asks to be left alone, when the outcome tells of its failure; None when it
-/// answered, whatever it said of this message.
-fn trouble_of_the_provider(outcome: &SendOutcome) -> Option<Duration> {
+/// Minimum time for which a failed provider asks not to be called; `None` when it responded, whatever it said of this
+/// message.
+fn provider_failure(outcome: &SendOutcome) -> Option<Duration> {
     match outcome {
         SendOutcome::CallFailure(failure) => match failure {
             CallFailure::Throttled { retry_after_ms } => {

@@ -1,4 +1,4 @@
-//! The message port: what is told, and what can come of telling it.
+//! The message port: the content of a message, and the possible outcomes of sending it.
 //!
 //! Types only; the adapters implement it.
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use fooddelivery_saga::provider::CallFailure;
 use fooddelivery_saga::time::Timestamp;
 
-/// What is told about one step of an order.
+/// A message about one step of an order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// `<order uid>-<step>`: the same for every repeat, and of no other message. At most 64 characters, visible ASCII.
@@ -19,7 +19,7 @@ pub struct Message {
     pub order_name: String,
     /// The order's uid, which also ties the provider's log to ours.
     pub order_uid: String,
-    /// 0, 1, 2 … in the order's history.
+    /// Zero-based number of the step in the order's history.
     pub step: i64,
     /// The order's phase, as it stands in the API, such as `Cooking`.
     pub phase: String,
@@ -29,15 +29,15 @@ pub struct Message {
     pub customer: String,
     /// The store's name, once it is known.
     pub store: Option<String>,
-    /// What the order costs, in the currency's smallest unit, once it is known.
+    /// The order's total, in the currency's smallest unit, once it is known.
     pub total: Option<i64>,
     /// Why the phase was entered, where there is something to say.
     pub reason: Option<String>,
-    /// The customer's telephone number; see [`MessagePort::needs_contact`].
+    /// The customer's phone number; see [`MessagePort::needs_contact`].
     pub contact: Option<String>,
 }
 
-/// A telephone number belongs in no log.
+/// Phone numbers do not belong in logs.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -71,26 +71,26 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Who brings messages to customers. Every call ends within a few times the configured time and never panics; what is
-/// not known is said to be unknown.
+/// A message provider. Every call ends within a few times the configured timeout and never panics; an unknown outcome is
+/// reported as unknown.
 #[async_trait]
 pub trait MessagePort: Send + Sync {
     /// Whether a message without [`Message::contact`] cannot be delivered at all.
     fn needs_contact(&self) -> bool;
-    /// Sends a message, or learns what became of it when it was sent before under the same id.
+    /// Sends a message, or finds out what became of it when it was sent before under the same id.
     async fn send(&self, message: &Message) -> SendOutcome;
 }
 
-/// What came of a message.
+/// Outcome of sending a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// It has been delivered, now or when it was sent before.
+    /// Delivered, now or when it was sent before. Final.
     Sent,
-    /// It has been accepted, and whether it will be delivered is not known yet: send it again later, which asks.
+    /// Accepted; whether it is delivered is not known yet: send it again later, which looks it up.
     Pending,
-    /// It will never be delivered; why, in a sentence that names neither number nor secret. Final.
+    /// It will never be delivered; the reason, in a sentence that names neither number nor secret. Final.
     Refused(String),
-    /// Nothing is settled: send it again later.
+    /// Not final: send it again later.
     CallFailure(CallFailure),
 }
 

@@ -1,6 +1,6 @@
 //! How a webhook is signed: the symmetric scheme `v1` of Standard Webhooks, HMAC-SHA256.
 //!
-//! Pure but for the key: id, time and body in, header out.
+//! Pure: id, time and body in, header out.
 //! Source: <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
 use std::fmt;
@@ -11,16 +11,16 @@ use ring::hmac;
 
 use crate::secret::Credential;
 
-/// Before a secret that is written in base64.
-const PREFIX: &str = "whsec_";
+/// Prefix of a secret that is encoded in base64.
+const BASE64_PREFIX: &str = "whsec_";
 
 /// Signs with one secret.
 pub(crate) struct Signer(hmac::Key);
 
 impl Signer {
-    /// None when there is no key in the secret.
+    /// `None` when the secret contains no key.
     pub(crate) fn new(secret: &Credential) -> Option<Self> {
-        let key = match secret.expose().strip_prefix(PREFIX) {
+        let key = match secret.expose().strip_prefix(BASE64_PREFIX) {
             Some(encoded) => BASE64_STANDARD.decode(encoded).ok()?,
             None => secret.expose().as_bytes().to_vec(),
         };

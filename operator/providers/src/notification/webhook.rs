@@ -1,7 +1,7 @@
 //! The webhook adapter: one CloudEvent a message, in structured mode, signed as Standard Webhooks has it.
 //!
-//! Every call sends one request. The receiver knows a repeat by the event's id, which is the message's, and answers it
-//! as it answered the first. An answer's body is not read.
+//! Every call sends one request. The receiver recognises a repeat by the event's id, which is the message's, and responds
+//! as it did to the first. The body of a response is not read.
 //!
 //! Sources: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>,
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
@@ -17,14 +17,14 @@ use serde::Serialize;
 use super::port::{Message, MessagePort, SendOutcome};
 use super::signature::Signer;
 use crate::account::Account;
-use crate::http::{HttpAnswer, NoAnswer};
+use crate::http::{HttpResponse, TransportError};
 
 const EVENT_TYPE: &str = "dev.fooddelivery.order.phase.v1";
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// A webhook and what signs for it.
+/// A webhook and its signer.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     pub(crate) account: Account,
@@ -90,7 +90,7 @@ impl MessagePort for Webhook {
         let Some(body) = event(message) else {
             return SendOutcome::Refused("the message cannot be written as an event".to_owned());
         };
-        // Before the epoch no receiver takes it for recent, and says so.
+        // A timestamp before the epoch is too old for any receiver, which says so.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let url = self.account.endpoint.clone();
         let request = self
@@ -105,10 +105,10 @@ impl MessagePort for Webhook {
     }
 }
 
-fn outcome(result: &Result<HttpAnswer, NoAnswer>) -> SendOutcome {
+fn outcome(result: &Result<HttpResponse, TransportError>) -> SendOutcome {
     let answer = match result {
         Ok(answer) => answer,
-        Err(no_answer) => return CallFailure::from(no_answer).into(),
+        Err(transport_error) => return CallFailure::from(transport_error).into(),
     };
     let status = answer.status;
     let said = |what: &str| format!("the receiver answered {status}{what}");

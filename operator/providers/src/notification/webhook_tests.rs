@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn answer(status: u16) -> Result<HttpAnswer, NoAnswer> {
+fn answer(status: u16) -> Result<HttpResponse, TransportError> {
     let (retry_after, received) = (Some("7".to_owned()), UNIX_EPOCH);
-    Ok(HttpAnswer { status, retry_after, replayed: false, received, body: b"anything".to_vec() })
+    Ok(HttpResponse { status, retry_after, replayed: false, received, body: b"anything".to_vec() })
 }
 
 fn failure(status: u16) -> CallFailure {
@@ -95,8 +95,8 @@ fn what_speaks_of_us_of_the_moment_or_of_the_receiver_refuses_nothing() {
 
 #[test]
 fn no_answer_is_what_the_client_says_of_it() {
-    let not_sent = outcome(&Err(NoAnswer::NotSent("refused".into())));
+    let not_sent = outcome(&Err(TransportError::NotSent("refused".into())));
     assert_eq!(not_sent, SendOutcome::CallFailure(CallFailure::NotSent("refused".into())));
-    let unknown = outcome(&Err(NoAnswer::Unknown("timed out".into())));
+    let unknown = outcome(&Err(TransportError::OutcomeUnknown("timed out".into())));
     assert_eq!(unknown, SendOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fooddelivery_providers::{
     ChargeRequest, Credential, DEFAULT_TIMEOUT, Dialect, HttpClient, LookUpRequest, PaymentPort,
-    PrepareRequest, RefundRequest, Token, VoidRequest, provider,
+    PrepareRequest, RefundRequest, Token, VoidRequest, payment_provider,
 };
 use fooddelivery_saga::provider::{
     CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, RefundOutcome,
@@ -40,7 +40,7 @@ pub(crate) fn port_to(dialect: Dialect, endpoint: &str, secret: &str) -> Arc<dyn
 
 fn port_within(dialect: Dialect, endpoint: &str, secret: &str, timeout: Duration) -> Arc<dyn PaymentPort> {
     let http = HttpClient::new().unwrap();
-    provider(dialect, endpoint, Credential::new(secret), timeout, http).unwrap()
+    payment_provider(dialect, endpoint, Credential::new(secret), timeout, http).unwrap()
 }
 
 pub(crate) fn rule(operation: Operation, fault: Fault) -> Rule {

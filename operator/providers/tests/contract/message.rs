@@ -37,7 +37,7 @@ fn port(channel: Channel, url: &str, secret: &str, timeout: Duration) -> Arc<dyn
             let sender = AlimTalkSender { app_key, sender_key, template_code: "STEP".into() };
             (MessageDialect::AlimTalk(sender), url.to_owned())
         }
-        Channel::Webhook => (MessageDialect::CloudEvents, format!("{url}/webhook")),
+        Channel::Webhook => (MessageDialect::Webhook, format!("{url}/webhook")),
     };
     let http = HttpClient::new().unwrap();
     message_provider(dialect, &endpoint, Credential::new(secret), timeout, http).unwrap()
@@ -337,17 +337,17 @@ async fn a_secret_in_base64_signs_as_the_bytes_that_it_is() {
 async fn a_gate_keeps_a_provider_that_is_out_from_being_called_for_every_message() {
     for channel in BOTH {
         let office = Office::open(channel).await;
-        let gate = FailFastBreaker::new(NonZeroUsize::new(4).unwrap());
+        let breaker = FailFastBreaker::new(NonZeroUsize::new(4).unwrap());
         office.sandbox.set_message_outage(Outage::Error);
         let deliver = |step: i64| {
-            let (gate, office) = (gate.clone(), &office);
+            let (breaker, office) = (breaker.clone(), &office);
             async move {
                 let message = Message { id: format!("uid-{step}"), step, ..message() };
                 loop {
-                    let wait = match gate.enter() {
-                        Ok(pass) => {
+                    let wait = match breaker.acquire() {
+                        Ok(permit) => {
                             let outcome = office.port.send(&message).await;
-                            pass.ended(&outcome);
+                            permit.record(&outcome);
                             match outcome {
                                 SendOutcome::Sent => return,
                                 _ => Duration::from_millis(100),

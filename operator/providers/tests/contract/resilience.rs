@@ -1,4 +1,4 @@
-//! The guard around an adapter: what a real outage and a slow provider do to the circuit.
+//! The policy around an adapter: what a real outage and a slow provider do to the circuit.
 #![expect(clippy::unwrap_used, reason = "in a test, what cannot be set up is a failure")]
 
 use std::sync::{Arc, Mutex};
@@ -22,12 +22,13 @@ both!(
     a_provider_that_answers_too_late_and_takes_the_money_opens_it_by_its_slow_calls,
 );
 
-fn guard() -> (ResiliencePolicy, Arc<Mutex<Vec<Transition>>>) {
+fn policy() -> (ResiliencePolicy, Arc<Mutex<Vec<Transition>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
     let settings = ResilienceSettings { minimum_calls: CALLS, ..ResilienceSettings::default() };
-    let guard = ResiliencePolicy::new("sandbox", &settings, move |change| notes.lock().unwrap().push(change));
-    (guard.unwrap(), seen)
+    let policy =
+        ResiliencePolicy::new("sandbox", &settings, move |change| notes.lock().unwrap().push(change));
+    (policy.unwrap(), seen)
 }
 
 async fn charges(shop: &Shop) -> Vec<ChargeRequest> {
@@ -42,16 +43,16 @@ async fn charges(shop: &Shop) -> Vec<ChargeRequest> {
     join_all(requests).await
 }
 
-async fn make(guard: &ResiliencePolicy, shop: &Shop, charges: &[ChargeRequest]) -> Vec<Response> {
+async fn make(policy: &ResiliencePolicy, shop: &Shop, charges: &[ChargeRequest]) -> Vec<Response> {
     let calls = charges.iter().map(|charge| async {
-        let admission = guard.admit().await.unwrap();
-        guard.call(&admission, &shop.port, Request::Charge(charge.clone())).await.unwrap()
+        let permit = policy.acquire().await.unwrap();
+        policy.call(&permit, &shop.port, Request::Charge(charge.clone())).await.unwrap()
     });
     join_all(calls).await
 }
 
 /// That the circuit opened once, by its failures or by its slow calls.
-async fn opened(guard: &ResiliencePolicy, seen: &Mutex<Vec<Transition>>, shop: &Shop, by_failures: bool) {
+async fn opened(policy: &ResiliencePolicy, seen: &Mutex<Vec<Transition>>, shop: &Shop, by_failures: bool) {
     let [Transition { from: Circuit::Closed, to: Circuit::Open { .. }, rates }] = seen.lock().unwrap()[..]
     else {
         panic!("{:?}", seen.lock())
@@ -59,32 +60,32 @@ async fn opened(guard: &ResiliencePolicy, seen: &Mutex<Vec<Transition>>, shop: &
     assert_eq!((rates.failed > 0.5, rates.failed < 0.1), (by_failures, !by_failures), "{rates:?}");
     assert!(by_failures || rates.slow > 0.5, "{rates:?}");
     let before = shop.sandbox.calls().len();
-    let admission = guard.admit().await.unwrap();
-    guard.call(&admission, &shop.port, Request::Charge(shop.request())).await.unwrap_err();
+    let permit = policy.acquire().await.unwrap();
+    policy.call(&permit, &shop.port, Request::Charge(shop.request())).await.unwrap_err();
     assert_eq!(shop.sandbox.calls().len(), before, "nothing is sent");
 }
 
 async fn a_provider_that_is_out_opens_the_circuit_by_its_failures(dialect: Dialect) {
     let shop = Shop::open(dialect).await.in_a_hurry();
     let charges = charges(&shop).await;
-    let (guard, seen) = guard();
+    let (policy, seen) = policy();
     shop.sandbox.set_outage(Outage::Error);
-    make(&guard, &shop, &charges).await;
-    opened(&guard, &seen, &shop, true).await;
+    make(&policy, &shop, &charges).await;
+    opened(&policy, &seen, &shop, true).await;
     assert!(shop.captures().is_empty());
 }
 
 async fn a_provider_that_answers_too_late_and_takes_the_money_opens_it_by_its_slow_calls(dialect: Dialect) {
     let shop = Shop::open(dialect).await.in_a_hurry();
     let charges = charges(&shop).await;
-    let (guard, seen) = guard();
+    let (policy, seen) = policy();
     shop.faults(vec![Rule { times: None, ..rule(Operation::Confirm, Fault::DelayAfter { ms: 1_500 }) }]);
-    for response in make(&guard, &shop, &charges).await {
+    for response in make(&policy, &shop, &charges).await {
         let Response::Charge { outcome, resolved: Some(LookUpOutcome::Found(payment)) } = response else {
             panic!("{response:?}")
         };
         assert!(is_unknown(&outcome) && payment.status == ProviderStatus::Captured, "{outcome:?}");
     }
-    opened(&guard, &seen, &shop, false).await;
+    opened(&policy, &seen, &shop, false).await;
     assert_eq!(shop.captures().len(), CALLS);
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fooddelivery_providers::{Dialect, MAX_ANSWER_BYTES};
+use fooddelivery_providers::{Dialect, RESPONSE_BYTES_MAX};
 use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use fooddelivery_sandbox::faults::Operation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,7 +49,7 @@ fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
 }
 
 async fn an_answer_that_is_too_long_is_unknown_and_not_read_to_its_end(dialect: Dialect) {
-    let (url, _) = canned(http("200 OK", "", &"x".repeat(MAX_ANSWER_BYTES + 1))).await;
+    let (url, _) = canned(http("200 OK", "", &"x".repeat(RESPONSE_BYTES_MAX + 1))).await;
     let outcome = port_to(dialect, &url, SECRET).charge(&request()).await;
     let ChargeOutcome::CallFailure(CallFailure::OutcomeUnknown(why)) = outcome else { panic!("{outcome:?}") };
     assert!(why.contains("longer than"), "{why}");

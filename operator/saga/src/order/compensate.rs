@@ -3,18 +3,17 @@
 //! The ticket comes first, because the store races for it and the API server decides. Then the delivery, then the
 //! money. A missing child is created as a tombstone, so that a late create by a stalled replica meets it.
 
-use super::status::{ConditionKind, Note, OrderState};
-use super::{Command, Decision, OrderView, Rest, deadline, forward};
-use crate::payment::PROVIDER_UNAVAILABLE;
+use super::status::{ConditionKind, OrderState};
+use super::steps::{self, Cancel, Fence, Late, Proof};
+use super::{ChildKind, Command, Decision, OrderView, Rest, deadline, forward};
+use crate::machine::{Note, Violation};
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
 };
+use crate::reason::Reason;
 use crate::time::Timestamp;
 use crate::view::{Child, DeliverySeen, PaymentSeen, Reversal, TicketSeen};
-
-const NEEDS_REVIEW: &str = "PaymentNeedsReview";
-const DELIVERY_TIMED_OUT: &str = "DeliveryTimedOut";
 
 /// Why an order has to be undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +29,8 @@ pub struct Cause {
 }
 
 impl Cause {
-    fn new(reason: &str, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into(), asked: false, unpaid: false }
+    fn new(reason: impl AsRef<str>, message: impl Into<String>) -> Self {
+        Self { reason: reason.as_ref().to_owned(), message: message.into(), asked: false, unpaid: false }
     }
 
     fn asked(self) -> Self {
@@ -62,8 +61,10 @@ fn asked(view: &OrderView) -> Option<Cause> {
     let arrived = view.state.phase == OrderPhase::Delivered
         || view.delivery.present().is_some_and(|d| d.stage == DeliveryStage::Delivered);
     if view.namespace_terminating && !arrived {
-        let cause =
-            Cause::new("NamespaceTerminating", "the namespace is being deleted; all that is open is undone");
+        let cause = Cause::new(
+            Reason::NamespaceTerminating,
+            "the namespace is being deleted; all that is open is undone",
+        );
         return Some(cause.asked());
     }
     if !view.cancel_is_open() {
@@ -72,59 +73,53 @@ fn asked(view: &OrderView) -> Option<Cause> {
     let begun = match &view.ticket {
         Child::Present(ticket) => ticket.has_begun(),
         // A ticket that was cooked may be gone; one that has never been made has not begun.
-        _ => matches!(
-            view.state.phase,
-            OrderPhase::Cooking
-                | OrderPhase::AwaitingRider
-                | OrderPhase::RiderAssigned
-                | OrderPhase::PickedUp
-                | OrderPhase::Delivered
-        ),
+        Child::Absent | Child::Foreign | Child::Unreadable => {
+            steps::step(view.state.phase).cancel == Cancel::Refused
+        }
     };
     if begun || view.ticket.present().is_some_and(|t| t.stage == TicketStage::Rejected) {
         return None;
     }
     Some(match &view.cancellation {
-        Some(why) => Cause::new("CancelledByCustomer", why.clone()).asked(),
-        None => Cause::new("OrderDeleted", "the order was deleted before cooking began").asked(),
+        Some(why) => Cause::new(Reason::CancelledByCustomer, why.clone()).asked(),
+        None => Cause::new(Reason::OrderDeleted, "the order was deleted before cooking began").asked(),
     })
 }
 
 fn of_ticket(view: &OrderView) -> Option<Cause> {
-    let lost = matches!(view.state.phase, OrderPhase::Accepted | OrderPhase::Cooking);
+    let lost = steps::has(view.state.phase, ChildKind::Ticket);
     match &view.ticket {
         Child::Present(TicketSeen { stage: TicketStage::Cancelled, reason, .. }) => Some(Cause::new(
-            non_empty(reason, "TicketCancelled"),
+            non_empty(reason, Reason::TicketCancelled.as_str()),
             "the ticket was taken from the store's queue",
         )),
-        Child::Present(TicketSeen { stage: TicketStage::Abandoned, reason, .. }) => {
-            Some(Cause::new(non_empty(reason, "CookingTimedOut"), "cooking did not end in time"))
-        }
-        Child::Absent if lost => Some(Cause::new("TicketLost", "the store's ticket no longer exists")),
-        _ => None,
+        Child::Present(TicketSeen { stage: TicketStage::Abandoned, reason, .. }) => Some(Cause::new(
+            non_empty(reason, Reason::CookingTimedOut.as_str()),
+            "cooking did not end in time",
+        )),
+        Child::Absent if lost => Some(Cause::new(Reason::TicketLost, "the store's ticket no longer exists")),
+        Child::Present(_) | Child::Absent | Child::Foreign | Child::Unreadable => None,
     }
 }
 
 fn of_delivery(view: &OrderView) -> Option<Cause> {
-    let on_its_way =
-        matches!(view.state.phase, OrderPhase::RiderAssigned | OrderPhase::PickedUp | OrderPhase::Delivered);
+    let lost = steps::has(view.state.phase, ChildKind::Delivery);
     match &view.delivery {
         // Failed by the operator, because the deadline had passed.
         Child::Present(DeliverySeen { stage: DeliveryStage::Failed, reason, .. })
-            if reason == DELIVERY_TIMED_OUT =>
+            if *reason == Reason::DeliveryTimedOut =>
         {
-            Some(Cause::new(DELIVERY_TIMED_OUT, "the food did not arrive in time"))
+            Some(Cause::new(Reason::DeliveryTimedOut, "the food did not arrive in time"))
         }
         Child::Present(DeliverySeen { stage: DeliveryStage::Failed, reason, .. }) => {
-            Some(Cause::new("DeliveryFailed", non_empty(reason, "the food did not arrive")))
+            Some(Cause::new(Reason::DeliveryFailed, non_empty(reason, "the food did not arrive")))
         }
-        Child::Present(DeliverySeen { stage: DeliveryStage::Cancelled, reason, .. }) => {
-            Some(Cause::new(non_empty(reason, "DeliveryCancelled"), "no rider brought the food"))
-        }
-        Child::Absent if on_its_way && view.state.phase != OrderPhase::Delivered => {
-            Some(Cause::new("DeliveryLost", "the delivery no longer exists"))
-        }
-        _ => None,
+        Child::Present(DeliverySeen { stage: DeliveryStage::Cancelled, reason, .. }) => Some(Cause::new(
+            non_empty(reason, Reason::DeliveryCancelled.as_str()),
+            "no rider brought the food",
+        )),
+        Child::Absent if lost => Some(Cause::new(Reason::DeliveryLost, "the delivery no longer exists")),
+        Child::Present(_) | Child::Absent | Child::Foreign | Child::Unreadable => None,
     }
 }
 
@@ -132,18 +127,20 @@ fn of_payment(view: &OrderView) -> Option<Cause> {
     let payment = view.payment.present()?;
     let PaymentSeen { reason, message, .. } = payment;
     if payment.phase == PaymentPhase::Declined {
-        return Some(Cause::new(non_empty(reason, "PaymentDeclined"), message.clone()).unpaid());
+        return Some(
+            Cause::new(non_empty(reason, Reason::PaymentDeclined.as_str()), message.clone()).unpaid(),
+        );
     }
     if payment.phase == PaymentPhase::Deferred && view.when_unavailable == WhenUnavailable::Fail {
-        return Some(Cause::new(PROVIDER_UNAVAILABLE, message.clone()).unpaid());
+        return Some(Cause::new(Reason::ProviderUnavailable, message.clone()).unpaid());
     }
     let going_back = payment.desired == PaymentDesired::Refunded || payment.phase.is_over();
     going_back.then(|| match &payment.reversal {
-        Some(why) if why.reason == PROVIDER_UNAVAILABLE => {
+        Some(why) if why.reason == Reason::ProviderUnavailable => {
             Cause::new(&why.reason, why.message.clone()).unpaid()
         }
         Some(why) => Cause::new(&why.reason, why.message.clone()),
-        None => Cause::new("PaymentReturned", "the payment was given back"),
+        None => Cause::new(Reason::PaymentReturned, "the payment was given back"),
     })
 }
 
@@ -163,23 +160,15 @@ fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
         return None;
     }
     let state = &view.state;
-    match state.phase {
-        OrderPhase::AwaitingPayment => {
-            let why = non_empty(&state.message, "it could not be paid in time").to_owned();
-            Some(Cause::new(non_empty(&state.reason, "PaymentTimedOut"), why))
+    match steps::step(state.phase).when_late {
+        // What it was waiting for says more.
+        Late::Undo(reason, why) if state.phase == OrderPhase::AwaitingPayment => {
+            let why = non_empty(&state.message, why).to_owned();
+            Some(Cause::new(non_empty(&state.reason, reason.as_str()), why))
         }
-        OrderPhase::PaymentDeferred => {
-            Some(Cause::new("PaymentTimedOut", "the payment provider stayed out of reach"))
-        }
-        OrderPhase::AwaitingStore => {
-            Some(Cause::new("StoreDidNotAnswer", "the store did not answer in time"))
-        }
-        OrderPhase::Accepted => Some(Cause::new("CookingTimedOut", "cooking did not begin in time")),
-        OrderPhase::Cooking => Some(Cause::new("CookingTimedOut", "cooking did not end in time")),
-        OrderPhase::AwaitingRider => Some(Cause::new("NoRider", "no rider took the delivery in time")),
-        OrderPhase::PickedUp => Some(Cause::new(DELIVERY_TIMED_OUT, "the food did not arrive in time")),
+        Late::Undo(reason, why) => Some(Cause::new(reason, why)),
         // The claim is released, or the order completes: nothing to undo.
-        _ => None,
+        Late::ReleaseClaim | Late::Complete | Late::Never => None,
     }
 }
 
@@ -191,19 +180,17 @@ pub(super) fn decide(view: &OrderView, cause: &Cause, now: Timestamp) -> Decisio
     if let Some(command) = fence_money(view, cause) {
         return Decision::Act(command);
     }
-    Decision::Rest(undone(view, cause, now))
+    match undone(view, cause, now) {
+        Ok(rest) => Decision::Rest(rest),
+        Err(violation) => Decision::Halt(violation),
+    }
 }
 
 fn fence_ticket(view: &OrderView, cause: &Cause) -> Option<Command> {
     match &view.ticket {
-        Child::Present(ticket) => match ticket.stage {
-            TicketStage::Pending | TicketStage::Accepted => {
-                Some(Command::EndTicket { stage: TicketStage::Cancelled, reason: cause.reason.clone() })
-            }
-            TicketStage::Cooking => {
-                Some(Command::EndTicket { stage: TicketStage::Abandoned, reason: cause.reason.clone() })
-            }
-            _ => None,
+        Child::Present(ticket) => match steps::proved_by(Proof::Ticket(ticket.stage))?.fence {
+            Fence::Ticket(stage) => Some(Command::EndTicket { stage, reason: cause.reason.clone() }),
+            Fence::Payment | Fence::Claim | Fence::Delivery(_) | Fence::Nothing => None,
         },
         // A ticket is made only for captured money. While a payment that is not captured is taken back by
         // compare-and-set, none can have been made; with captured money a stalled replica may be making one.
@@ -213,25 +200,26 @@ fn fence_ticket(view: &OrderView, cause: &Cause) -> Option<Command> {
         {
             Some(Command::CreateTicketTombstone(cause.reason.clone()))
         }
-        _ => None,
+        Child::Absent | Child::Foreign | Child::Unreadable => None,
     }
 }
 
 fn fence_delivery(view: &OrderView, cause: &Cause) -> Option<Command> {
     let reason = cause.reason.clone();
     match &view.delivery {
-        Child::Present(delivery) => match delivery.stage {
-            DeliveryStage::Waiting if delivery.rider.is_some() => Some(Command::ReleaseClaim),
-            DeliveryStage::Waiting => Some(Command::EndDelivery { stage: DeliveryStage::Cancelled, reason }),
-            DeliveryStage::PickedUp => Some(Command::EndDelivery { stage: DeliveryStage::Failed, reason }),
-            _ => None,
-        },
+        Child::Present(delivery) => {
+            match steps::proved_by_delivery(delivery.stage, delivery.rider.is_some())?.fence {
+                Fence::Claim => Some(Command::ReleaseClaim),
+                Fence::Delivery(stage) => Some(Command::EndDelivery { stage, reason }),
+                Fence::Payment | Fence::Ticket(_) | Fence::Nothing => None,
+            }
+        }
         Child::Absent if !view.namespace_terminating && money_stays(view) => view
             .ticket
             .present()
             .filter(|ticket| ticket.stage == TicketStage::Cooked)
             .map(|_| Command::CreateDeliveryTombstone(reason)),
-        _ => None,
+        Child::Absent | Child::Foreign | Child::Unreadable => None,
     }
 }
 
@@ -250,11 +238,11 @@ fn fence_money(view: &OrderView, cause: &Cause) -> Option<Command> {
         Child::Absent if !view.namespace_terminating && !view.state.holds(ConditionKind::Paid) => {
             Some(Command::CreatePaymentTombstone(why))
         }
-        _ => None,
+        Child::Absent | Child::Foreign | Child::Unreadable => None,
     }
 }
 
-fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
+fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Result<Rest, Violation> {
     let mut state = view.state.clone();
     let mut notes = Vec::new();
     let first = state.phase != OrderPhase::Cancelling;
@@ -264,7 +252,7 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
         (false, true) => OrderPhase::Cancelled,
         (false, false) => OrderPhase::Cancelling,
     };
-    state.move_to(end, now, view.created_at);
+    state.move_to(end, now, view.created_at)?;
     state.set_reason(&cause.reason, &cause.message);
     // What stood there before the payment was made is only what the customer preferred then.
     state.store = view.related.store.clone().or(state.store);
@@ -278,12 +266,13 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Rest {
     }
     close(&mut state, view, back, now);
     notes.extend(review_note(view, &state));
-    Rest { state, notes, wake_at: None }
+    Ok(Rest { state, notes, wake_at: None })
 }
 
 /// Sets the conditions of an order that has been, or is being, undone.
 pub(super) fn close(state: &mut OrderState, view: &OrderView, money_back: bool, now: Timestamp) {
-    let (reason, message) = (non_empty(&state.reason, "Undone").to_owned(), state.message.clone());
+    let (reason, message) =
+        (non_empty(&state.reason, Reason::Undone.as_str()).to_owned(), state.message.clone());
     if state.phase.is_terminal() {
         state.set(ConditionKind::Ended, true, state.phase.as_str(), "", now);
         state.set(ConditionKind::Completed, false, state.phase.as_str(), "", now);
@@ -294,19 +283,19 @@ pub(super) fn close(state: &mut OrderState, view: &OrderView, money_back: bool, 
     let settled = money_back && state.phase.is_terminal();
     let review = view.payment.present().filter(|p| p.phase == PaymentPhase::NeedsReview);
     let (why, detail) = match review {
-        Some(payment) => (NEEDS_REVIEW, payment.message.as_str()),
-        None if settled => ("MoneyReturned", ""),
-        None => ("MoneyOnItsWay", ""),
+        Some(payment) => (Reason::PaymentNeedsReview, payment.message.as_str()),
+        None if settled => (Reason::MoneyReturned, ""),
+        None => (Reason::MoneyOnItsWay, ""),
     };
     state.set(ConditionKind::Settled, settled, why, detail, now);
 }
 
 /// A warning, once, when the money waits for a person.
 pub(super) fn review_note(view: &OrderView, state: &OrderState) -> Option<Note> {
-    let reviewing = |s: &OrderState| s.says(ConditionKind::Settled, NEEDS_REVIEW);
+    let reviewing = |s: &OrderState| s.says(ConditionKind::Settled, Reason::PaymentNeedsReview);
     let payment = view.payment.present()?;
     (reviewing(state) && !reviewing(&view.state))
-        .then(|| Note::warning(NEEDS_REVIEW, payment.message.clone()))
+        .then(|| Note::warning(Reason::PaymentNeedsReview, payment.message.clone()))
 }
 
 fn non_empty<'a>(word: &'a str, otherwise: &'a str) -> &'a str {

@@ -4,8 +4,10 @@
 //!
 //! What this module may not do: decide what follows when it has passed.
 
-use super::{OrderState, OrderView};
+use super::steps::{self, Controller};
+use super::{ChildKind, OrderState, OrderView};
 use crate::phases::OrderPhase;
+use crate::reason::Reason;
 use crate::time::{Millis, RESTART_GRACE, Timestamp};
 
 /// What is not worth a status write of its own: a deadline that would move by less than this (or than a tenth of its
@@ -14,18 +16,7 @@ pub const SLACK: Millis = Millis::seconds(5);
 
 /// How long the present phase may last.
 fn span_of(view: &OrderView) -> Option<Millis> {
-    let deadlines = &view.deadlines;
-    Some(match view.state.phase {
-        OrderPhase::AwaitingPayment => deadlines.payment,
-        OrderPhase::PaymentDeferred => deadlines.deferral,
-        OrderPhase::AwaitingStore => deadlines.acceptance,
-        OrderPhase::Accepted | OrderPhase::Cooking => deadlines.cooking,
-        OrderPhase::AwaitingRider => deadlines.rider,
-        OrderPhase::RiderAssigned => deadlines.pickup,
-        OrderPhase::PickedUp => deadlines.delivery,
-        OrderPhase::Delivered => deadlines.confirmation,
-        _ => return None,
-    })
+    steps::step(view.state.phase).deadline.map(|span| span.of(&view.deadlines))
 }
 
 fn slack(span: Millis) -> Millis {
@@ -36,14 +27,12 @@ fn slack(span: Millis) -> Millis {
 /// time in which it was away, or could not reach the API server, is time in which nobody was heard.
 fn available_since(view: &OrderView) -> Option<Timestamp> {
     let availability = &view.availability;
-    let other = match view.state.phase {
-        OrderPhase::AwaitingPayment if view.related.names_coupon && view.payment.is_absent() => {
-            availability.coupon
-        }
-        OrderPhase::AwaitingPayment | OrderPhase::PaymentDeferred => availability.payment,
-        OrderPhase::AwaitingStore | OrderPhase::Accepted | OrderPhase::Cooking => availability.ticket,
-        OrderPhase::AwaitingRider | OrderPhase::RiderAssigned | OrderPhase::PickedUp => availability.delivery,
-        _ => availability.order,
+    let other = match steps::step(view.state.phase).needs {
+        Controller::Payment if view.related.names_coupon && is_unpriced(view) => availability.coupon,
+        Controller::Payment => availability.payment,
+        Controller::Ticket => availability.ticket,
+        Controller::Delivery => availability.delivery,
+        Controller::Order => availability.order,
     };
     Some(availability.order?.max(other?))
 }
@@ -52,27 +41,33 @@ fn available_since(view: &OrderView) -> Option<Timestamp> {
 /// can.
 fn acting_since(view: &OrderView) -> Option<Timestamp> {
     let available = available_since(view)?;
-    match view.state.phase {
-        // The store's opening is waited for, for as long as it takes.
-        OrderPhase::AwaitingPayment if view.payment.is_absent() && view.state.reason == "StoreClosed" => None,
-        // Where the operator itself accepts, nobody is waited for.
-        OrderPhase::AwaitingStore if !view.store_open || view.accepts_by_itself => None,
-        OrderPhase::AwaitingStore => {
-            Some(view.ticket.present().map_or(available, |t| available.max(t.created_at)))
-        }
-        // What a closed store has accepted it cooks when it opens; until then the customer may still cancel. Once it
-        // cooks, there must be an end.
-        OrderPhase::Accepted if !view.store_open => None,
-        _ => Some(available),
+    let step = steps::step(view.state.phase);
+    // The store's opening is waited for, for as long as it takes. What a closed store has accepted it cooks when it
+    // opens; until then the customer may still cancel. Once it cooks, there must be an end.
+    let waits_for_opening = is_unpriced(view) && view.state.reason == Reason::StoreClosed;
+    if waits_for_opening || (step.rests_while_closed && !view.store_open) {
+        return None;
     }
+    if step.acts_on != Some(ChildKind::Ticket) {
+        return Some(available);
+    }
+    // Where the operator itself accepts, nobody is waited for.
+    let made = view.ticket.present().map_or(available, |ticket| available.max(ticket.created_at));
+    (!view.accepts_by_itself).then_some(made)
+}
+
+/// Whether the order has no price yet, and so no payment.
+fn is_unpriced(view: &OrderView) -> bool {
+    view.state.phase == OrderPhase::AwaitingPayment && view.payment.is_absent()
 }
 
 /// Whether there is nothing yet that anybody could act on.
 fn child_is_missing(view: &OrderView) -> bool {
-    match view.state.phase {
-        OrderPhase::AwaitingStore => view.ticket.is_absent(),
-        OrderPhase::AwaitingRider => view.delivery.is_absent(),
-        _ => false,
+    match steps::step(view.state.phase).acts_on {
+        Some(ChildKind::Ticket) => view.ticket.is_absent(),
+        Some(ChildKind::Delivery) => view.delivery.is_absent(),
+        Some(ChildKind::Payment) => view.payment.is_absent(),
+        None => false,
     }
 }
 

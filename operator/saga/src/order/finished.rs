@@ -1,8 +1,10 @@
 //! An order that has ended: its money is settled, and when it is deleted its children go before it.
 
-use super::status::{ConditionKind, Note, OrderState};
+use super::status::{ConditionKind, OrderState};
 use super::{ChildKind, Command, Decision, OrderView, Rest, compensate};
+use crate::machine::Note;
 use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
+use crate::reason::Reason;
 use crate::time::{Millis, Timestamp};
 use crate::view::{Child, DeletionBlocker, Reversal};
 
@@ -35,7 +37,10 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     }
     let mut notes: Vec<Note> = compensate::review_note(view, &state).into_iter().collect();
     if state.cancellation != view.state.cancellation && completed {
-        notes.push(Note::warning("CancelRefused", "the order is completed: it can no longer be cancelled"));
+        notes.push(Note::warning(
+            Reason::CancelRefused,
+            "the order is completed: it can no longer be cancelled",
+        ));
     }
     Decision::Rest(Rest { state, notes, wake_at: removal.filter(|at| now < *at) })
 }
@@ -97,12 +102,16 @@ fn blocked(view: &OrderView, mut state: OrderState, blocker: DeletionBlocker, no
     let mut notes = Vec::new();
     if wake_at.is_none() {
         let (reason, message) = match blocker {
-            DeletionBlocker::DeliveryCount => ("NotCountedYet", "the rider's count does not have it yet"),
-            DeletionBlocker::TicketCount => ("NotCountedYet", "the store's counts do not have it yet"),
-            DeletionBlocker::Coupon => {
-                ("CouponNotSettled", "its coupon has not been told yet that it was used, or given back")
+            DeletionBlocker::DeliveryCount => {
+                (Reason::NotCountedYet, "the rider's count does not have it yet")
             }
-            DeletionBlocker::Messages => ("MessagesOwed", "the customer has not been told everything yet"),
+            DeletionBlocker::TicketCount => (Reason::NotCountedYet, "the store's counts do not have it yet"),
+            DeletionBlocker::Coupon => {
+                (Reason::CouponNotSettled, "its coupon has not been told yet that it was used, or given back")
+            }
+            DeletionBlocker::Messages => {
+                (Reason::MessagesOwed, "the customer has not been told everything yet")
+            }
         };
         state.set(ConditionKind::Released, false, reason, message, now);
         if !view.state.says(ConditionKind::Released, reason) {

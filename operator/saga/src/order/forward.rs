@@ -1,14 +1,14 @@
 //! An order on its way: from its children's stages to its phase.
 
-use super::status::{ConditionKind, Note, OrderState};
+use super::status::{ConditionKind, OrderState};
+use super::steps::{self, Late, Proof, Step};
 use super::{Command, Decision, OrderView, Rest, deadline};
+use crate::machine::{Note, Violation};
 use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 use crate::quote::Blocker;
+use crate::reason::Reason;
+use crate::table;
 use crate::time::Timestamp;
-use crate::view::Child;
-
-/// The order can be paid once its coupon is kept for it.
-pub const COUPON_PENDING: &str = "CouponPending";
 
 pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if view.payment.is_absent() && view.state.phase == OrderPhase::AwaitingPayment {
@@ -27,10 +27,13 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if claimed && view.related.claim_is_surplus {
         return Decision::Act(Command::RefuseClaim);
     }
-    if claimed && view.state.phase == OrderPhase::RiderAssigned && deadline::has_passed(view, now) {
+    if claimed && step(view).when_late == Late::ReleaseClaim && deadline::has_passed(view, now) {
         return Decision::Act(Command::ReleaseClaim);
     }
-    Decision::Rest(on_its_way(view, now))
+    match on_its_way(view, now) {
+        Ok(rest) => Decision::Rest(rest),
+        Err(violation) => Decision::Halt(violation),
+    }
 }
 
 /// A namesake's child is still there: it is cleaned up by its own controller, and this order waits.
@@ -38,60 +41,56 @@ pub(super) fn wait_for_namesake(view: &OrderView) -> Decision {
     let mut state = view.state.clone();
     let message = "an earlier order of this name is still being cleaned up; this one waits";
     let mut notes = Vec::new();
-    if !state.phase.is_terminal() && state.reason != "NamesakeLingers" {
-        state.set_reason("NamesakeLingers", message);
-        notes.push(Note::warning("NamesakeLingers", message));
+    if !state.phase.is_terminal() && state.reason != Reason::NamesakeLingers {
+        state.set_reason(Reason::NamesakeLingers, message);
+        notes.push(Note::warning(Reason::NamesakeLingers, message));
     }
     // Nobody can act on this order before.
     state.deadline = None;
     Decision::Rest(Rest { state, notes, wake_at: None })
 }
 
+fn step(view: &OrderView) -> Step {
+    steps::step(view.state.phase)
+}
+
 /// The phase that the children's stages amount to. Food that arrived stays arrived, also when its delivery is gone.
 pub(super) fn target(view: &OrderView, now: Timestamp) -> OrderPhase {
     let arrived = view.state.phase == OrderPhase::Delivered;
-    match view.delivery.present().map(|d| (d.stage, d.rider.is_some())) {
-        Some((DeliveryStage::Delivered, _)) => return received(view, now),
-        _ if arrived => return received(view, now),
-        Some((DeliveryStage::PickedUp, _)) => return OrderPhase::PickedUp,
-        Some((DeliveryStage::Waiting, true)) => return OrderPhase::RiderAssigned,
-        Some((DeliveryStage::Waiting, false)) => return OrderPhase::AwaitingRider,
-        _ => {}
+    let delivery = view.delivery.present();
+    if arrived || delivery.is_some_and(|d| d.stage == DeliveryStage::Delivered) {
+        return received(view, now);
     }
-    if let Some(ticket) = view.ticket.present() {
-        match ticket.stage {
-            TicketStage::Cooked => return OrderPhase::AwaitingRider,
-            TicketStage::Cooking => return OrderPhase::Cooking,
-            TicketStage::Accepted => return OrderPhase::Accepted,
-            TicketStage::Rejected => return OrderPhase::Rejected,
-            TicketStage::Pending => return OrderPhase::AwaitingStore,
-            _ => {}
-        }
-    }
-    match &view.payment {
-        Child::Present(payment) if payment.is_captured() => OrderPhase::AwaitingStore,
-        Child::Present(payment) if payment.phase == PaymentPhase::Deferred => OrderPhase::PaymentDeferred,
-        _ => view.state.phase,
-    }
+    let by_delivery = || delivery.and_then(|d| steps::proved_by_delivery(d.stage, d.rider.is_some()));
+    let by_ticket = || view.ticket.present().and_then(|t| steps::proved_by(Proof::Ticket(t.stage)));
+    let by_payment = || {
+        let wanted = view.payment.present().filter(|p| p.is_captured() || p.phase == PaymentPhase::Deferred);
+        wanted.and_then(|p| steps::proved_by(Proof::Payment(p.phase)))
+    };
+    by_delivery().or_else(by_ticket).or_else(by_payment).map_or(view.state.phase, |step| step.phase)
 }
 
 /// The customer confirms, or time does, or there is nobody left to confirm.
 fn received(view: &OrderView, now: Timestamp) -> OrderPhase {
-    let waited = view.state.phase == OrderPhase::Delivered && deadline::has_passed(view, now);
+    let waited = step(view).when_late == Late::Complete && deadline::has_passed(view, now);
     let complete = view.receipt_confirmed || waited || view.namespace_terminating;
     if complete { OrderPhase::Completed } else { OrderPhase::Delivered }
 }
 
-fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
+fn on_its_way(view: &OrderView, now: Timestamp) -> Result<Rest, Violation> {
     let mut state = view.state.clone();
     let mut notes = Vec::new();
-    state.move_to(target(view, now), now, view.created_at);
+    let target = target(view, now);
+    // A child that is seen as it was does not take the order back.
+    if !is_behind(target, state.phase) {
+        state.move_to(target, now, view.created_at)?;
+    }
     if let Some(payment) = view.payment.present() {
         state.total = Some(payment.total);
         state.discount = payment.discount;
         state.store = view.related.store.clone().or(state.store);
         if payment.is_captured() {
-            state.set(ConditionKind::Paid, true, "Captured", "", now);
+            state.set(ConditionKind::Paid, true, Reason::Captured, "", now);
         } else {
             report_payment(view, &mut state, &mut notes, now);
         }
@@ -99,13 +98,18 @@ fn on_its_way(view: &OrderView, now: Timestamp) -> Rest {
     if view.cancel_is_open() {
         refuse(view, &mut state, &mut notes);
     }
-    match state.phase {
-        OrderPhase::Rejected => reject(view, &mut state, &mut notes, now),
-        OrderPhase::Completed => complete(&mut state, now),
-        _ => {}
+    if state.phase == OrderPhase::Rejected {
+        reject(view, &mut state, &mut notes, now);
+    } else if state.phase == OrderPhase::Completed {
+        complete(&mut state, now);
     }
     let wake_at = deadline::set(view, &mut state, now);
-    Rest { state, notes, wake_at }
+    Ok(Rest { state, notes, wake_at })
+}
+
+/// Whether `target` is a phase that the order has passed through, and that nothing leads back to.
+fn is_behind(target: OrderPhase, phase: OrderPhase) -> bool {
+    table::path(table::ORDER, phase, target).is_none() && table::path(table::ORDER, target, phase).is_some()
 }
 
 /// Why the money is not in yet, said where the customer looks.
@@ -136,22 +140,22 @@ fn refuse(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>) {
     }
     state.cancellation = Some(CancellationVerdict::Refused);
     let message = "cooking has started: the order can no longer be cancelled and goes on";
-    state.set_reason("CancelRefused", message);
-    notes.push(Note::warning("CancelRefused", message));
+    state.set_reason(Reason::CancelRefused, message);
+    notes.push(Note::warning(Reason::CancelRefused, message));
 }
 
 fn reject(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: Timestamp) {
     let why = view.ticket.present().map(|t| t.reason.clone()).filter(|r| !r.is_empty());
     let message = why.unwrap_or_else(|| "the store gave no reason".into());
-    state.set_reason("RejectedByStore", &message);
-    notes.push(Note::warning("RejectedByStore", message));
+    state.set_reason(Reason::RejectedByStore, &message);
+    notes.push(Note::warning(Reason::RejectedByStore, message));
     super::compensate::close(state, view, false, now);
 }
 
 fn complete(state: &mut OrderState, now: Timestamp) {
-    state.set(ConditionKind::Completed, true, "Completed", "", now);
-    state.set(ConditionKind::Settled, true, "MoneyCaptured", "", now);
-    state.set(ConditionKind::Ended, true, "Completed", "", now);
+    state.set(ConditionKind::Completed, true, OrderPhase::Completed.as_str(), "", now);
+    state.set(ConditionKind::Settled, true, Reason::MoneyCaptured, "", now);
+    state.set(ConditionKind::Ended, true, OrderPhase::Completed.as_str(), "", now);
 }
 
 /// Something is missing that may still be applied: say what, and wait for it until the deadline.
@@ -159,7 +163,7 @@ fn blocked(view: &OrderView, blocker: &Blocker, now: Timestamp) -> Rest {
     let mut state = view.state.clone();
     let mut notes = Vec::new();
     let known_by = view.created_at + deadline::SLACK;
-    if blocker.reason == COUPON_PENDING && now < known_by {
+    if blocker.reason == Reason::CouponPending && now < known_by {
         // A coupon is kept for the order in a moment: not worth a write of its own.
         return Rest { state, notes, wake_at: Some(known_by) };
     }

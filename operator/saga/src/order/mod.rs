@@ -4,22 +4,27 @@
 //! only then the status is written, once, as a compare-and-set. So the status never runs ahead of the facts, and a
 //! crash at any point leaves something from which the same decision follows.
 
+mod check;
 mod compensate;
 mod deadline;
 mod finished;
 mod forward;
 mod status;
+pub mod steps;
 
 pub use compensate::Cause;
 pub use deadline::SLACK;
-pub use forward::COUPON_PENDING;
-pub use status::{Condition, ConditionKind, HISTORY_LIMIT, Note, OrderState, PhaseEntry};
+pub use status::{Condition, ConditionKind, HISTORY_LIMIT, OrderState, PhaseEntry};
 
+pub use crate::machine::Note;
+
+use crate::machine::{self, Next, StateMachine, Violation};
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
 };
 use crate::quote::{Blocker, Quote};
+use crate::reason::Reason;
 use crate::time::{Deadlines, Timestamp};
 use crate::view::{
     Child, ControllerAvailability, DeliverySeen, PaymentSeen, RelatedState, Reversal, TicketSeen,
@@ -71,25 +76,27 @@ pub struct OrderView {
 }
 
 /// The answer of [`decide`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing may be done: something from a newer version, or an order that was stopped while it is undone.
-    Skip,
-    /// Do this, then look and ask again.
-    Act(Command),
-    /// All is as it should be, given this status.
-    Rest(Rest),
-}
+pub type Decision = Next<Command, OrderState>;
 
-/// What remains when there is nothing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rest {
-    /// The status that follows; written only when it differs.
-    pub state: OrderState,
-    /// What to tell people, once, if the status is written.
-    pub notes: Vec<Note>,
-    /// When to look again, if nothing else happens before.
-    pub wake_at: Option<Timestamp>,
+/// What remains when there is nothing to do: the status, written only when it differs.
+pub type Rest = machine::Rest<OrderState>;
+
+/// The order's decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderMachine;
+
+impl StateMachine for OrderMachine {
+    type View = OrderView;
+    type Command = Command;
+    type Status = OrderState;
+
+    fn decide(view: &OrderView, now: Timestamp) -> Decision {
+        next(view, now)
+    }
+
+    fn check(view: &OrderView, next: &Decision) -> Result<(), Violation> {
+        check::check(view, next)
+    }
 }
 
 /// One step on the order or its children.
@@ -148,22 +155,23 @@ pub enum ChildKind {
     Payment,
 }
 
-/// The reason of an order that a person stopped.
-const PAUSED: &str = "Paused";
-
 /// Names the next step for an order, or what its status should be when there is none.
 pub fn decide(view: &OrderView, now: Timestamp) -> Decision {
+    OrderMachine::step(view, now)
+}
+
+fn next(view: &OrderView, now: Timestamp) -> Decision {
     if view.speaks_of_another_version() {
         return Decision::Skip;
     }
     if view.paused {
         return paused(view);
     }
-    if view.state.reason == PAUSED {
+    if view.state.reason == Reason::Paused {
         // What held it up before is found out anew.
         let mut resumed = view.clone();
         resumed.state.set_reason("", "");
-        return decide(&resumed, now);
+        return next(&resumed, now);
     }
     if !view.has_finalizer {
         return if view.deleting { Decision::Skip } else { Decision::Act(Command::AddFinalizer) };
@@ -189,7 +197,7 @@ fn paused(view: &OrderView) -> Decision {
     }
     let mut state = view.state.clone();
     state.set_reason(
-        PAUSED,
+        Reason::Paused,
         "a person stopped the order where it is; its deadline begins anew when it goes on",
     );
     state.deadline = None;

@@ -1,5 +1,6 @@
 //! The order's status as the domain sees it, and how it moves: phases, filled-in history, conditions.
 
+use crate::machine::Violation;
 use crate::phases::{CancellationVerdict, OrderPhase};
 use crate::table;
 use crate::time::Timestamp;
@@ -86,24 +87,6 @@ pub struct Condition {
     pub since: Timestamp,
 }
 
-/// Something that people should be told once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Whether it is a warning.
-    pub warning: bool,
-    /// One word.
-    pub reason: String,
-    /// A sentence.
-    pub message: String,
-}
-
-impl Note {
-    /// Something that went otherwise than wished.
-    pub fn warning(reason: &str, message: impl Into<String>) -> Self {
-        Self { warning: true, reason: reason.to_owned(), message: message.into() }
-    }
-}
-
 impl Default for OrderState {
     fn default() -> Self {
         Self {
@@ -123,12 +106,23 @@ impl Default for OrderState {
 }
 
 impl OrderState {
-    /// Moves to `phase` at `now`, filling the phases that were skipped into the history. Without a way there, or when it
-    /// stands there already, nothing changes.
-    pub fn move_to(&mut self, phase: OrderPhase, now: Timestamp, created_at: Timestamp) {
-        let Some(way) = table::path(table::ORDER, self.phase, phase) else { return };
+    /// Moves to `phase` at `now`, filling the phases that were skipped into the history. When it stands there already,
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// The table leads there from nowhere along the way: nothing changes, and the decision must not pass over it.
+    pub fn move_to(
+        &mut self,
+        phase: OrderPhase,
+        now: Timestamp,
+        created_at: Timestamp,
+    ) -> Result<(), Violation> {
+        let Some(way) = table::path(table::ORDER, self.phase, phase) else {
+            let detail = format!("nothing leads from {} to {phase}", self.phase);
+            return Err(Violation::new("an order moves along the table", detail));
+        };
         if way.is_empty() {
-            return;
+            return Ok(());
         }
         self.reason.clear();
         self.message.clear();
@@ -143,11 +137,12 @@ impl OrderState {
             self.dropped = self.dropped.saturating_add(i64::try_from(surplus).unwrap_or(i64::MAX));
         }
         self.phase = phase;
+        Ok(())
     }
 
     /// Says why the order stands where it stands.
-    pub fn set_reason(&mut self, reason: &str, message: &str) {
-        reason.clone_into(&mut self.reason);
+    pub fn set_reason(&mut self, reason: impl AsRef<str>, message: &str) {
+        reason.as_ref().clone_into(&mut self.reason);
         message.clone_into(&mut self.message);
     }
 
@@ -157,11 +152,18 @@ impl OrderState {
     }
 
     /// Sets a condition; `since` moves only when it turns.
-    pub fn set(&mut self, kind: ConditionKind, holds: bool, reason: &str, message: &str, now: Timestamp) {
+    pub fn set(
+        &mut self,
+        kind: ConditionKind,
+        holds: bool,
+        reason: impl AsRef<str>,
+        message: &str,
+        now: Timestamp,
+    ) {
         let fresh = Condition {
             kind: kind.as_str().into(),
             holds,
-            reason: reason.into(),
+            reason: reason.as_ref().to_owned(),
             message: message.into(),
             since: now,
         };
@@ -185,8 +187,8 @@ impl OrderState {
     }
 
     /// Whether a condition gives this reason.
-    pub fn says(&self, kind: ConditionKind, reason: &str) -> bool {
-        self.condition(kind).is_some_and(|c| c.reason == reason)
+    pub fn says(&self, kind: ConditionKind, reason: impl AsRef<str>) -> bool {
+        self.condition(kind).is_some_and(|c| c.reason == reason.as_ref())
     }
 }
 
@@ -197,8 +199,8 @@ mod tests {
     #[test]
     fn skipped_phases_are_filled_into_the_history() {
         let mut state = OrderState::default();
-        state.move_to(OrderPhase::AwaitingStore, Timestamp(1), Timestamp(0));
-        state.move_to(OrderPhase::AwaitingRider, Timestamp(2), Timestamp(0));
+        state.move_to(OrderPhase::AwaitingStore, Timestamp(1), Timestamp(0)).unwrap();
+        state.move_to(OrderPhase::AwaitingRider, Timestamp(2), Timestamp(0)).unwrap();
         let phases: Vec<&str> = state.history.iter().map(|e| e.phase.as_str()).collect();
         assert_eq!(phases, ["AwaitingPayment", "AwaitingStore", "Accepted", "Cooking", "AwaitingRider"]);
     }
@@ -207,7 +209,8 @@ mod tests {
     fn a_terminal_phase_never_changes() {
         let mut state = OrderState { phase: OrderPhase::Cancelled, ..OrderState::default() };
         for phase in OrderPhase::ALL {
-            state.move_to(*phase, Timestamp(1), Timestamp(0));
+            let moved = state.move_to(*phase, Timestamp(1), Timestamp(0));
+            assert_eq!(moved.is_ok(), *phase == OrderPhase::Cancelled, "{phase}");
         }
         assert_eq!(state.phase, OrderPhase::Cancelled);
     }
@@ -215,10 +218,10 @@ mod tests {
     #[test]
     fn the_history_is_bounded_and_keeps_its_beginning() {
         let mut state = OrderState::default();
-        state.move_to(OrderPhase::AwaitingRider, Timestamp(0), Timestamp(0));
+        state.move_to(OrderPhase::AwaitingRider, Timestamp(0), Timestamp(0)).unwrap();
         for n in 1..100 {
-            state.move_to(OrderPhase::RiderAssigned, Timestamp(n), Timestamp(0));
-            state.move_to(OrderPhase::AwaitingRider, Timestamp(n), Timestamp(0));
+            state.move_to(OrderPhase::RiderAssigned, Timestamp(n), Timestamp(0)).unwrap();
+            state.move_to(OrderPhase::AwaitingRider, Timestamp(n), Timestamp(0)).unwrap();
         }
         assert_eq!(state.history.len(), HISTORY_LIMIT);
         assert_eq!(state.history[0].phase, "AwaitingPayment");

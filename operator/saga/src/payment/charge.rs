@@ -4,6 +4,7 @@ use super::inquiry::{self, ChargeInquiry};
 use super::transitions::{defer, held_by_circuit, reason_and_message, review, taken, unresolved};
 use super::{Command, Decision, OrderStanding, PaymentState, PaymentView, RetryAfter, session};
 use crate::phases::PaymentPhase;
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// The next step towards the money, or the status that follows from what was learnt.
@@ -59,7 +60,7 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
         ChargeInquiry::Captured(payment) => taken(view, &payment, PaymentPhase::Captured),
         ChargeInquiry::Never(refusal) => Decision::Write(Box::new(PaymentState {
             phase: PaymentPhase::Declined,
-            reason: "PaymentDeclined".into(),
+            reason: Reason::PaymentDeclined.into(),
             message: reason_and_message(&refusal),
             ..state.clone()
         })),

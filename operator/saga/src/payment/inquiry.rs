@@ -3,12 +3,16 @@
 //! Responses are turned into [`ChargeInquiry`] here; what follows from it for an order that wants to be paid, or that wants its
 //! money back, is decided in `charge` and `void`.
 
-use super::transitions::{OUTCOME_UNKNOWN, throttled};
-use super::{Command, NoToken, PaymentState, PaymentView, ProviderSession, Responses, RetryAfter};
+use super::transitions::throttled;
+use super::{
+    Command, NoToken, PaymentState, PaymentView, ProviderCall, ProviderPaymentId, ProviderSession, Responses,
+    RetryAfter,
+};
 use crate::provider::{
     CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus, Refusal,
     VoidOutcome,
 };
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// What asking about a charge has come to.
@@ -24,9 +28,9 @@ pub(super) enum ChargeInquiry {
     /// The request never reached the provider.
     Unreachable(String),
     /// Not resolved yet: reason, sentence, and how soon to ask again.
-    Unresolved(&'static str, String, RetryAfter),
+    Unresolved(Reason, String, RetryAfter),
     /// Asking cannot tell: a person has to. Reason and sentence.
-    Unknowable(&'static str, &'static str),
+    Unknowable(Reason, &'static str),
 }
 
 impl From<&CallFailure> for ChargeInquiry {
@@ -38,21 +42,21 @@ impl From<&CallFailure> for ChargeInquiry {
                 Self::Unresolved(reason, why, pace)
             }
             CallFailure::Unauthorized(why) => {
-                Self::Unresolved("ProviderRefusesCredentials", why.clone(), RetryAfter::Soon)
+                Self::Unresolved(Reason::ProviderRefusesCredentials, why.clone(), RetryAfter::Soon)
             }
-            other => Self::Unresolved(OUTCOME_UNKNOWN, other.why().to_owned(), RetryAfter::Soon),
+            other => Self::Unresolved(Reason::OutcomeUnknown, other.why().to_owned(), RetryAfter::Soon),
         }
     }
 }
 
 const LOST_SIGHT: ChargeInquiry = ChargeInquiry::Unknowable(
-    "OutcomeUnknowable",
+    Reason::OutcomeUnknowable,
     "the provider, its credential or the lifetime of the idempotency key changed while a charge was under session, and \
      the provider knows no such payment: look there whether it was charged",
 );
 
 pub(super) const PAYMENT_LOST: ChargeInquiry = ChargeInquiry::Unknowable(
-    "PaymentNotFound",
+    Reason::PaymentNotFound,
     "the provider does not know the payment that it had prepared under this id: look there whether it was charged",
 );
 
@@ -61,7 +65,7 @@ pub(super) fn direct(view: &PaymentView, session: &ProviderSession, now: Timesta
     let Responses { look_up, charge, intent_is_fresh, .. } = &view.responses;
     let sure = session.is_scope_of(&view.state, now);
     match look_up {
-        None if !intent_is_fresh || !sure => return ChargeInquiry::Act(Command::LookUp),
+        None if !intent_is_fresh || !sure => return ask(view),
         Some(LookUpOutcome::Found(payment)) => match found(payment) {
             Some(inquiry) => return inquiry,
             // It is known here, so this is the account that it was made at, and its token is good for one charge.
@@ -74,7 +78,7 @@ pub(super) fn direct(view: &PaymentView, session: &ProviderSession, now: Timesta
     }
     match charge {
         None => match &session.no_token {
-            None => ChargeInquiry::Act(Command::Charge),
+            None => charge_now(view),
             // Nobody can repeat the charge. What is on its way can still be made, until the checkout has expired.
             Some(_) if has_expired(view, session, now) && *look_up == Some(LookUpOutcome::NotFound) => {
                 let message = "its checkout has expired without having been charged".to_owned();
@@ -86,7 +90,7 @@ pub(super) fn direct(view: &PaymentView, session: &ProviderSession, now: Timesta
         Some(ChargeOutcome::Refused(refusal)) => ChargeInquiry::Never(refusal.clone()),
         // Nothing had been sent for this payment, under any key: somebody else has used the checkout.
         Some(ChargeOutcome::AlreadyProcessed) if *intent_is_fresh => ChargeInquiry::Unknowable(
-            "CheckoutUsedBefore",
+            Reason::CheckoutUsedBefore,
             "the provider had dealt with this checkout before the order was charged: its token pays for something else",
         ),
         Some(ChargeOutcome::AlreadyProcessed) => dealt_with(),
@@ -96,14 +100,14 @@ pub(super) fn direct(view: &PaymentView, session: &ProviderSession, now: Timesta
 
 /// The same at a provider where payments are prepared first.
 pub(super) fn prepared(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> ChargeInquiry {
-    if view.state.payment_id.is_none() {
+    let Some(payment_id) = view.state.provider_payment_id() else {
         return not_prepared(view, session, now);
-    }
+    };
     let Responses { look_up, charge, void, intent_is_fresh, .. } = &view.responses;
     let sure = session.is_scope_of(&view.state, now);
     let spent = matches!(charge, Some(ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))));
     match look_up {
-        None if !intent_is_fresh || !sure || spent => return ChargeInquiry::Act(Command::LookUp),
+        None if !intent_is_fresh || !sure || spent => return ask(view),
         Some(LookUpOutcome::Found(payment)) => match found(payment) {
             Some(inquiry) => return inquiry,
             None if !sure => return ChargeInquiry::Keep(Box::new(session.scoped(&view.state, now))),
@@ -114,24 +118,30 @@ pub(super) fn prepared(view: &PaymentView, session: &ProviderSession, now: Times
         None | Some(LookUpOutcome::CallFailure(_)) => {}
     }
     match charge {
-        None => with_token(session, Command::Charge),
+        None => with_token(session, || charge_now(view)),
         Some(ChargeOutcome::Captured(payment)) => ChargeInquiry::Captured(payment.clone()),
         Some(ChargeOutcome::AlreadyProcessed) => dealt_with(),
         // The refusal is final once the prepared payment can no longer be charged by a call that is still on its way.
         Some(ChargeOutcome::Refused(refusal)) => {
-            when_voided(void.as_ref(), || ChargeInquiry::Never(refusal.clone()))
+            when_voided(void.as_ref(), payment_id, || ChargeInquiry::Never(refusal.clone()))
         }
         Some(ChargeOutcome::CallFailure(CallFailure::IdempotencyKeyConsumed(_))) => {
-            when_voided(void.as_ref(), || ChargeInquiry::Keep(Box::new(next_attempt(&view.state))))
+            when_voided(void.as_ref(), payment_id, || {
+                ChargeInquiry::Keep(Box::new(next_attempt(&view.state)))
+            })
         }
         Some(ChargeOutcome::CallFailure(failure)) => failure.into(),
     }
 }
 
 /// What follows once the prepared payment is voided; before that it has to be.
-pub(super) fn when_voided(void: Option<&VoidOutcome>, then: impl FnOnce() -> ChargeInquiry) -> ChargeInquiry {
+pub(super) fn when_voided(
+    void: Option<&VoidOutcome>,
+    payment_id: ProviderPaymentId,
+    then: impl FnOnce() -> ChargeInquiry,
+) -> ChargeInquiry {
     match void {
-        None => ChargeInquiry::Act(Command::Void),
+        None => ChargeInquiry::Act(Command::Call(ProviderCall::Void { payment_id })),
         Some(VoidOutcome::Voided) => then(),
         Some(VoidOutcome::TooLate) => dealt_with(),
         Some(VoidOutcome::CallFailure(failure)) => failure.into(),
@@ -141,7 +151,9 @@ pub(super) fn when_voided(void: Option<&VoidOutcome>, then: impl FnOnce() -> Cha
 /// Only a stored id is ever charged: preparing as often as it takes moves no money.
 fn not_prepared(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> ChargeInquiry {
     match &view.responses.prepare {
-        None => with_token(session, Command::Prepare),
+        None => with_token(session, || {
+            ChargeInquiry::Act(Command::Call(ProviderCall::Prepare { amount: view.total }))
+        }),
         Some(PrepareOutcome::Prepared(payment)) => {
             let Some(inquiry) = found(payment) else {
                 let state = session.scoped(&view.state, now);
@@ -163,9 +175,20 @@ fn not_prepared(view: &PaymentView, session: &ProviderSession, now: Timestamp) -
     }
 }
 
-fn with_token(session: &ProviderSession, command: Command) -> ChargeInquiry {
+/// Asks the provider what became of the payment.
+pub(super) fn ask(view: &PaymentView) -> ChargeInquiry {
+    let payment_id = view.state.provider_payment_id();
+    ChargeInquiry::Act(Command::Call(ProviderCall::LookUp { payment_id }))
+}
+
+fn charge_now(view: &PaymentView) -> ChargeInquiry {
+    let (payment_id, amount) = (view.state.provider_payment_id(), view.total);
+    ChargeInquiry::Act(Command::Call(ProviderCall::Charge { payment_id, amount }))
+}
+
+fn with_token(session: &ProviderSession, then: impl FnOnce() -> ChargeInquiry) -> ChargeInquiry {
     match &session.no_token {
-        None => ChargeInquiry::Act(command),
+        None => then(),
         Some(why) => without(why),
     }
 }
@@ -197,7 +220,7 @@ pub(super) fn found(payment: &ProviderPayment) -> Option<ChargeInquiry> {
 
 fn dealt_with() -> ChargeInquiry {
     let why = "the provider has dealt with it before; it is inquiry what came of that";
-    ChargeInquiry::Unresolved(OUTCOME_UNKNOWN, why.into(), RetryAfter::Soon)
+    ChargeInquiry::Unresolved(Reason::OutcomeUnknown, why.into(), RetryAfter::Soon)
 }
 
 /// The last attempt can take no money any more: another key, and another payment at the provider.

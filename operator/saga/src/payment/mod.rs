@@ -14,20 +14,21 @@
 //! Protocol facts: see the providers' documentation as summed up in ARCHITECTURE.md.
 
 mod charge;
+mod check;
 mod inquiry;
 mod refund;
 mod review;
 mod transitions;
 mod void;
 
-pub use transitions::RetryAfter;
+use std::fmt;
 
+pub use crate::machine::RetryAfter;
+use crate::machine::{Next, StateMachine, Violation};
 use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, PaymentPhase, Resolution};
 use crate::provider::{ChargeOutcome, LookUpOutcome, PrepareOutcome, RefundOutcome, VoidOutcome};
+use crate::reason::Reason;
 use crate::time::{Millis, Timestamp};
-
-/// The reason of a payment that was put off because the provider is out of reach.
-pub const PROVIDER_UNAVAILABLE: &str = "ProviderUnavailable";
 
 /// The payment's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,13 @@ pub struct PaymentState {
     pub refunded: i64,
     /// 0 for the first refund; grows only after what the provider said last is final.
     pub refund_attempt: i64,
+}
+
+impl PaymentState {
+    /// The provider's name for the payment, once it is known.
+    pub fn provider_payment_id(&self) -> Option<ProviderPaymentId> {
+        ProviderPaymentId::new(self.payment_id.as_deref()?)
+    }
 }
 
 impl Default for PaymentState {
@@ -103,10 +111,20 @@ impl OrderStanding {
     pub fn of(phase: OrderPhase, verdict: Option<CancellationVerdict>, undo_wanted: bool) -> Self {
         match phase {
             OrderPhase::Completed => Self::Completed,
-            _ if phase.is_terminal() => Self::Undone,
+            OrderPhase::Cancelled | OrderPhase::Rejected | OrderPhase::PaymentFailed => Self::Undone,
             OrderPhase::Cancelling | OrderPhase::Unknown => Self::Undoing,
-            _ if undo_wanted || verdict == Some(CancellationVerdict::Accepted) => Self::Undoing,
-            _ => Self::Wants,
+            OrderPhase::AwaitingPayment
+            | OrderPhase::PaymentDeferred
+            | OrderPhase::AwaitingStore
+            | OrderPhase::Accepted
+            | OrderPhase::Cooking
+            | OrderPhase::AwaitingRider
+            | OrderPhase::RiderAssigned
+            | OrderPhase::PickedUp
+            | OrderPhase::Delivered => {
+                let undoing = undo_wanted || verdict == Some(CancellationVerdict::Accepted);
+                if undoing { Self::Undoing } else { Self::Wants }
+            }
         }
     }
 }
@@ -136,10 +154,10 @@ pub enum NoToken {
 
 impl NoToken {
     /// The reason in one word, and the sentence.
-    fn reason_and_message(&self) -> (&'static str, &str) {
+    fn reason_and_message(&self) -> (Reason, &str) {
         match self {
-            Self::Missing(why) => ("TokenSecretMissing", why),
-            Self::Forbidden(why) => ("TokenSecretForbidden", why),
+            Self::Missing(why) => (Reason::TokenSecretMissing, why),
+            Self::Forbidden(why) => (Reason::TokenSecretForbidden, why),
         }
     }
 }
@@ -236,23 +254,12 @@ pub struct PaymentView {
     pub responses: Responses,
 }
 
-/// The answer of [`decide`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing may be done.
-    Skip,
-    /// Do this, put what was learnt into [`Responses`], and ask again.
-    Act(Command),
-    /// Write this status (compare-and-set), then ask again with the answers forgotten but for the order.
-    Write(Box<PaymentState>),
-    /// Nothing to do until then, or until something changes.
-    Wait(Option<Timestamp>),
-    /// The provider has not told what became of the money: ask again, with back-off.
-    AskAgain(RetryAfter),
-}
+/// The answer of [`decide`]: a written status is followed by another question, with the responses forgotten but for the
+/// order and the way to the provider.
+pub type Decision = Next<Command, PaymentState>;
 
 /// One step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Put the operator's finalizer on the payment.
     AddFinalizer,
@@ -260,16 +267,8 @@ pub enum Command {
     CheckOrder,
     /// Read provider, secret and token live.
     CheckAccess,
-    /// Make a payment at the provider that can be charged later; moves no money.
-    Prepare,
-    /// Ask the provider what became of the payment.
-    LookUp,
-    /// Charge, under the key of this attempt.
-    Charge,
-    /// Make it impossible that the prepared payment is ever charged.
-    Void,
-    /// Refund this amount, in the currency's smallest unit.
-    Refund(i64),
+    /// Call the provider, and put what it answers into [`Responses`].
+    Call(ProviderCall),
     /// The order is gone, or ended without this payment: see to it that the money goes back.
     WantMoneyBack,
     /// What a person found out has been acted on: take it out of the spec.
@@ -280,8 +279,87 @@ pub enum Command {
     RemoveFinalizer,
 }
 
+/// A call to the provider, with all that it takes but the customer's token: that is a secret, and stays with whoever
+/// makes the call. Amounts are in the currency's smallest unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProviderCall {
+    /// Make a payment at the provider that can be charged later; moves no money. Only while the token is at hand.
+    Prepare {
+        /// The whole total.
+        amount: i64,
+    },
+    /// Ask the provider what became of the payment.
+    LookUp {
+        /// The provider's name for it, once known.
+        payment_id: Option<ProviderPaymentId>,
+    },
+    /// Charge, under the key of this attempt. Only while the token is at hand.
+    Charge {
+        /// The payment that was prepared; `None` where none are.
+        payment_id: Option<ProviderPaymentId>,
+        /// The whole total.
+        amount: i64,
+    },
+    /// Make it impossible that the prepared payment is ever charged.
+    Void {
+        /// The payment that was prepared.
+        payment_id: ProviderPaymentId,
+    },
+    /// Refund.
+    Refund {
+        /// The payment that was captured.
+        payment_id: ProviderPaymentId,
+        /// What is to go back; positive.
+        amount: i64,
+    },
+}
+
+/// A provider's name for a payment (Toss: `paymentKey`; Stripe: the payment intent's id); never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProviderPaymentId(String);
+
+impl ProviderPaymentId {
+    /// `None` for an empty text, which names nothing.
+    pub fn new(id: impl Into<String>) -> Option<Self> {
+        Some(id.into()).filter(|id| !id.is_empty()).map(Self)
+    }
+
+    /// As the provider writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProviderPaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The payment's decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct PaymentMachine;
+
+impl StateMachine for PaymentMachine {
+    type View = PaymentView;
+    type Command = Command;
+    type Status = PaymentState;
+
+    fn decide(view: &PaymentView, now: Timestamp) -> Decision {
+        next(view, now)
+    }
+
+    fn check(view: &PaymentView, next: &Decision) -> Result<(), Violation> {
+        check::check(view, next)
+    }
+}
+
 /// Names the next step for a payment.
 pub fn decide(view: &PaymentView, now: Timestamp) -> Decision {
+    PaymentMachine::step(view, now)
+}
+
+fn next(view: &PaymentView, now: Timestamp) -> Decision {
     let state = &view.state;
     let unknown = state.phase == PaymentPhase::Unknown
         || view.desired == PaymentDesired::Unknown

@@ -1,10 +1,13 @@
 //! The money is in and has to go back.
 
 use super::inquiry::ChargeInquiry;
-use super::transitions::{OUTCOME_UNKNOWN, reason_and_message, review, unresolved, wait_for_circuit};
-use super::{Command, Decision, PaymentState, PaymentView, ProviderSession, RetryAfter, session};
+use super::transitions::{reason_and_message, review, unresolved, wait_for_circuit};
+use super::{
+    Command, Decision, PaymentState, PaymentView, ProviderCall, ProviderSession, RetryAfter, session,
+};
 use crate::phases::PaymentPhase;
 use crate::provider::{CallFailure, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, Refusal};
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// A provider that answered so often with its own errors has stored one of them under the key.
@@ -24,17 +27,15 @@ pub(super) fn refund(view: &PaymentView, now: Timestamp) -> Decision {
     if let Some(until) = session.open_until {
         return wait_for_circuit(view, until);
     }
-    if state.payment_id.is_none() || !session.is_scope_of(state, now) {
+    let Some(payment_id) = state.provider_payment_id().filter(|_| session.is_scope_of(state, now)) else {
         return elsewhere(view, session, now);
-    }
+    };
     match (&view.responses.refund, &view.responses.look_up) {
-        (None, _) => Decision::Act(Command::Refund(rest)),
+        (None, _) => Decision::Act(Command::Call(ProviderCall::Refund { payment_id, amount: rest })),
         (Some(RefundOutcome::Refunded(payment)), _) => given_back(view, payment),
-        (Some(RefundOutcome::AlreadyRefunded | RefundOutcome::Refused(_)), None) => {
-            Decision::Act(Command::LookUp)
-        }
+        (Some(RefundOutcome::AlreadyRefunded | RefundOutcome::Refused(_)), None) => ask(view),
         (Some(RefundOutcome::CallFailure(failure)), None) if is_spent(view, failure) || in_vain(view) => {
-            Decision::Act(Command::LookUp)
+            ask(view)
         }
         (Some(outcome), Some(LookUpOutcome::Found(payment))) => looked_up(view, outcome, payment),
         (Some(RefundOutcome::CallFailure(failure)), _)
@@ -43,12 +44,21 @@ pub(super) fn refund(view: &PaymentView, now: Timestamp) -> Decision {
     }
 }
 
+fn ask(view: &PaymentView) -> Decision {
+    let payment_id = view.state.provider_payment_id();
+    Decision::Act(Command::Call(ProviderCall::LookUp { payment_id }))
+}
+
 /// Whether this key will never bring anything else.
 fn is_spent(view: &PaymentView, failure: &CallFailure) -> bool {
     match failure {
         CallFailure::IdempotencyKeyConsumed(_) => true,
         CallFailure::Errored(_) => in_vain(view),
-        _ => false,
+        CallFailure::NotSent(_)
+        | CallFailure::InProgress
+        | CallFailure::Throttled { .. }
+        | CallFailure::Unauthorized(_)
+        | CallFailure::OutcomeUnknown(_) => false,
     }
 }
 
@@ -60,7 +70,7 @@ fn in_vain(view: &PaymentView) -> bool {
 /// The keys mean nothing here, or the payment's id is not known: the provider is asked before anything is sent.
 fn elsewhere(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> Decision {
     match &view.responses.look_up {
-        None => Decision::Act(Command::LookUp),
+        None => ask(view),
         Some(LookUpOutcome::NotFound) => not_found(view),
         Some(LookUpOutcome::CallFailure(failure)) => in_trouble(view, failure),
         Some(LookUpOutcome::Found(payment)) if !is_ours(view, payment) => mismatch(view),
@@ -84,10 +94,12 @@ fn looked_up(view: &PaymentView, outcome: &RefundOutcome, payment: &ProviderPaym
         return given_back(view, payment);
     }
     match outcome {
-        RefundOutcome::Refused(refusal) => review(view, "RefundRefused", &reason_and_message(refusal)),
-        RefundOutcome::AlreadyRefunded => {
-            review(view, "RefundUnclear", "the provider says both that it was refunded and that it was not")
-        }
+        RefundOutcome::Refused(refusal) => review(view, Reason::RefundRefused, &reason_and_message(refusal)),
+        RefundOutcome::AlreadyRefunded => review(
+            view,
+            Reason::RefundUnclear,
+            "the provider says both that it was refunded and that it was not",
+        ),
         // It was not given back, and the provider gives no more back than it took: another key is safe.
         RefundOutcome::CallFailure(failure) if is_spent(view, failure) => {
             Decision::Write(Box::new(PaymentState {
@@ -109,13 +121,13 @@ fn is_ours(view: &PaymentView, payment: &ProviderPayment) -> bool {
 fn given_back(view: &PaymentView, payment: &ProviderPayment) -> Decision {
     let state = &view.state;
     if payment.refunded > state.captured {
-        return review(view, "RefundMismatch", "the provider gave back more than was captured");
+        return review(view, Reason::RefundMismatch, "the provider gave back more than was captured");
     }
     if payment.refunded == state.captured {
         return Decision::Write(Box::new(back(state)));
     }
     if payment.refunded <= state.refunded {
-        return review(view, "RefundIncomplete", "the provider gave back less than was captured");
+        return review(view, Reason::RefundIncomplete, "the provider gave back less than was captured");
     }
     // A part went back some other way. The rest is another refund, with a key of its own.
     Decision::Write(Box::new(PaymentState {
@@ -138,7 +150,14 @@ fn back(state: &PaymentState) -> PaymentState {
 fn in_trouble(view: &PaymentView, failure: &CallFailure) -> Decision {
     match failure.into() {
         ChargeInquiry::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
-        _ => unresolved(view, OUTCOME_UNKNOWN, failure.why(), RetryAfter::Soon),
+        ChargeInquiry::Act(_)
+        | ChargeInquiry::Keep(_)
+        | ChargeInquiry::Captured(_)
+        | ChargeInquiry::Never(_)
+        | ChargeInquiry::Unreachable(_)
+        | ChargeInquiry::Unknowable(..) => {
+            unresolved(view, Reason::OutcomeUnknown, failure.why(), RetryAfter::Soon)
+        }
     }
 }
 
@@ -147,9 +166,13 @@ fn not_found(view: &PaymentView) -> Decision {
         Some(RefundOutcome::Refused(refusal)) => refusal.clone(),
         _ => Refusal { code: "NOT_FOUND".into(), message: "the provider knows no such payment".into() },
     };
-    review(view, "RefundRefused", &reason_and_message(&refusal))
+    review(view, Reason::RefundRefused, &reason_and_message(&refusal))
 }
 
 fn mismatch(view: &PaymentView) -> Decision {
-    review(view, "PaymentMismatch", "the provider answered with another payment than the one to be refunded")
+    review(
+        view,
+        Reason::PaymentMismatch,
+        "the provider answered with another payment than the one to be refunded",
+    )
 }

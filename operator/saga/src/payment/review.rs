@@ -2,6 +2,7 @@
 
 use super::{PaymentState, PaymentView};
 use crate::phases::{PaymentDesired, PaymentPhase, Resolution};
+use crate::reason::Reason;
 
 /// The status that follows from a person's finding. From there it goes on as ever: money that is in and not wanted is
 /// refunded, and so on.
@@ -9,7 +10,7 @@ pub(super) fn resolved(view: &PaymentView, resolution: Resolution) -> PaymentSta
     let state = PaymentState { deferrals: 0, next_attempt_at: None, ..view.state.clone() };
     let by_hand = |phase: PaymentPhase, state: PaymentState| PaymentState {
         phase,
-        reason: "ResolvedByHand".into(),
+        reason: Reason::ResolvedByHand.into(),
         message: format!("a person resolved it as {resolution}"),
         ..state
     };
@@ -29,9 +30,15 @@ pub(super) fn resolved(view: &PaymentView, resolution: Resolution) -> PaymentSta
         Resolution::Retry | Resolution::Unknown => PaymentState {
             phase: match view.desired {
                 PaymentDesired::Captured => PaymentPhase::Pending,
-                _ if state.captured > 0 => PaymentPhase::Refunding,
-                _ if state.attempt == 0 => PaymentPhase::Voided,
-                _ => PaymentPhase::Voiding,
+                PaymentDesired::Refunded | PaymentDesired::Unknown => {
+                    if state.captured > 0 {
+                        PaymentPhase::Refunding
+                    } else if state.attempt == 0 {
+                        PaymentPhase::Voided
+                    } else {
+                        PaymentPhase::Voiding
+                    }
+                }
             },
             reason: String::new(),
             message: String::new(),

@@ -1,21 +1,12 @@
 //! From what was learnt to the next status: taken, put off, not resolved yet, for a person to look at.
 
-use super::{Decision, PROVIDER_UNAVAILABLE, PaymentState, PaymentView};
+use super::{Decision, PaymentState, PaymentView};
+use crate::machine::RetryAfter;
 use crate::phases::PaymentPhase;
 use crate::provider::{ProviderPayment, Refusal};
+use crate::reason::Reason;
 use crate::time::{Millis, Timestamp};
 
-/// How soon to ask again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// The outcome of a call is not known yet: within a second, then more and more slowly.
-    Soon,
-    /// The provider named a time, in milliseconds.
-    After(u64),
-}
-
-/// The provider has not told yet what became of the money.
-pub(super) const OUTCOME_UNKNOWN: &str = "OutcomeUnknown";
 /// An outcome that stays unknown for so many rounds of asking is worth telling people.
 const WORTH_TELLING: u32 = 4;
 /// First pause after the provider was out of reach; doubles up to [`DEFERRAL_MAX`].
@@ -32,19 +23,19 @@ const CIRCUIT_OPEN: &str = "the circuit to the payment provider is open: it fail
 pub(super) fn taken(view: &PaymentView, payment: &ProviderPayment, phase: PaymentPhase) -> Decision {
     let known = view.state.payment_id.as_ref().is_none_or(|id| *id == payment.payment_id);
     if payment.order_id != view.order_id || !known {
-        return review(view, "PaymentMismatch", "the provider answered with another order's payment");
+        return review(view, Reason::PaymentMismatch, "the provider answered with another order's payment");
     }
     if payment.amount != view.total || payment.currency != view.currency {
         let message = format!(
             "the provider took {} {}, but {} {} were due",
             payment.amount, payment.currency, view.total, view.currency
         );
-        return review(view, "AmountMismatch", &message);
+        return review(view, Reason::AmountMismatch, &message);
     }
     let refunded = payment.refunded.clamp(0, payment.amount);
     if refunded > 0 && phase == PaymentPhase::Captured {
         let message = "the payment was refunded at the provider, not by an order";
-        return review(view, "RefundedElsewhere", message);
+        return review(view, Reason::RefundedElsewhere, message);
     }
     Decision::Write(Box::new(PaymentState {
         phase,
@@ -76,11 +67,11 @@ pub(super) fn held_by_circuit(view: &PaymentView, until: Timestamp, now: Timesta
 
 /// The circuit is open, and the money is not where it belongs: says so once, and waits.
 pub(super) fn wait_for_circuit(view: &PaymentView, until: Timestamp) -> Decision {
-    if view.state.reason == PROVIDER_UNAVAILABLE {
+    if view.state.reason == Reason::ProviderUnavailable {
         return Decision::Wait(Some(until + spread(view, CIRCUIT_SLACK)));
     }
     Decision::Write(Box::new(PaymentState {
-        reason: PROVIDER_UNAVAILABLE.into(),
+        reason: Reason::ProviderUnavailable.into(),
         message: CIRCUIT_OPEN.into(),
         ..view.state.clone()
     }))
@@ -90,7 +81,7 @@ fn put_off(view: &PaymentView, message: &str, at: Timestamp) -> Decision {
     let state = &view.state;
     Decision::Write(Box::new(PaymentState {
         phase: PaymentPhase::Deferred,
-        reason: PROVIDER_UNAVAILABLE.into(),
+        reason: Reason::ProviderUnavailable.into(),
         message: message.into(),
         deferrals: state.deferrals.saturating_add(1),
         next_attempt_at: Some(at),
@@ -111,17 +102,23 @@ fn spread(view: &PaymentView, span: Millis) -> Millis {
 }
 
 /// Says once why it is not resolved yet; after that only asks again.
-pub(super) fn unresolved(view: &PaymentView, reason: &str, why: &str, pace: RetryAfter) -> Decision {
-    let early = reason == OUTCOME_UNKNOWN && view.responses.unresolved_attempts < WORTH_TELLING;
+pub(super) fn unresolved(
+    view: &PaymentView,
+    reason: impl AsRef<str>,
+    why: &str,
+    pace: RetryAfter,
+) -> Decision {
+    let reason = reason.as_ref();
+    let early = *reason == Reason::OutcomeUnknown && view.responses.unresolved_attempts < WORTH_TELLING;
     if view.state.reason == reason || early {
-        return Decision::AskAgain(pace);
+        return Decision::Retry(pace);
     }
     let (reason, message) = (reason.to_owned(), why.to_owned());
     Decision::Write(Box::new(PaymentState { reason, message, ..view.state.clone() }))
 }
 
 /// What the operator cannot resolve by itself waits for a person.
-pub(super) fn review(view: &PaymentView, reason: &str, message: &str) -> Decision {
+pub(super) fn review(view: &PaymentView, reason: Reason, message: &str) -> Decision {
     Decision::Write(Box::new(PaymentState {
         phase: PaymentPhase::NeedsReview,
         reason: reason.into(),
@@ -131,9 +128,9 @@ pub(super) fn review(view: &PaymentView, reason: &str, message: &str) -> Decisio
     }))
 }
 
-pub(super) fn throttled(retry_after_ms: Option<u64>) -> (&'static str, String, RetryAfter) {
+pub(super) fn throttled(retry_after_ms: Option<u64>) -> (Reason, String, RetryAfter) {
     let pace = retry_after_ms.map_or(RetryAfter::Soon, RetryAfter::After);
-    ("ProviderThrottles", "the provider asks for patience".into(), pace)
+    (Reason::ProviderThrottles, "the provider asks for patience".into(), pace)
 }
 
 pub(super) fn reason_and_message(refusal: &Refusal) -> String {

@@ -1,10 +1,11 @@
 //! The order wants no money, and a charge may be on its way: only the provider's word makes it impossible.
 
 use super::inquiry::{self, ChargeInquiry};
-use super::transitions::{OUTCOME_UNKNOWN, reason_and_message, review, taken, unresolved, wait_for_circuit};
-use super::{Command, Decision, PaymentState, PaymentView, ProviderSession, RetryAfter, session};
+use super::transitions::{reason_and_message, review, taken, unresolved, wait_for_circuit};
+use super::{Decision, PaymentState, PaymentView, ProviderPaymentId, ProviderSession, RetryAfter, session};
 use crate::phases::PaymentPhase;
 use crate::provider::{LookUpOutcome, Refusal};
+use crate::reason::Reason;
 use crate::time::Timestamp;
 
 /// The next step towards a payment that can never take money, or to its refund.
@@ -13,7 +14,8 @@ pub(super) fn void(view: &PaymentView, now: Timestamp) -> Decision {
         Ok(session) => session,
         Err(decision) => return decision,
     };
-    if session.prepares && view.state.payment_id.is_none() {
+    let payment_id = view.state.provider_payment_id();
+    if session.prepares && payment_id.is_none() {
         let message = "no payment had been prepared that could be charged".to_owned();
         return voided(view, message);
     }
@@ -23,21 +25,30 @@ pub(super) fn void(view: &PaymentView, now: Timestamp) -> Decision {
     if view.state.provider_uid.is_none() {
         return Decision::Write(Box::new(session.scoped(&view.state, now)));
     }
-    match if session.prepares { cancelled(view, session, now) } else { inquiry::direct(view, session, now) } {
+    let inquiry = match payment_id.filter(|_| session.prepares) {
+        Some(payment_id) => cancelled(view, session, payment_id, now),
+        None => inquiry::direct(view, session, now),
+    };
+    match inquiry {
         ChargeInquiry::Act(command) => Decision::Act(command),
         ChargeInquiry::Keep(state) => Decision::Write(state),
         ChargeInquiry::Captured(payment) => taken(view, &payment, PaymentPhase::Refunding),
         ChargeInquiry::Never(refusal) => voided(view, reason_and_message(&refusal)),
-        ChargeInquiry::Unreachable(why) => unresolved(view, OUTCOME_UNKNOWN, &why, RetryAfter::Soon),
+        ChargeInquiry::Unreachable(why) => unresolved(view, Reason::OutcomeUnknown, &why, RetryAfter::Soon),
         ChargeInquiry::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
         ChargeInquiry::Unknowable(reason, why) => review(view, reason, why),
     }
 }
 
 /// A prepared payment is cancelled at the provider; its charge is never repeated.
-fn cancelled(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> ChargeInquiry {
+fn cancelled(
+    view: &PaymentView,
+    session: &ProviderSession,
+    payment_id: ProviderPaymentId,
+    now: Timestamp,
+) -> ChargeInquiry {
     match &view.responses.look_up {
-        None => return ChargeInquiry::Act(Command::LookUp),
+        None => return inquiry::ask(view),
         Some(LookUpOutcome::Found(payment)) => match inquiry::found(payment) {
             Some(inquiry) => return inquiry,
             None if !session.is_scope_of(&view.state, now) => {
@@ -48,7 +59,7 @@ fn cancelled(view: &PaymentView, session: &ProviderSession, now: Timestamp) -> C
         Some(LookUpOutcome::NotFound) => return inquiry::PAYMENT_LOST,
         Some(LookUpOutcome::CallFailure(failure)) => return failure.into(),
     }
-    inquiry::when_voided(view.responses.void.as_ref(), || {
+    inquiry::when_voided(view.responses.void.as_ref(), payment_id, || {
         ChargeInquiry::Never(Refusal {
             code: "CANCELED".into(),
             message: "it was voided at the provider".into(),

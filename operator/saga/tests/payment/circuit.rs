@@ -1,10 +1,9 @@
 //! What an open circuit holds up, and for how long.
 
-use fooddelivery_saga::payment::{
-    Access, Decision, PROVIDER_UNAVAILABLE, PaymentView, ProviderSession, decide,
-};
+use fooddelivery_saga::payment::{Access, Decision, PaymentView, ProviderSession, decide};
 use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P};
 use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
+use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::Millis;
 
 use crate::support::*;
@@ -20,7 +19,7 @@ fn with_an_open_circuit_a_payment_is_deferred_before_anything_is_recorded_or_sen
     let state = written(&with_open_circuit(paying(P::Pending, Want::Captured)));
     assert_eq!((state.phase, state.attempt), (P::Deferred, 0));
     assert_eq!(state.next_attempt_at, Some(NOW + Millis(10_000)), "not before the circuit may be tried");
-    assert_eq!(state.reason, PROVIDER_UNAVAILABLE);
+    assert_eq!(state.reason, Reason::ProviderUnavailable);
 }
 
 #[test]
@@ -36,7 +35,10 @@ fn voids_and_refunds_say_once_that_they_wait_for_the_circuit() {
     for view in [paying(P::Refunding, Want::Refunded), begun(paying(P::Voiding, Want::Refunded))] {
         let mut view = with_open_circuit(view);
         let state = written(&view);
-        assert_eq!((state.phase, state.reason.as_str()), (view.state.phase, PROVIDER_UNAVAILABLE));
+        assert_eq!(
+            (state.phase, state.reason.as_str()),
+            (view.state.phase, Reason::ProviderUnavailable.as_str())
+        );
         view.state = state;
         assert!(matches!(decide(&view, NOW), Decision::Wait(Some(_))));
     }

@@ -1,7 +1,8 @@
 //! A payment in the middle of things, to be changed by each test.
 
 use fooddelivery_saga::payment::{
-    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderSession, Responses, decide,
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderCall, ProviderPaymentId,
+    ProviderSession, Responses, decide,
 };
 use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 use fooddelivery_saga::provider::{
@@ -130,4 +131,24 @@ pub(crate) fn acts(view: &PaymentView) -> Command {
         Decision::Act(command) => command,
         other => panic!("a command, not {other:?}, for {view:?}"),
     }
+}
+
+fn id(view: &PaymentView) -> ProviderPaymentId {
+    view.state.provider_payment_id().expect("the provider's name for the payment")
+}
+
+pub(crate) fn look_up(view: &PaymentView) -> Command {
+    Command::Call(ProviderCall::LookUp { payment_id: view.state.provider_payment_id() })
+}
+
+pub(crate) fn charge(view: &PaymentView) -> Command {
+    Command::Call(ProviderCall::Charge { payment_id: view.state.provider_payment_id(), amount: view.total })
+}
+
+pub(crate) fn void(view: &PaymentView) -> Command {
+    Command::Call(ProviderCall::Void { payment_id: id(view) })
+}
+
+pub(crate) fn refund(view: &PaymentView, amount: i64) -> Command {
+    Command::Call(ProviderCall::Refund { payment_id: id(view), amount })
 }

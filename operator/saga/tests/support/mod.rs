@@ -305,7 +305,7 @@ impl World {
             decision = order::decide(&view, self.now);
         }
         match decision {
-            order::Decision::Skip => {}
+            order::Decision::Skip | order::Decision::Wait(_) => {}
             order::Decision::Act(command) => self.act(command),
             order::Decision::Rest(rest) => {
                 if rest.state != state {
@@ -313,6 +313,7 @@ impl World {
                     self.order = Some(rest.state);
                 }
             }
+            other => panic!("an order's next step, not {other:?}"),
         }
     }
 

@@ -4,7 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fooddelivery_saga::payment::{self, Access, OrderStanding, PaymentState, PaymentView, ProviderSession};
+use fooddelivery_saga::payment::{
+    self, Access, OrderStanding, PaymentState, PaymentView, ProviderCall, ProviderSession,
+};
 use fooddelivery_saga::phases::PaymentDesired;
 use fooddelivery_saga::provider::{
     CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
@@ -95,7 +97,8 @@ impl World {
                         return; // crashed right after the call
                     }
                 }
-                _ => return,
+                payment::Decision::Skip | payment::Decision::Wait(_) | payment::Decision::Retry(_) => return,
+                other => panic!("a payment's next step, not {other:?}"),
             }
         }
         panic!("the payment's decisions do not come to rest: {view:?}");
@@ -120,26 +123,11 @@ impl World {
     }
 
     fn answer(&mut self, view: &mut PaymentView, command: payment::Command, weather: u8) -> Option<()> {
-        let attempt = view.state.attempt;
         match command {
             payment::Command::AddFinalizer | payment::Command::ClearResolution => return None,
             payment::Command::CheckOrder => view.responses.order = Some(self.standing()),
             payment::Command::CheckAccess => view.responses.access = Some(Access::Ready(self.way(weather))),
-            payment::Command::Prepare => view.responses.prepare = Some(self.prepare(attempt, weather)),
-            payment::Command::LookUp => view.responses.look_up = Some(self.look_up(attempt, weather)),
-            payment::Command::Charge => {
-                let id = if self.bank.prepares { attempt } else { 0 };
-                assert!(
-                    !self.bank.prepares || view.state.payment_id.is_some(),
-                    "only a stored id is charged"
-                );
-                view.responses.charge = Some(self.charge(id, attempt, weather));
-            }
-            payment::Command::Void => view.responses.void = Some(self.void(attempt, weather)),
-            payment::Command::Refund(amount) => {
-                let key = view.state.refund_attempt;
-                view.responses.refund = Some(self.refund(amount, key, weather));
-            }
+            payment::Command::Call(call) => self.call(view, &call, weather),
             payment::Command::WantMoneyBack => {
                 self.payment.as_mut()?.desired = PaymentDesired::Refunded;
                 return None;
@@ -154,6 +142,24 @@ impl World {
             }
         }
         Some(())
+    }
+
+    fn call(&mut self, view: &mut PaymentView, call: &ProviderCall, weather: u8) {
+        let attempt = view.state.attempt;
+        match call {
+            ProviderCall::Prepare { .. } => view.responses.prepare = Some(self.prepare(attempt, weather)),
+            ProviderCall::LookUp { .. } => view.responses.look_up = Some(self.look_up(attempt, weather)),
+            ProviderCall::Charge { payment_id, .. } => {
+                let id = if self.bank.prepares { attempt } else { 0 };
+                assert!(!self.bank.prepares || payment_id.is_some(), "only a stored id is charged");
+                view.responses.charge = Some(self.charge(id, attempt, weather));
+            }
+            ProviderCall::Void { .. } => view.responses.void = Some(self.void(attempt, weather)),
+            ProviderCall::Refund { amount, .. } => {
+                let key = view.state.refund_attempt;
+                view.responses.refund = Some(self.refund(*amount, key, weather));
+            }
+        }
     }
 
     fn way(&self, weather: u8) -> ProviderSession {

@@ -15,11 +15,11 @@ use crate::dialect::Dialect;
 use crate::ledger::{Entry, EntryKind, Ledger};
 
 /// The longest payment key, in characters.
-pub const MAX_PAYMENT_KEY_CHARS: usize = 200;
+pub const PAYMENT_KEY_CHARS_MAX: usize = 200;
 /// The longest order id, in characters.
-pub const MAX_ORDER_ID_CHARS: usize = 64;
+pub const ORDER_ID_CHARS_MAX: usize = 64;
 /// The longest cancel reason, in characters.
-pub const MAX_REASON_CHARS: usize = 200;
+pub const REASON_CHARS_MAX: usize = 200;
 /// The refusal of a declined card, unless a fault names another.
 pub const DEFAULT_DECLINE_CODE: &str = "REJECT_CARD_PAYMENT";
 
@@ -257,7 +257,7 @@ impl Book {
         now: Timestamp,
         ledger: &mut Ledger,
     ) -> Result<&Payment, Rejection> {
-        if cancel.reason.is_empty() || cancel.reason.chars().count() > MAX_REASON_CHARS {
+        if cancel.reason.is_empty() || cancel.reason.chars().count() > REASON_CHARS_MAX {
             return Err(Rejection::invalid_request("cancelReason must have 1 to 200 characters."));
         }
         self.refresh(&cancel.payment_key, now);
@@ -349,10 +349,10 @@ impl Book {
 impl Checkout {
     fn validate(&self) -> Result<(), Rejection> {
         let bounded = |text: &str, max: usize| !text.is_empty() && text.chars().count() <= max;
-        if !bounded(&self.payment_key, MAX_PAYMENT_KEY_CHARS) {
+        if !bounded(&self.payment_key, PAYMENT_KEY_CHARS_MAX) {
             return Err(Rejection::invalid_request("paymentKey must have 1 to 200 characters."));
         }
-        if !bounded(&self.order_id, MAX_ORDER_ID_CHARS) {
+        if !bounded(&self.order_id, ORDER_ID_CHARS_MAX) {
             return Err(Rejection::invalid_request("orderId must have 1 to 64 characters."));
         }
         if self.amount <= 0 {

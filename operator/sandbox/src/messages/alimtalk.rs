@@ -6,6 +6,7 @@
 //! <https://docs.nhncloud.com/en/Notification/KakaoTalk%20Bizmessage/en/alimtalk-api-guide/>.
 
 mod list;
+mod protocol;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,20 +20,21 @@ use serde_json::{Value, json};
 
 use super::exchange::{Call, Desk, respond};
 use super::log::{Arrived, Fate, Listing};
-use super::{Channel, NUMBERS_THAT_FAIL, NUMBERS_THAT_TAKE_TIME};
+use super::record::{Channel, FAILING_NUMBERS_SUFFIX, SLOW_NUMBERS_SUFFIX};
 use crate::faults::Operation;
 use crate::front::Arrival;
 use crate::idempotency::Answer;
 use crate::state::App;
 use list::Find;
+use protocol::{authenticate, head, refused, server_error};
 
-const MAX_RECIPIENTS: usize = 1_000;
+const RECIPIENTS_MAX: usize = 1_000;
 const SENDER_KEY_CHARS: usize = 40;
-const MAX_TEMPLATE_CODE_CHARS: usize = 20;
-const MAX_GROUPING_KEY_CHARS: usize = 100;
+const TEMPLATE_CODE_CHARS_MAX: usize = 20;
+const GROUPING_KEY_CHARS_MAX: usize = 100;
 const NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 /// The longest text, and the parts of the registered one: words, and variables by name.
-const MAX_TEXT_CHARS: usize = 1_300;
+const TEXT_CHARS_MAX: usize = 1_300;
 const TEMPLATE: [(&str, &str); 5] =
     [("[", "가게"), ("] ", "주문"), (": ", "상태"), (", ", "금액"), (", ", "사유")];
 /// The template's variable for the order's phase.
@@ -78,28 +80,6 @@ struct To {
     grouping_key: Option<String>,
 }
 
-/// An answer's header.
-fn head(code: i64, message: &str) -> Value {
-    json!({ "resultCode": code, "resultMessage": message, "isSuccessful": code == 0 })
-}
-
-/// An answer that is nothing but a header.
-fn refused(status: u16, code: i64, message: &str) -> Answer {
-    Answer::new(status, json!({ "header": head(code, message) }).to_string())
-}
-
-/// What the answer is when the API is in trouble itself.
-fn trouble(status: u16) -> Answer {
-    refused(status, -9999, "System error.")
-}
-
-/// Whether the secret key is one of those that are accepted.
-fn authenticate(arrival: &Arrival) -> Result<(), Answer> {
-    let key = arrival.header("x-secret-key").unwrap_or_default();
-    let known = arrival.app.config.secret_keys.iter().any(|accepted| accepted.expose() == key);
-    if known { Ok(()) } else { Err(refused(401, -1001, "Invalid secretKey.")) }
-}
-
 impl Call for Send {
     const OPERATION: Operation = Operation::Message;
 
@@ -115,8 +95,8 @@ impl Call for Send {
         Ok(Self { key: arrival.header("x-nc-api-idempotency-key"), body })
     }
 
-    fn trouble(status: u16) -> Answer {
-        trouble(status)
+    fn server_error(status: u16) -> Answer {
+        server_error(status)
     }
 
     fn order_uid(&self) -> Option<&str> {
@@ -192,8 +172,8 @@ impl Send {
         let later = desk.now.saturating_add(desk.config.message_delay).unwrap_or(desk.now);
         let fate = match &to.number {
             _ if desk.decline => Fate::Failed,
-            number if number.ends_with(NUMBERS_THAT_FAIL) => Fate::Failed,
-            number if number.ends_with(NUMBERS_THAT_TAKE_TIME) => Fate::SentBy(later),
+            number if number.ends_with(FAILING_NUMBERS_SUFFIX) => Fate::Failed,
+            number if number.ends_with(SLOW_NUMBERS_SUFFIX) => Fate::SentBy(later),
             _ => Fate::Sent,
         };
         let id = to.grouping_key.clone().unwrap_or_else(|| format!("{request_id}-{recipient_seq}"));
@@ -220,15 +200,15 @@ impl Send {
 impl SendBody {
     fn check(&self) -> Result<(), (i64, &'static str)> {
         let too_long = |key: &Option<String>| {
-            key.as_ref().is_some_and(|key| key.chars().count() > MAX_GROUPING_KEY_CHARS)
+            key.as_ref().is_some_and(|key| key.chars().count() > GROUPING_KEY_CHARS_MAX)
         };
         if self.sender_key.chars().count() != SENDER_KEY_CHARS {
             return Err((-2017, "Not exist plus friend."));
         }
-        if self.template_code.is_empty() || self.template_code.chars().count() > MAX_TEMPLATE_CODE_CHARS {
+        if self.template_code.is_empty() || self.template_code.chars().count() > TEMPLATE_CODE_CHARS_MAX {
             return Err((-3003, "Template does not exist."));
         }
-        if self.recipient_list.is_empty() || self.recipient_list.len() > MAX_RECIPIENTS {
+        if self.recipient_list.is_empty() || self.recipient_list.len() > RECIPIENTS_MAX {
             return Err((-4011, "Not found recipientList."));
         }
         if too_long(&self.sender_grouping_key)
@@ -254,7 +234,7 @@ impl To {
             text.push_str(words);
             text.push_str(value.ok_or((-3004, "Please check template parameter."))?);
         }
-        if text.chars().count() > MAX_TEXT_CHARS {
+        if text.chars().count() > TEXT_CHARS_MAX {
             return Err((-2019, "The content can not exceed 1,300 characters."));
         }
         Ok(text)

@@ -38,8 +38,8 @@ pub(super) trait Call: fmt::Debug + Send + Sync + Sized + 'static {
     /// Reads it, or says what is wrong with it.
     fn read(arrival: &Arrival) -> Result<Self, Answer>;
 
-    /// The answer that says no more than this status.
-    fn trouble(status: u16) -> Answer;
+    /// The response with this status and no details.
+    fn server_error(status: u16) -> Answer;
 
     /// The uid of the order that it is about.
     fn order_uid(&self) -> Option<&str>;
@@ -54,7 +54,7 @@ pub(super) async fn respond<C: Call>(arrival: Arrival) -> Response {
     let noted = |_: Met| app.lock().messages.refused += 1;
     let wire = match app.message_outage.meet(noted).await {
         Some(Met::Cut) => Wire::Cut,
-        Some(Met::Status(status)) => Wire::Answer(C::trouble(status)),
+        Some(Met::Status(status)) => Wire::Answer(C::server_error(status)),
         None => match C::read(&arrival) {
             Ok(call) => carry_out(&app, call).await,
             Err(refusal) => Wire::Answer(refusal),
@@ -67,7 +67,7 @@ async fn carry_out<C: Call>(app: &Arc<App>, call: C) -> Wire {
     let task = app.tasks.spawn(run(Arc::clone(app), call));
     task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call about a message did not end");
-        Wire::Answer(C::trouble(500))
+        Wire::Answer(C::server_error(500))
     })
 }
 
@@ -90,11 +90,14 @@ async fn run<C: Call>(app: Arc<App>, call: C) -> Wire {
 
 async fn run_with<C: Call>(app: &App, call: &C, fault: Option<&Fault>) -> Wire {
     match fault {
-        Some(Fault::ErrorBefore { status }) => return Wire::Answer(C::trouble(*status)),
+        Some(Fault::ErrorBefore { status }) => return Wire::Answer(C::server_error(*status)),
         Some(Fault::DropBefore) => return Wire::Cut,
-        Some(Fault::InProgress409) => return Wire::Answer(C::trouble(409)),
+        Some(Fault::InProgress409) => return Wire::Answer(C::server_error(409)),
         Some(Fault::TooManyRequests { retry_after_seconds }) => {
-            return Wire::Answer(Answer { retry_after_seconds: *retry_after_seconds, ..C::trouble(429) });
+            return Wire::Answer(Answer {
+                retry_after_seconds: *retry_after_seconds,
+                ..C::server_error(429)
+            });
         }
         Some(Fault::DelayBefore { ms }) => sleep(Duration::from_millis(*ms)).await,
         _ => {}
@@ -106,7 +109,7 @@ async fn run_with<C: Call>(app: &App, call: &C, fault: Option<&Fault>) -> Wire {
         _ => {}
     }
     match fault {
-        Some(Fault::ErrorAfter { status }) => Wire::Answer(C::trouble(*status)),
+        Some(Fault::ErrorAfter { status }) => Wire::Answer(C::server_error(*status)),
         Some(Fault::DropAfter) => Wire::Cut,
         Some(Fault::GarbledAnswer) => Wire::Answer(garbled()),
         _ => Wire::Answer(answer),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Channel, MessageRecord, MessageResult};
+use super::record::{Channel, MessageRecord, MessageResult};
 use crate::config::Config;
 
 /// A message that is to be noted.

@@ -16,9 +16,9 @@ use ring::hmac;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Channel;
 use super::exchange::{Call, Desk, respond};
 use super::log::{Arrived, Fate};
+use super::record::Channel;
 use crate::config::SecretKey;
 use crate::faults::Operation;
 use crate::front::Arrival;
@@ -28,7 +28,7 @@ use crate::state::App;
 /// How far the time of a signature may be from now, in seconds.
 const TOLERANCE_SECONDS: i64 = 5 * 60;
 /// The longest id.
-const MAX_ID_CHARS: usize = 64;
+const ID_CHARS_MAX: usize = 64;
 
 /// The endpoint.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -86,7 +86,7 @@ impl Call for Event {
         Ok(event)
     }
 
-    fn trouble(status: u16) -> Answer {
+    fn server_error(status: u16) -> Answer {
         refused(status, "Try again later.")
     }
 
@@ -127,7 +127,7 @@ impl Event {
         if self.id != id {
             return Err("The event has the id of the webhook.");
         }
-        if self.id.is_empty() || self.id.chars().count() > MAX_ID_CHARS {
+        if self.id.is_empty() || self.id.chars().count() > ID_CHARS_MAX {
             return Err("The id has 1 to 64 characters.");
         }
         if self.source.is_empty() || self.kind.is_empty() || self.subject.as_deref() == Some("") {

@@ -11,9 +11,9 @@ use crate::bank::stripe::Refusal;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Limits of metadata, in characters and pairs.
-const MAX_METADATA_KEY_CHARS: usize = 40;
-const MAX_METADATA_VALUE_CHARS: usize = 500;
-const MAX_METADATA_PAIRS: usize = 50;
+const METADATA_KEY_CHARS_MAX: usize = 40;
+const METADATA_VALUE_CHARS_MAX: usize = 500;
+const METADATA_PAIRS_MAX: usize = 50;
 
 /// Parameters that have not been used yet.
 #[derive(Debug, Default)]
@@ -90,14 +90,14 @@ impl Form {
                 continue;
             };
             let Some(value) = self.take(&name) else { continue };
-            let fits = (1..=MAX_METADATA_KEY_CHARS).contains(&key.chars().count())
+            let fits = (1..=METADATA_KEY_CHARS_MAX).contains(&key.chars().count())
                 && !key.contains(['[', ']'])
-                && value.chars().count() <= MAX_METADATA_VALUE_CHARS;
+                && value.chars().count() <= METADATA_VALUE_CHARS_MAX;
             metadata.insert(key.to_owned(), value);
-            if !fits || metadata.len() > MAX_METADATA_PAIRS {
+            if !fits || metadata.len() > METADATA_PAIRS_MAX {
                 let message = format!(
-                    "Metadata has at most {MAX_METADATA_PAIRS} pairs, keys of at most {MAX_METADATA_KEY_CHARS} \
-                     characters without brackets, and values of at most {MAX_METADATA_VALUE_CHARS} characters."
+                    "Metadata has at most {METADATA_PAIRS_MAX} pairs, keys of at most {METADATA_KEY_CHARS_MAX} \
+                     characters without brackets, and values of at most {METADATA_VALUE_CHARS_MAX} characters."
                 );
                 return Err(Refusal::invalid(None, message).of_param("metadata"));
             }

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::search::SEARCH_PATH;
 use crate::bank::money;
 use crate::bank::stripe::{Intent, Refusal, RefusalKind};
 use crate::idempotency::Answer;
@@ -84,7 +85,7 @@ pub(super) fn refund_answer(intent: &Intent) -> Answer {
 pub(super) fn search_answer(found: &[&Intent], next: Option<usize>) -> Answer {
     let page = json!({
         "object": "search_result",
-        "url": super::SEARCH_PATH,
+        "url": SEARCH_PATH,
         "data": found.iter().map(|intent| intent_json(intent)).collect::<Vec<_>>(),
         "has_more": next.is_some(),
         "next_page": next.map(|next| next.to_string()),

@@ -19,25 +19,23 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 use crate::bank::Bank;
-use crate::bank::stripe::{
-    Book, DEFAULT_DECLINE_CODE, Intent, NewIntent, NewRefund, ORDER_ID, Refusal, RefusalKind,
-};
+use crate::bank::stripe::{Book, DEFAULT_DECLINE_CODE, Intent, NewIntent, ORDER_ID, Refusal, RefusalKind};
 use crate::config::{Config, SecretKey, ServerErrorMemory};
 use crate::dialect::Dialect;
 use crate::faults::Operation;
 use crate::front::Arrival;
 use crate::idempotency::Answer;
 use crate::ledger::EntryKind;
-use crate::protocol::{Desk, Names, Protocol, Trouble, basic};
+use crate::protocol::{Desk, Names, Protocol, ProtocolError, basic};
 use crate::state::App;
 
 use form::canonical;
 pub(crate) use json::intent_json;
 use json::{intent_answer, refund_answer, refusal_answer, search_answer};
-use search::Search;
+use requests::Request;
+use search::{SEARCH_PATH, Search};
 
 const INTENTS_PATH: &str = "/v1/payment_intents";
-const SEARCH_PATH: &str = "/v1/payment_intents/search";
 const REFUNDS_PATH: &str = "/v1/refunds";
 
 /// The payment API.
@@ -49,25 +47,6 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/v1/payment_intents/{id}/confirm", post(confirm))
         .route("/v1/payment_intents/{id}/cancel", post(cancel))
         .route(REFUNDS_PATH, post(refund))
-}
-
-/// What is asked for.
-#[derive(Debug)]
-enum Request {
-    /// Create an intent, and capture it at once if so wanted.
-    Create { new: NewIntent, confirm: bool },
-    /// Capture.
-    Confirm { id: String, payment_method: Option<String> },
-    /// Make a capture impossible.
-    Cancel { id: String, reason: Option<String> },
-    /// Give money back.
-    Refund(NewRefund),
-    /// Read by id.
-    ById(String),
-    /// Read by order id, late.
-    Find(Search),
-    /// Parameters that cannot be right: refused before execution, so no idempotency key keeps it.
-    Malformed(Refusal),
 }
 
 async fn create(arrival: Arrival) -> Response {
@@ -110,7 +89,7 @@ async fn respond(arrival: Arrival, operation: Operation, request: Result<Request
 
 impl Protocol for Request {
     const DIALECT: Dialect = Dialect::Stripe;
-    const MAX_KEY_CHARS: usize = 255;
+    const KEY_CHARS_MAX: usize = 255;
     const DECLINE_CODE: &'static str = DEFAULT_DECLINE_CODE;
     const CONTENT_TYPE: &'static str = "application/json";
     const MARKS_REPLAYS: bool = true;
@@ -132,28 +111,28 @@ impl Protocol for Request {
         ServerErrorMemory::Replay
     }
 
-    fn trouble(trouble: Trouble) -> Answer {
-        let refusal = match trouble {
-            Trouble::ServerError(status) => {
+    fn error_response(error: ProtocolError) -> Answer {
+        let refusal = match error {
+            ProtocolError::ServerError(status) => {
                 Refusal::new(status, RefusalKind::Api, None, "Something went wrong on the provider's end.")
             }
-            Trouble::InProgress => Refusal::new(
+            ProtocolError::InProgress => Refusal::new(
                 409,
                 RefusalKind::Idempotency,
                 Some("idempotency_key_in_use"),
                 "A request with this idempotency key is being executed.",
             ),
-            Trouble::KeyMismatch => Refusal::new(
+            ProtocolError::KeyMismatch => Refusal::new(
                 400,
                 RefusalKind::Idempotency,
                 None,
                 "Keys for idempotent requests can only be used for the same endpoint and with the same \
                  parameters they were first used with.",
             ),
-            Trouble::KeyInvalid => {
+            ProtocolError::KeyInvalid => {
                 Refusal::invalid(None, "The idempotency key must have 1 to 255 characters.")
             }
-            Trouble::TooMany { .. } => Refusal::new(
+            ProtocolError::TooMany { .. } => Refusal::new(
                 429,
                 RefusalKind::InvalidRequest,
                 Some("rate_limit"),
@@ -161,8 +140,8 @@ impl Protocol for Request {
             ),
         };
         let answer = refusal_answer(&refusal);
-        match trouble {
-            Trouble::TooMany { retry_after_seconds } => Answer { retry_after_seconds, ..answer },
+        match error {
+            ProtocolError::TooMany { retry_after_seconds } => Answer { retry_after_seconds, ..answer },
             _ => answer,
         }
     }

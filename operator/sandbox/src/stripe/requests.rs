@@ -2,15 +2,15 @@
 //!
 //! Only the request itself is looked at; whether it can be granted is decided in the bank.
 
-use super::Request;
 use super::form::Form;
+use super::search::Search;
 use crate::bank::stripe::{NewIntent, NewRefund, Refusal};
 use crate::front::Arrival;
 
-/// The greatest amount: eight digits.
-const MAX_AMOUNT_KRW: i64 = 99_999_999;
-/// The longest payment method, in characters.
-const MAX_PAYMENT_METHOD_CHARS: usize = 255;
+/// Maximum amount: eight digits.
+const AMOUNT_KRW_MAX: i64 = 99_999_999;
+/// Maximum length of a payment method id.
+const PAYMENT_METHOD_CHARS_MAX: usize = 255;
 
 /// What a real integration sends along and the sandbox has no use for.
 const IGNORED_ON_CREATE: [&str; 12] = [
@@ -37,9 +37,28 @@ const IGNORED_ON_CONFIRM: [&str; 6] = [
 ];
 const CANCELLATION_REASONS: [&str; 4] = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
 
+/// A request of the payment API.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Create an intent, and capture it at once if so wanted.
+    Create { new: NewIntent, confirm: bool },
+    /// Capture.
+    Confirm { id: String, payment_method: Option<String> },
+    /// Make a capture impossible.
+    Cancel { id: String, reason: Option<String> },
+    /// Give money back.
+    Refund(NewRefund),
+    /// Read by id.
+    ById(String),
+    /// Read by order id, late.
+    Find(Search),
+    /// Parameters that cannot be right: refused before execution, so no idempotency key keeps it.
+    Malformed(Refusal),
+}
+
 pub(super) fn create(arrival: &Arrival) -> Result<Request, Refusal> {
     let mut form = Form::of_body(&arrival.headers, &arrival.body)?;
-    let amount = form.require_positive("amount", MAX_AMOUNT_KRW)?;
+    let amount = form.require_positive("amount", AMOUNT_KRW_MAX)?;
     let currency = form.require("currency")?;
     if currency != "krw" {
         return Err(Refusal::invalid(None, "The sandbox has one currency: krw.").of_param("currency"));
@@ -81,15 +100,15 @@ pub(super) fn cancel(id: String, arrival: &Arrival) -> Result<Request, Refusal> 
 pub(super) fn refund(arrival: &Arrival) -> Result<Request, Refusal> {
     let mut form = Form::of_body(&arrival.headers, &arrival.body)?;
     let intent = form.require("payment_intent")?;
-    let amount = form.positive("amount", MAX_AMOUNT_KRW)?;
+    let amount = form.positive("amount", AMOUNT_KRW_MAX)?;
     form.finish(&["expand", "metadata", "reason"])?;
     Ok(Request::Refund(NewRefund { intent, amount }))
 }
 
 fn payment_method(form: &mut Form) -> Result<Option<String>, Refusal> {
     let method = form.take("payment_method");
-    if method.as_deref().is_some_and(|method| method.chars().count() > MAX_PAYMENT_METHOD_CHARS) {
-        let message = format!("payment_method has at most {MAX_PAYMENT_METHOD_CHARS} characters.");
+    if method.as_deref().is_some_and(|method| method.chars().count() > PAYMENT_METHOD_CHARS_MAX) {
+        let message = format!("payment_method has at most {PAYMENT_METHOD_CHARS_MAX} characters.");
         return Err(Refusal::invalid(None, message).of_param("payment_method"));
     }
     Ok(method)

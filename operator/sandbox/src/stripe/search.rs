@@ -5,11 +5,15 @@
 use super::form::Form;
 use crate::bank::stripe::Refusal;
 
-/// How many intents a page has, unless asked otherwise, and at most.
+/// Path of the search endpoint.
+pub(super) const SEARCH_PATH: &str = "/v1/payment_intents/search";
+
+/// Number of intents on a page, unless the query says otherwise.
 const DEFAULT_LIMIT: i64 = 10;
-const MAX_LIMIT: i64 = 100;
-/// As many pages as anyone turns.
-const MAX_OFFSET: i64 = 1_000_000;
+/// Maximum number of intents on a page.
+const PAGE_LIMIT_MAX: i64 = 100;
+/// Maximum number of intents that a page token passes over.
+const OFFSET_MAX: i64 = 1_000_000;
 
 /// What is searched for.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +30,8 @@ impl Search {
     pub(super) fn of(query: &str) -> Result<Self, Refusal> {
         let mut form = Form::of(query.as_bytes())?;
         let clause = form.require("query")?;
-        let limit = form.positive("limit", MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
-        let offset = form.positive("page", MAX_OFFSET)?.unwrap_or(0);
+        let limit = form.positive("limit", PAGE_LIMIT_MAX)?.unwrap_or(DEFAULT_LIMIT);
+        let offset = form.positive("page", OFFSET_MAX)?.unwrap_or(0);
         form.finish(&["expand"])?;
         let order_id = order_id(&clause).ok_or_else(|| {
             let message = "The sandbox understands this query only: metadata['order_id']:'VALUE'.";

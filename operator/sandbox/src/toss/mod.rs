@@ -23,7 +23,7 @@ use crate::faults::Operation;
 use crate::front::Arrival;
 use crate::idempotency::Answer;
 use crate::ledger::EntryKind;
-use crate::protocol::{Desk, Names, Protocol, Trouble, basic};
+use crate::protocol::{Desk, Names, Protocol, ProtocolError, basic};
 use crate::state::App;
 
 pub(crate) use json::payment_json;
@@ -112,7 +112,7 @@ async fn respond(arrival: Arrival, operation: Operation, request: Request) -> Re
 
 impl Protocol for Request {
     const DIALECT: Dialect = Dialect::Toss;
-    const MAX_KEY_CHARS: usize = 300;
+    const KEY_CHARS_MAX: usize = 300;
     const DECLINE_CODE: &'static str = DEFAULT_DECLINE_CODE;
     const CONTENT_TYPE: &'static str = "application/json;charset=UTF-8";
     const MARKS_REPLAYS: bool = false;
@@ -134,24 +134,28 @@ impl Protocol for Request {
         config.after_server_error
     }
 
-    fn trouble(trouble: Trouble) -> Answer {
-        let (status, code, message) = match trouble {
-            Trouble::ServerError(status) => {
+    fn error_response(error: ProtocolError) -> Answer {
+        let (status, code, message) = match error {
+            ProtocolError::ServerError(status) => {
                 (status, "FAILED_INTERNAL_SYSTEM_PROCESSING", "The internal processing failed.")
             }
-            Trouble::InProgress => (
+            ProtocolError::InProgress => (
                 409,
                 "IDEMPOTENT_REQUEST_PROCESSING",
                 "A request with this idempotency key is being processed.",
             ),
             // Toss compares what is in the key's scope only, so this does not happen.
-            Trouble::KeyMismatch => (400, "INVALID_REQUEST", "The key was used for another request."),
-            Trouble::KeyInvalid => (400, "INVALID_IDEMPOTENCY_KEY", "The key must have 1 to 300 characters."),
-            Trouble::TooMany { .. } => (429, "TOO_MANY_REQUESTS", "Too many requests; try again later."),
+            ProtocolError::KeyMismatch => (400, "INVALID_REQUEST", "The key was used for another request."),
+            ProtocolError::KeyInvalid => {
+                (400, "INVALID_IDEMPOTENCY_KEY", "The key must have 1 to 300 characters.")
+            }
+            ProtocolError::TooMany { .. } => {
+                (429, "TOO_MANY_REQUESTS", "Too many requests; try again later.")
+            }
         };
         let answer = rejection_answer(&Rejection::new(status, code, message));
-        match trouble {
-            Trouble::TooMany { retry_after_seconds } => Answer { retry_after_seconds, ..answer },
+        match error {
+            ProtocolError::TooMany { retry_after_seconds } => Answer { retry_after_seconds, ..answer },
             _ => answer,
         }
     }

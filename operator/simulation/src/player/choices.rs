@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fooddelivery_api::kinds::{self, Scope};
+
 use super::Player;
 use super::replicas::{Blind, name};
 use super::traffic::{FATES, Fate};
@@ -12,9 +14,8 @@ use crate::world::What;
 /// How likely the ordinary thing is, against the weights of a plan.
 const ORDINARY: u32 = 50;
 
-/// What a replica can be blind to alone.
-const BLIND_TO: [&str; 8] =
-    ["orders", "payments", "tickets", "deliveries", "stores", "riders", "coupons", "couponuses"];
+/// How likely a replica is blind to everything at once, against each kind alone.
+const BLIND_TO_ALL: u32 = 6;
 
 /// How long time passes at once, in milliseconds.
 const SPANS_MS: [u64; 7] = [1_000, 50, 300, 5_000, 30_000, 120_000, 400_000];
@@ -122,8 +123,11 @@ impl Player {
         let replica = self.somebody();
         let Some(running) = self.replicas.get_mut(replica) else { return };
         let what = if running.blind == Blind::No {
-            let which = self.chooser.pick(&[6, 1, 1, 1, 1, 1, 1, 1, 1]);
-            running.blind = if which == 0 { Blind::ToAll } else { Blind::To(BLIND_TO[which - 1]) };
+            let kinds = kinds::plurals(|kind| kind.scope == Scope::Namespaced);
+            let mut weights = vec![BLIND_TO_ALL];
+            weights.extend(kinds.iter().map(|_| 1));
+            let which = self.chooser.pick(&weights);
+            running.blind = if which == 0 { Blind::ToAll } else { Blind::To(kinds[which - 1]) };
             format!("is blind from here on: {:?}", running.blind)
         } else {
             running.blind = Blind::No;

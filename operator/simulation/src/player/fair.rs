@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
+use fooddelivery_api::for_each_kind;
+use fooddelivery_controller::engine::{Cache, Key};
 
 use super::Player;
 use super::replicas::{Blind, name};
@@ -156,15 +157,12 @@ impl Player {
                     wrong.push(format!("{}: {plural} {cached:?}, and there is {there:?}", name(number)));
                 }
             };
-            compare("orders", versions_of(&context.orders));
-            compare("payments", versions_of(&context.payments));
-            compare("tickets", versions_of(&context.tickets));
-            compare("deliveries", versions_of(&context.deliveries));
-            compare("stores", versions_of(&context.stores));
-            compare("customers", versions_of(&context.customers));
-            compare("riders", versions_of(&context.riders));
-            compare("coupons", versions_of(&context.coupons));
-            compare("couponuses", versions_of(&context.coupon_uses));
+            macro_rules! compare_all {
+                ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
+                    $(compare($plural, versions_of(&context.$cache));)+
+                };
+            }
+            for_each_kind!(compare_all);
         }
         if !wrong.is_empty() {
             self.shared.lock().oracle.fail(CACHES, wrong.join("; "));
@@ -175,8 +173,8 @@ impl Player {
         let world = self.shared.lock();
         let of = |object: &serde_json::Value| {
             let metadata = &object["metadata"];
-            let key = format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]));
-            (key, text(&metadata["resourceVersion"]).parse().unwrap_or(0))
+            let key = Key::new(text(&metadata["namespace"]), text(&metadata["name"]));
+            (key.to_string(), text(&metadata["resourceVersion"]).parse().unwrap_or(0))
         };
         let mut versions: Vec<(String, u64)> = world.server.objects(plural).map(of).collect();
         versions.sort();
@@ -184,10 +182,7 @@ impl Player {
     }
 }
 
-fn versions_of<K>(cache: &fooddelivery_controller::engine::Cache<K>) -> Vec<(String, u64)>
-where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
+fn versions_of<K: kube::Resource<DynamicType = ()>>(cache: &Cache<K>) -> Vec<(String, u64)> {
     let mut versions: Vec<(String, u64)> =
         cache.versions().into_iter().map(|(key, version)| (key.to_string(), version)).collect();
     versions.sort();

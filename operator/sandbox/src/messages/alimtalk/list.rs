@@ -9,25 +9,25 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::super::MessageResult;
-use super::super::exchange::{Call, Desk};
-use super::super::log::Listing;
-use super::{authenticate, head, refused, trouble};
+use super::protocol::{authenticate, head, refused, server_error};
 use crate::faults::Operation;
 use crate::front::Arrival;
 use crate::idempotency::Answer;
-use crate::messages::MessageRecord;
+use crate::messages::exchange::{Call, Desk};
+use crate::messages::log::Listing;
+use crate::messages::record::{MessageRecord, MessageResult};
 
 const KOREA: Offset = Offset::constant(9);
-/// How dates are written in a query.
+/// Format of the dates in a query.
 const QUERY_DATE: &str = "%Y-%m-%d %H:%M";
-/// The longest time between two dates.
-const MAX_RANGE: SignedDuration = SignedDuration::from_hours(31 * 24);
-/// How many are shown unless said otherwise, and at most.
-const PAGE_SIZE: usize = 15;
-const MAX_PAGE_SIZE: usize = 1_000;
+/// Maximum range between two dates.
+const RANGE_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
+/// Messages on a page, unless the query says otherwise.
+const DEFAULT_PAGE_SIZE: usize = 15;
+/// Maximum number of messages on a page.
+const PAGE_SIZE_MAX: usize = 1_000;
 
-/// A question that can be answered.
+/// A well-formed query.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Find {
     request_id: Option<String>,
@@ -45,11 +45,11 @@ impl Call for Find {
         Self::parse(arrival.query()).map_err(|(code, message)| refused(200, code, message))
     }
 
-    fn trouble(status: u16) -> Answer {
-        trouble(status)
+    fn server_error(status: u16) -> Answer {
+        server_error(status)
     }
 
-    /// It is not known before it is looked for.
+    /// Unknown before the search.
     fn order_uid(&self) -> Option<&str> {
         None
     }
@@ -89,7 +89,7 @@ impl Find {
         if range.is_some_and(|(start, end)| start > end) {
             return Err(INVALID);
         }
-        if range.is_some_and(|(start, end)| end.duration_since(start) > MAX_RANGE) {
+        if range.is_some_and(|(start, end)| end.duration_since(start) > RANGE_MAX) {
             return Err((-4003, "Search is possible within 31 days."));
         }
         Ok(Self {
@@ -97,7 +97,7 @@ impl Find {
             between: range,
             grouping_key: query.get("recipientGroupingKey").cloned(),
             page: number("pageNum", 1)?,
-            page_size: number("pageSize", PAGE_SIZE)?.min(MAX_PAGE_SIZE),
+            page_size: number("pageSize", DEFAULT_PAGE_SIZE)?.min(PAGE_SIZE_MAX),
         })
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn a_question_names_a_request_or_two_dates_within_a_month() {
         let find =
             Find::parse("startRequestDate=2026-03-01%2000:00&endRequestDate=2026-03-30+23:59").unwrap();
-        assert!(find.between.is_some() && find.page == 1 && find.page_size == PAGE_SIZE, "{find:?}");
+        assert!(find.between.is_some() && find.page == 1 && find.page_size == DEFAULT_PAGE_SIZE, "{find:?}");
         assert!(Find::parse("requestId=r").is_ok());
         assert_eq!(code(""), -4103);
         assert_eq!(code("startRequestDate=2026-03-01+00:00"), -4103);

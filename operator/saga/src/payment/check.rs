@@ -1,0 +1,86 @@
+//! What holds of every decision about a payment, whatever its view: the postconditions.
+
+use super::{Access, Command, Decision, PaymentState, PaymentView, ProviderCall};
+use crate::machine::Violation;
+use crate::phases::{PaymentDesired, PaymentPhase};
+use crate::table;
+
+/// Holds a decision against the rules.
+pub(super) fn check(view: &PaymentView, next: &Decision) -> Result<(), Violation> {
+    match next {
+        Decision::Act(Command::Call(call)) => of_call(view, call),
+        Decision::Write(state) => of_status(&view.state, state),
+        Decision::Rest(rest) => of_status(&view.state, &rest.state),
+        Decision::Act(_) | Decision::Skip | Decision::Halt(_) | Decision::Wait(_) | Decision::Retry(_) => {
+            Ok(())
+        }
+    }
+}
+
+fn of_status(was: &PaymentState, is: &PaymentState) -> Result<(), Violation> {
+    let broken = |rule, detail: String| Err(Violation::new(rule, detail));
+    if was.phase != is.phase && !table::allows(table::PAYMENT, was.phase, is.phase) {
+        return broken("a payment moves along the table", format!("{} to {}", was.phase, is.phase));
+    }
+    if is.attempt < was.attempt || is.refund_attempt < was.refund_attempt {
+        let detail = format!(
+            "{} to {}, refunds {} to {}",
+            was.attempt, is.attempt, was.refund_attempt, is.refund_attempt
+        );
+        return broken("attempts never fall", detail);
+    }
+    let sound = |state: &PaymentState| (0..=state.captured).contains(&state.refunded);
+    if sound(was) && !sound(is) {
+        return broken(
+            "no more is refunded than was captured",
+            format!("{} of {}", is.refunded, is.captured),
+        );
+    }
+    if is.phase == PaymentPhase::Refunded && was.phase != is.phase && is.refunded != is.captured {
+        let detail = format!("{} of {}", is.refunded, is.captured);
+        return broken("a payment is refunded when all of it went back", detail);
+    }
+    Ok(())
+}
+
+fn of_call(view: &PaymentView, call: &ProviderCall) -> Result<(), Violation> {
+    let broken = |rule, detail: String| Err(Violation::new(rule, detail));
+    let state = &view.state;
+    let Some(Access::Ready(session)) = &view.responses.access else {
+        return broken("a provider is called once it can be", format!("{call:?}"));
+    };
+    let open = matches!(state.phase, PaymentPhase::Pending | PaymentPhase::Voiding);
+    match call {
+        ProviderCall::Prepare { .. } | ProviderCall::Charge { .. } if session.no_token.is_some() => {
+            broken("money is taken with the customer's token", format!("{call:?}"))
+        }
+        ProviderCall::Prepare { amount } | ProviderCall::Charge { amount, .. } if *amount != view.total => {
+            broken("the whole total is charged", format!("{amount} of {}", view.total))
+        }
+        ProviderCall::Prepare { .. } | ProviderCall::Charge { .. } if !open || state.attempt < 1 => broken(
+            "the intent comes before the call",
+            format!("{} at attempt {}", state.phase, state.attempt),
+        ),
+        ProviderCall::Charge { payment_id: None, .. } if session.prepares => {
+            broken("only a stored id is charged", format!("{call:?}"))
+        }
+        ProviderCall::Refund { amount, .. }
+            if state.phase != PaymentPhase::Refunding
+                || *amount < 1
+                || *amount > state.captured - state.refunded =>
+        {
+            let detail = format!("{amount} of {} less {}", state.captured, state.refunded);
+            broken("only what was captured and is still there is refunded", detail)
+        }
+        ProviderCall::Refund { .. } | ProviderCall::Void { .. }
+            if view.desired == PaymentDesired::Captured && state.phase == PaymentPhase::Captured =>
+        {
+            broken("money that is in and wanted stays", format!("{call:?}"))
+        }
+        ProviderCall::Prepare { .. }
+        | ProviderCall::LookUp { .. }
+        | ProviderCall::Charge { .. }
+        | ProviderCall::Void { .. }
+        | ProviderCall::Refund { .. } => Ok(()),
+    }
+}

@@ -171,16 +171,7 @@ impl Payments {
         let written = self.context.api.write_status(payment, &old, &new).await?;
         self.context.payments.remember(written.clone());
         let was = payment.state();
-        let intent_is_fresh = state.phase == PaymentPhase::Pending && is_fresh(&visit.responses, &was, state);
-        // What was learnt of the order and of the way to the provider is still young; responses about money are not
-        // carried over a write.
-        visit.responses = Responses {
-            order: visit.responses.order,
-            access: visit.responses.access.clone(),
-            unresolved_attempts: visit.responses.unresolved_attempts,
-            intent_is_fresh,
-            ..Responses::default()
-        };
+        visit.responses = visit.responses.after_write(&was, state);
         visit.read_at = Some(before);
         if was.phase != state.phase {
             self.context.metrics.phase("Payment", state.phase.as_str());
@@ -220,14 +211,6 @@ impl Payments {
         if changed {
             self.context.metrics.in_review(waiting.len());
         }
-    }
-}
-
-/// Whether what a charge is made under was recorded just now, so that no earlier charge can have been sent under it.
-fn is_fresh(responses: &Responses, was: &PaymentState, state: &PaymentState) -> bool {
-    match &responses.access {
-        Some(Access::Ready(way)) if way.prepares => was.payment_id.is_none() && state.payment_id.is_some(),
-        _ => was.attempt == 0 && state.attempt > 0,
     }
 }
 
@@ -311,8 +294,7 @@ impl Payments {
             let (payment_id, amount) = (state.provider_payment_id(), payment.spec.quote.total);
             let charge = ProviderCall::Charge { payment_id, amount };
             // What comes of it is asked for again, under the same key.
-            let _ =
-                call::call(&self.context, &gateway, &permit, token, &early, charge, &mut responses).await;
+            let _ = call::call(&self.context, &gateway, &permit, token, &early, charge, &mut responses).await;
         }
     }
 

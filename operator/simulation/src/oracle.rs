@@ -48,7 +48,7 @@ impl Money {
 /// When something happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// In which step of the player's.
+    /// In which step of the scheduler's.
     pub step: u64,
     /// In milliseconds since the beginning.
     pub ms: i64,
@@ -57,7 +57,7 @@ pub struct Moment {
 /// What it has seen so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// Counts the player's steps.
+    /// Counts the scheduler's steps.
     pub step: u64,
     /// Milliseconds since the beginning.
     pub now_ms: i64,

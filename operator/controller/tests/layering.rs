@@ -19,8 +19,24 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
         &["apiserver/cel", "apiserver/failure", "apiserver/kinds", "apiserver/rules", "apiserver/schema"],
     ),
     ("simulation", &["apiserver", "apiserver/request", "apiserver/selector", "apiserver/watch"]),
-    ("simulation", &["actors", "messenger", "oracle", "oracle/seen", "provider", "world"]),
-    ("simulation", &["player", "player/replicas"]),
+    (
+        "simulation",
+        &[
+            "actors",
+            "message_provider",
+            "mutants",
+            "mutants/memory",
+            "mutants/provider",
+            "mutants/wire",
+            "oracle",
+            "oracle/seen",
+            "plan",
+            "provider",
+            "transport",
+            "world",
+        ],
+    ),
+    ("simulation", &["scheduler", "scheduler/replicas"]),
 ];
 
 type Module = Vec<String>;
@@ -91,7 +107,7 @@ fn flatten(prefix: &str, path: &str, into: &mut Vec<String>) {
         match c {
             ',' if depth == 0 => flatten(&prefix, &std::mem::take(&mut current), into),
             _ => {
-                depth = if c == '{' { depth + 1 } else { depth - usize::from(c == '}') };
+                depth = if c == '{' { depth + 1 } else { depth.saturating_sub(usize::from(c == '}')) };
                 current.push(c);
             }
         }

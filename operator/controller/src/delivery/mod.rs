@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use fooddelivery_api::common::{StoreRef, Time};
+use fooddelivery_api::common::{OrderRef, StoreRef, Time};
 use fooddelivery_api::delivery::{DeliveryDeadlines, DeliveryStatus};
 use fooddelivery_api::{Delivery, DeliverySpec, Order, Payment, Store, Ticket};
-use fooddelivery_saga::delivery::{Decision, DeliveryView, decide};
+use fooddelivery_saga::delivery::{Command, Decision, DeliveryView, decide};
 use fooddelivery_saga::phases::DeliveryStage;
 use fooddelivery_saga::ticket::OrderSeen;
-use fooddelivery_saga::view::Child;
+use fooddelivery_saga::view::{Child, Mirror};
 use kube::ResourceExt;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
@@ -56,13 +56,13 @@ impl Deliveries {
         &self,
         key: &Key,
         delivery: &Delivery,
-        stage: DeliveryStage,
-        counted: bool,
+        shown: Mirror<DeliveryStage>,
     ) -> Result<Outcome, ReconcileError> {
         if let Some(left) = self.lag.left(key) {
             return Ok(Outcome::After(left));
         }
         let old = delivery.status.clone().unwrap_or_default();
+        let Mirror { stage, counted } = shown;
         let mut new = mirrored(delivery, &old, stage, Time(self.context.clock.now()));
         new.counted |= counted;
         self.context.write_status(&self.context.deliveries, delivery, &old, &new).await?;
@@ -137,46 +137,43 @@ impl Reconciler for Deliveries {
         for _ in 0..ROUNDS {
             let order = context.orders.object(&key);
             let delivery = context.deliveries.object(&key);
-            let uid = order.as_deref().map(uid_of).unwrap_or_default();
-            let whose = delivery.as_ref().map(|d| d.spec.order_ref.clone());
-            let orphan = whose.is_some() && gone == whose;
-            let view = DeliveryView {
-                order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
-                payment: seen(&child(&context.payments, &key, &uid), Payment::seen),
-                ticket: seen(&child(&context.tickets, &key, &uid), Ticket::seen),
-                delivery: match (&delivery, context.deliveries.get(&key)) {
-                    (Some(delivery), _) => Child::Present((delivery.spec.stage, shown(delivery))),
-                    (None, Some(_)) => Child::Unreadable,
-                    (None, None) => Child::Absent,
-                },
-                counted: delivery.as_ref().is_some_and(|d| d.is_listed(context)),
-                is_marked: delivery.as_ref().is_some_and(|d| d.is_marked()),
-                paused: order.as_deref().is_some_and(is_paused),
-                deleting: delivery.as_ref().is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
-            };
+            let view = view(context, &key, order.as_deref(), delivery.as_deref(), gone.as_ref());
             match (decide(&view), &delivery, &order) {
-                (Decision::Create, _, Some(order)) => {
+                (Decision::Act(Command::Create), _, Some(order)) => {
                     // A replica that had stalled must not make one for an order that has been undone meanwhile.
                     if is_as_seen(context, &key, order).await? {
                         self.create(&key, order).await?;
                     }
                 }
-                (Decision::Mirror(stage), Some(delivery), _) => {
-                    return self.mirror(&key, delivery, stage, view.counted).await;
+                (Decision::Rest(rest), Some(delivery), _) => {
+                    return self.mirror(&key, delivery, rest.state).await;
                 }
-                (Decision::CheckOrder, Some(delivery), _) => {
+                (Decision::Halt(violation), ..) => {
+                    error!(%violation, "a decision about a delivery breaks a rule: nothing is done");
+                    return Ok(Outcome::Done);
+                }
+                (Decision::Act(Command::CheckOrder), Some(delivery), _) => {
                     if !is_orphan(context, &key, &delivery.spec.order_ref).await? {
                         return Ok(Outcome::Done);
                     }
                     gone = Some(delivery.spec.order_ref.clone());
                 }
-                (Decision::Delete, Some(delivery), _) => {
+                (Decision::Act(Command::Delete), Some(delivery), _) => {
                     context.api.delete(&**delivery).await?;
                     context.deliveries.forget(&key, Some(delivery));
                     info!("cleared away: its order is gone");
                     return Ok(Outcome::Done);
                 }
-                _ => {
+                // Nothing is to be done, or what it was to be done to is gone.
+                (
+                    Decision::Act(_)
+                    | Decision::Rest(_)
+                    | Decision::Skip
+                    | Decision::Write(_)
+                    | Decision::Wait(_)
+                    | Decision::Retry(_),
+                    ..,
+                ) => {
                     self.lag.settled(&key);
                     return Ok(Outcome::Done);
                 }
@@ -184,6 +181,33 @@ impl Reconciler for Deliveries {
         }
         let message = format!("delivery {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
+    }
+}
+
+/// What the delivery's decision sees; `gone` is an order that was found to be gone.
+fn view(
+    context: &Context,
+    key: &Key,
+    order: Option<&Order>,
+    delivery: Option<&Delivery>,
+    gone: Option<&OrderRef>,
+) -> DeliveryView {
+    let uid = order.map(uid_of).unwrap_or_default();
+    let whose = delivery.map(|d| d.spec.order_ref.clone());
+    let orphan = whose.is_some() && gone == whose.as_ref();
+    DeliveryView {
+        order: if orphan { OrderSeen::Gone } else { order_seen(order, whose.as_ref()) },
+        payment: seen(&child(&context.payments, key, &uid), Payment::seen),
+        ticket: seen(&child(&context.tickets, key, &uid), Ticket::seen),
+        delivery: match (delivery, context.deliveries.get(key)) {
+            (Some(delivery), _) => Child::Present((delivery.spec.stage, shown(delivery))),
+            (None, Some(_)) => Child::Unreadable,
+            (None, None) => Child::Absent,
+        },
+        counted: delivery.is_some_and(|d| d.is_listed(context)),
+        is_marked: delivery.is_some_and(Counted::is_marked),
+        paused: order.is_some_and(is_paused),
+        deleting: delivery.is_some_and(|d| d.metadata.deletion_timestamp.is_some()),
     }
 }
 

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use fooddelivery_api::common::{StoreRef, Time};
+use fooddelivery_api::common::{OrderRef, StoreRef, Time};
 use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
 use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_saga::phases::TicketStage;
-use fooddelivery_saga::ticket::{Decision, OrderSeen, TicketView, decide};
-use fooddelivery_saga::view::Child;
+use fooddelivery_saga::ticket::{Command, Decision, OrderSeen, TicketView, decide};
+use fooddelivery_saga::view::{Child, Mirror};
 use kube::ResourceExt;
 use serde_json::json;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::api::ApiError;
 use crate::child::{is_orphan, order_seen};
@@ -67,13 +67,13 @@ impl Tickets {
         &self,
         key: &Key,
         ticket: &Ticket,
-        stage: TicketStage,
-        counted: bool,
+        shown: Mirror<TicketStage>,
     ) -> Result<Outcome, ReconcileError> {
         if let Some(left) = self.lag.left(key) {
             return Ok(Outcome::After(left));
         }
         let old = ticket.status.clone().unwrap_or_default();
+        let Mirror { stage, counted } = shown;
         let mut new = mirrored(ticket, &old, stage, Time(self.context.clock.now()));
         new.counted |= counted;
         self.context.write_status(&self.context.tickets, ticket, &old, &new).await?;
@@ -142,56 +142,49 @@ impl Reconciler for Tickets {
         for _ in 0..ROUNDS {
             let order = context.orders.object(&key);
             let ticket = context.tickets.object(&key);
-            let uid = order.as_deref().map(uid_of).unwrap_or_default();
-            let whose = ticket.as_ref().map(|t| t.spec.order_ref.clone());
-            let orphan = whose.is_some() && gone == whose;
-            let view = TicketView {
-                order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
-                payment: seen(&child(&context.payments, &key, &uid), Payment::seen),
-                ticket: match (&ticket, context.tickets.get(&key)) {
-                    (Some(ticket), _) => Child::Present((ticket.spec.stage, shown(ticket))),
-                    (None, Some(_)) => Child::Unreadable,
-                    (None, None) => Child::Absent,
-                },
-                acceptance: ticket.as_ref().and_then(|t| {
-                    let store = context.stores.object(&Key::new(&key.namespace, &t.spec.store_ref.name))?;
-                    Some(store.spec.acceptance)
-                }),
-                counted: ticket.as_ref().is_some_and(|t| t.is_listed(context)),
-                is_marked: ticket.as_ref().is_some_and(|t| t.is_marked()),
-                list_is_long: ticket.as_ref().is_some_and(|t| t.list_is_long(context)),
-                paused: order.as_deref().is_some_and(is_paused),
-                deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
-            };
+            let view = view(context, &key, order.as_deref(), ticket.as_deref(), gone.as_ref());
             match (decide(&view), &ticket, &order) {
-                (Decision::Create, _, Some(order)) => {
+                (Decision::Act(Command::Create), _, Some(order)) => {
                     // A replica that had stalled must not make one for an order that has been undone meanwhile.
                     if is_as_seen(context, &key, order).await? {
                         self.create(&key, order).await?;
                     }
                 }
-                (Decision::Accept, Some(ticket), _) => {
+                (Decision::Act(Command::Accept), Some(ticket), _) => {
                     let change = json!({ "spec": { "stage": TicketStage::Accepted } });
                     let written = context.api.patch(&**ticket, change).await?;
                     info!("accepted on the store's behalf");
                     context.tickets.remember(written);
                 }
-                (Decision::Mirror(stage), Some(ticket), _) => {
-                    return self.mirror(&key, ticket, stage, view.counted).await;
+                (Decision::Rest(rest), Some(ticket), _) => {
+                    return self.mirror(&key, ticket, rest.state).await;
                 }
-                (Decision::CheckOrder, Some(ticket), _) => {
+                (Decision::Halt(violation), ..) => {
+                    error!(%violation, "a decision about a ticket breaks a rule: nothing is done");
+                    return Ok(Outcome::Done);
+                }
+                (Decision::Act(Command::CheckOrder), Some(ticket), _) => {
                     if !is_orphan(context, &key, &ticket.spec.order_ref).await? {
                         return Ok(Outcome::Done);
                     }
                     gone = Some(ticket.spec.order_ref.clone());
                 }
-                (Decision::Delete, Some(ticket), _) => {
+                (Decision::Act(Command::Delete), Some(ticket), _) => {
                     context.api.delete(&**ticket).await?;
                     context.tickets.forget(&key, Some(ticket));
                     info!("cleared away: its order is gone");
                     return Ok(Outcome::Done);
                 }
-                _ => {
+                // Nothing is to be done, or what it was to be done to is gone.
+                (
+                    Decision::Act(_)
+                    | Decision::Rest(_)
+                    | Decision::Skip
+                    | Decision::Write(_)
+                    | Decision::Wait(_)
+                    | Decision::Retry(_),
+                    ..,
+                ) => {
                     self.lag.settled(&key);
                     return Ok(Outcome::Done);
                 }
@@ -199,6 +192,37 @@ impl Reconciler for Tickets {
         }
         let message = format!("ticket {} does not come to rest", key.name);
         Err(ReconcileError { category: Category::Transient, message })
+    }
+}
+
+/// What the ticket's decision sees; `gone` is an order that was found to be gone.
+fn view(
+    context: &Context,
+    key: &Key,
+    order: Option<&Order>,
+    ticket: Option<&Ticket>,
+    gone: Option<&OrderRef>,
+) -> TicketView {
+    let uid = order.map(uid_of).unwrap_or_default();
+    let whose = ticket.map(|t| t.spec.order_ref.clone());
+    let orphan = whose.is_some() && gone == whose.as_ref();
+    TicketView {
+        order: if orphan { OrderSeen::Gone } else { order_seen(order, whose.as_ref()) },
+        payment: seen(&child(&context.payments, key, &uid), Payment::seen),
+        ticket: match (ticket, context.tickets.get(key)) {
+            (Some(ticket), _) => Child::Present((ticket.spec.stage, shown(ticket))),
+            (None, Some(_)) => Child::Unreadable,
+            (None, None) => Child::Absent,
+        },
+        acceptance: ticket.and_then(|t| {
+            let store = context.stores.object(&Key::new(&key.namespace, &t.spec.store_ref.name))?;
+            Some(store.spec.acceptance)
+        }),
+        counted: ticket.is_some_and(|t| t.is_listed(context)),
+        is_marked: ticket.is_some_and(Counted::is_marked),
+        list_is_long: ticket.is_some_and(|t| t.list_is_long(context)),
+        paused: order.is_some_and(is_paused),
+        deleting: ticket.is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
     }
 }
 

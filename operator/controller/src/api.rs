@@ -50,17 +50,17 @@ pub enum ApiError {
 
 impl From<kube::Error> for ApiError {
     fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => match (status.code, status.reason.as_str()) {
-                (409, "AlreadyExists") => Self::AlreadyExists,
-                (409, _) => Self::Conflict,
-                (404, _) => Self::NotFound,
-                (422, _) => Self::Invalid(status.message.clone()),
-                (403, _) if is_terminating(&status) => Self::NamespaceTerminating,
-                (403, _) => Self::Forbidden(status.message.clone()),
-                (code, _) => Self::Unavailable(format!("the API server answered {code}: {}", status.message)),
-            },
-            other => Self::Unavailable(format!("the API server could not be asked: {other}")),
+        let kube::Error::Api(status) = error else {
+            return Self::Unavailable(format!("the API server could not be asked: {error}"));
+        };
+        match (status.code, status.reason.as_str()) {
+            (409, "AlreadyExists") => Self::AlreadyExists,
+            (409, _) => Self::Conflict,
+            (404, _) => Self::NotFound,
+            (422, _) => Self::Invalid(status.message.clone()),
+            (403, _) if is_terminating(&status) => Self::NamespaceTerminating,
+            (403, _) => Self::Forbidden(status.message.clone()),
+            (code, _) => Self::Unavailable(format!("the API server answered {code}: {}", status.message)),
         }
     }
 }

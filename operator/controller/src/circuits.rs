@@ -12,6 +12,7 @@ use fooddelivery_api::common::Time;
 use fooddelivery_api::provider::ReplicaCircuit;
 use fooddelivery_api::{Payment, PaymentProvider, PaymentProviderStatus};
 use fooddelivery_providers::resilience::{Circuit, Transition};
+use fooddelivery_saga::circuit::{self, Entry, Summary};
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::{CircuitState, PaymentPhase};
 use fooddelivery_saga::reason::Reason;
@@ -29,10 +30,6 @@ use crate::settings::ControllerName;
 const HALF_OPEN_LAG: Duration = Duration::from_secs(2);
 /// After a failed write it is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// An open entry of another replica that is older is that of one which no longer runs.
-const STALE_AFTER: Millis = Millis::seconds(3_600);
-/// As many entries as the status takes.
-const REPLICAS_MAX: usize = 16;
 
 /// How those who waited for a circuit are to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,41 +247,51 @@ async fn tell(context: &Context, provider: &PaymentProvider, turned: &Turned) {
     context.events.tell(provider, &Note::warning(Reason::CircuitOpen, message)).await;
 }
 
+/// The status after this replica's circuit has turned.
 fn with_entry(old: &PaymentProviderStatus, replica: &str, turned: &Turned) -> PaymentProviderStatus {
-    let own = old.replicas.iter().find(|entry| entry.name == replica);
-    let same = own.map_or(turned.to == CircuitState::Closed, |entry| entry.circuit == turned.to);
-    let stale = |entry: &ReplicaCircuit| {
-        entry.name != replica
-            && entry.circuit != CircuitState::Closed
-            && entry.since.0 + STALE_AFTER < turned.at
+    let entries: Vec<Entry> = old.replicas.iter().map(entry).collect();
+    let own = Entry {
+        replica: replica.to_owned(),
+        circuit: turned.to,
+        since: turned.at,
+        failure_percent: turned.failure_percent,
+        slow_percent: turned.slow_percent,
     };
-    let mut replicas: Vec<ReplicaCircuit> = old.replicas.iter().filter(|e| !stale(e)).cloned().collect();
-    if !same {
-        replicas.retain(|entry| entry.name != replica);
-        replicas.push(ReplicaCircuit {
-            name: replica.to_owned(),
-            circuit: turned.to,
-            since: Time(turned.at),
-            failure_rate_percent: turned.failure_percent,
-            slow_call_rate_percent: turned.slow_percent,
-        });
-    }
-    replicas.sort_by_key(|entry| std::cmp::Reverse((entry.name == replica, entry.since)));
-    replicas.truncate(REPLICAS_MAX);
-    let worst = replicas.iter().max_by_key(|entry| (entry.circuit, entry.since)).cloned();
-    replicas.sort_by(|a, b| a.name.cmp(&b.name));
+    let Summary { entries, worst } = circuit::turned(&entries, &own);
     PaymentProviderStatus {
         circuit: worst.as_ref().map_or(CircuitState::Closed, |entry| entry.circuit),
-        since: worst.as_ref().map(|entry| entry.since),
-        failure_rate_percent: worst.as_ref().map(|entry| entry.failure_rate_percent),
-        slow_call_rate_percent: worst.as_ref().map(|entry| entry.slow_call_rate_percent),
-        replicas,
+        since: worst.as_ref().map(|entry| Time(entry.since)),
+        failure_rate_percent: worst.as_ref().map(|entry| entry.failure_percent),
+        slow_call_rate_percent: worst.as_ref().map(|entry| entry.slow_percent),
+        replicas: entries.into_iter().map(shown).collect(),
         ..old.clone()
+    }
+}
+
+fn entry(shown: &ReplicaCircuit) -> Entry {
+    Entry {
+        replica: shown.name.clone(),
+        circuit: shown.circuit,
+        since: shown.since.0,
+        failure_percent: shown.failure_rate_percent,
+        slow_percent: shown.slow_call_rate_percent,
+    }
+}
+
+fn shown(entry: Entry) -> ReplicaCircuit {
+    ReplicaCircuit {
+        name: entry.replica,
+        circuit: entry.circuit,
+        since: Time(entry.since),
+        failure_rate_percent: entry.failure_percent,
+        slow_call_rate_percent: entry.slow_percent,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fooddelivery_saga::circuit::{REPLICAS_MAX, STALE_AFTER};
+
     use super::*;
 
     const PACES: Paces = Paces { open_for: Duration::from_secs(10), trials: 3, per_second: 20 };

@@ -16,10 +16,10 @@ use fooddelivery_api::common::NameRef;
 use fooddelivery_api::coupon::CouponRef;
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, CouponUseSpec};
 use fooddelivery_saga::counter::OrderId;
-use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
+use fooddelivery_saga::coupon::{self, CountsView, RedemptionState, Redemptions};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::api::{ApiError, Namespaced};
 use crate::context::Context;
@@ -197,10 +197,12 @@ fn settled<'a>(
     cases: impl Iterator<Item = &'a Case>,
     limit: Option<i64>,
 ) -> Option<Redemptions> {
-    let mut counts = before.clone();
-    // Each is settled, also when an earlier one has made it worth a write.
-    let worth_it = cases.fold(false, |worth_it, case| counts.settle(&case.id, case.holder, limit) | worth_it);
-    worth_it.then_some(counts)
+    let orders = cases.map(|case| (case.id.clone(), case.holder)).collect();
+    let view = CountsView { counts: before.clone(), limit, orders };
+    coupon::settled(&view).unwrap_or_else(|violation| {
+        error!(%violation, "a decision about a coupon breaks a rule: nothing is done");
+        None
+    })
 }
 
 /// The order of an id, in the coupon's namespace.

@@ -16,11 +16,15 @@ use fooddelivery_api::common::Time;
 use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::{MessageProvider, MessageTransport, Order, convert};
 use fooddelivery_providers::notification::{Message, SendOutcome};
-use fooddelivery_saga::notification::{self, NotificationStatus, Step};
+use fooddelivery_saga::machine::{Next, StateMachine};
+use fooddelivery_saga::notification::{
+    self, Command, NotificationMachine, NotificationStatus, NotificationView, Progress, Response, Retry, Step,
+};
 use fooddelivery_saga::provider::CallFailure;
+use fooddelivery_saga::time::Millis;
 use kube::ResourceExt;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::context::Context;
 use crate::engine::{Key, Outcome, ReconcileError, Reconciler};
@@ -43,14 +47,6 @@ pub struct Messages {
     context: Arc<Context>,
     last_word: Lag,
     waiting: Lag,
-}
-
-/// How far telling one provider came.
-enum Next {
-    /// To the end.
-    End(NotificationStatus),
-    /// The rest is told later: after so long, or with back-off.
-    Later(Option<Duration>, String),
 }
 
 /// The providers that orders are told to, by name; no more than an order keeps track of.
@@ -109,56 +105,106 @@ impl Messages {
         Self { context, last_word: Lag::new(LAST_WORD_LAG), waiting: Lag::new(UNSAID) }
     }
 
+    /// Tells one provider the steps that it was not told of yet, and how far that came.
     async fn tell(
         &self,
         key: &Key,
         order: &Order,
         steps: &[Step],
         provider: &MessageProvider,
-    ) -> Result<Next, ReconcileError> {
+    ) -> Result<Progress, ReconcileError> {
         let context = &self.context;
         let name = provider.name_any();
-        while let Some(step) = next(context, key, order, steps, provider) {
-            let way = match context.ways.open(&context.api, provider).await? {
-                Ok(way) => way,
-                Err(barred) => return Ok(Next::Later(None, barred.message)),
-            };
-            let contact = contact(context, key, order);
-            if way.port.needs_contact() && contact.is_none() {
-                return Ok(Next::End(NotificationStatus::NoContact));
+        let mut way = None;
+        let mut view = NotificationView {
+            provider: name.clone(),
+            steps: steps.to_vec(),
+            notified: context.told.steps(key, order, &name),
+            since: convert::created_at(&provider.metadata),
+            needs_contact: false,
+            has_contact: contact(context, key, order).is_some(),
+            session: None,
+            open_for: None,
+            response: None,
+        };
+        loop {
+            match NotificationMachine::step(&view, context.clock.now()) {
+                Next::Act(Command::Open) => {
+                    let opened = context.ways.open(&context.api, provider).await?;
+                    view.needs_contact = opened.as_ref().is_ok_and(|way| way.port.needs_contact());
+                    view.session = Some(opened.as_ref().map(|_| ()).map_err(|barred| barred.message.clone()));
+                    way = opened.ok();
+                }
+                Next::Act(Command::Send(step)) => match &way {
+                    Some(way) => match self.send(key, order, &step, &name, way).await {
+                        Ok(response) => view.response = Some(response),
+                        Err(come_back) => view.open_for = Some(millis(come_back)),
+                    },
+                    None => view.session = None,
+                },
+                Next::Write(progress) => {
+                    if let NotificationStatus::Refused(why) = &progress.standing {
+                        context.told.refuse(key, order, why);
+                    }
+                    context.told.tell(key, order, &name, progress.notified);
+                    if let Some(step) = steps.iter().find(|step| step.number + 1 == progress.notified) {
+                        self.log(key, order, step);
+                    }
+                    // The way is looked up anew for each step: what is configured may have changed.
+                    view = NotificationView {
+                        notified: progress.notified,
+                        session: None,
+                        open_for: None,
+                        response: None,
+                        ..view
+                    };
+                }
+                Next::Rest(rest) => return Ok(rest.state),
+                Next::Halt(violation) => {
+                    error!(%violation, "a decision about messages breaks a rule: nothing is done");
+                    return Ok(stands(&view));
+                }
+                Next::Skip | Next::Wait(_) | Next::Retry(_) => return Ok(stands(&view)),
             }
-            let permit = match way.gate.acquire() {
-                Ok(permit) => permit,
-                Err(come_back) => {
-                    return Ok(Next::Later(Some(come_back), format!("{name} is not reachable")));
-                }
-            };
-            let outcome = way.port.send(&Self::message(key, order, step, contact)).await;
-            permit.record(&outcome);
-            context.metrics.message(&name, word(&outcome));
-            match outcome {
-                SendOutcome::Sent => {
-                    way.say(&name, "");
-                    info!(provider = name, step = step.number, phase = step.phase, "told");
-                }
-                SendOutcome::Refused(why) => {
-                    way.say(&name, "");
-                    warn!(provider = name, step = step.number, why, "a message was refused for good");
-                    context.told.refuse(key, order, &why);
-                }
-                SendOutcome::Pending => {
-                    return Ok(Next::Later(None, format!("{name} has not delivered it yet")));
-                }
-                SendOutcome::CallFailure(trouble) => {
-                    let why = format!("{name}: {}", sentence(&trouble));
-                    way.say(&name, &why);
-                    return Ok(Next::Later(way.gate.open_for(), why));
-                }
-            }
-            context.told.tell(key, order, &name, step.number + 1);
-            self.log(key, order, step);
         }
-        Ok(Next::End(NotificationStatus::Done))
+    }
+
+    /// Sends one step.
+    ///
+    /// # Errors
+    /// After how long it is worth trying, when the breaker lets nothing through.
+    async fn send(
+        &self,
+        key: &Key,
+        order: &Order,
+        step: &Step,
+        provider: &str,
+        way: &Way,
+    ) -> Result<Response, Duration> {
+        let context = &self.context;
+        let permit = way.gate.acquire()?;
+        let contact = contact(context, key, order);
+        let outcome = way.port.send(&Self::message(key, order, step, contact)).await;
+        permit.record(&outcome);
+        context.metrics.message(provider, word(&outcome));
+        Ok(match outcome {
+            SendOutcome::Sent => {
+                way.say(provider, "");
+                info!(provider, step = step.number, phase = step.phase, "told");
+                Response::Sent
+            }
+            SendOutcome::Refused(why) => {
+                way.say(provider, "");
+                warn!(provider, step = step.number, why, "a message was refused for good");
+                Response::Refused(why)
+            }
+            SendOutcome::Pending => Response::Pending,
+            SendOutcome::CallFailure(trouble) => {
+                let why = sentence(&trouble);
+                way.say(provider, &format!("{provider}: {why}"));
+                Response::Failed(why, way.gate.open_for().map(millis))
+            }
+        })
     }
 
     /// What was told comes into the customer's log, with whatever else does in a while.
@@ -218,6 +264,16 @@ impl Messages {
     }
 }
 
+/// Rounded up, so that nobody comes back too early.
+fn millis(span: Duration) -> Millis {
+    Millis(i64::try_from(span.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX))
+}
+
+/// Nothing more is done.
+fn stands(view: &NotificationView) -> Progress {
+    Progress { notified: view.notified, standing: NotificationStatus::Done, retry: None }
+}
+
 fn word(outcome: &SendOutcome) -> &'static str {
     match outcome {
         SendOutcome::Sent => "sent",
@@ -263,17 +319,12 @@ impl Reconciler for Messages {
         let steps = steps(&order);
         let (mut telling, mut later) = (NotificationStatus::Done, None);
         for provider in &providers {
-            match self.tell(&key, &order, &steps, provider).await? {
-                Next::End(end) => telling = telling.or_worse(end),
-                Next::Later(pause, why) => {
-                    telling = telling.or_worse(NotificationStatus::Waits(why));
-                    let sooner = |known: Option<Duration>| match (known, pause) {
-                        (Some(known), Some(pause)) => Some(known.min(pause)),
-                        (known, pause) => known.or(pause),
-                    };
-                    later = Some(later.map_or(pause, sooner));
-                }
-            }
+            let progress = self.tell(&key, &order, &steps, provider).await?;
+            telling = telling.or_worse(progress.standing);
+            later = match (later, progress.retry) {
+                (Some(known), Some(retry)) => Some(std::cmp::min::<Retry>(known, retry)),
+                (known, retry) => known.or(retry),
+            };
         }
         context.told.stands(&key, &order, telling);
         if order.metadata.deletion_timestamp.is_some() && later.is_none() {
@@ -284,7 +335,8 @@ impl Reconciler for Messages {
         Ok(match (later, said_in) {
             (None, None) => Outcome::Done,
             (None, Some(left)) => Outcome::After(left),
-            (Some(pause), _) => pause.map_or(Outcome::AskAgain(None), Outcome::After),
+            (Some(Retry::WithBackoff), _) => Outcome::AskAgain(None),
+            (Some(Retry::After(pause)), _) => Outcome::After(Duration::from_millis(pause.0.unsigned_abs())),
         })
     }
 }

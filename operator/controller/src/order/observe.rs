@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use fooddelivery_api::store::StoreDeadlines;
-use fooddelivery_api::{Coupon, Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
-use fooddelivery_saga::order::{ChildKind, ConditionKind, OrderView, steps};
+use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
+use fooddelivery_saga::order::admission::{References, StoreChoice, absence_is_believed, admit};
+use fooddelivery_saga::order::{ChildKind, OrderView};
 use fooddelivery_saga::phases::{Acceptance, OrderPhase};
-use fooddelivery_saga::quote::{Blocker, Quote, price};
+use fooddelivery_saga::quote::{Blocker, Quote};
 use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::{Deadlines, Millis};
 use fooddelivery_saga::view::{Child, ControllerAvailability};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::is_paused;
-use super::market::{coupon, hold, market, preferred_store};
+use super::market::{coupon, market, preferred_store};
 use crate::api::ApiError;
 use crate::context::{Context, child, seen};
+use crate::coupon::id_of;
 use crate::engine::Key;
 use crate::events::uid_of;
+use crate::settings::ControllerName;
 
 /// The children that a decision was made on. Commands are carried out on exactly these copies: a newer one that came
 /// into the cache meanwhile would carry a resourceVersion that nobody decided on.
@@ -42,23 +46,19 @@ pub(super) async fn observe(
     let phase = state.phase;
     let deleting = order.metadata.deletion_timestamp.is_some();
     let namespace_terminating = deleting && terminating(context, &key.namespace).await?;
-    let is_open = !phase.is_terminal() || !state.holds(ConditionKind::Settled);
-    let believed_nowhere = namespace_terminating && is_open;
+    let must_look = |child| !absence_is_believed(&state, child, namespace_terminating);
     let mut payment = child(&context.payments, key, &uid);
-    let was_made = steps::has(phase, ChildKind::Payment) && is_open;
-    if payment.is_absent() && (was_made || believed_nowhere) {
+    if payment.is_absent() && must_look(ChildKind::Payment) {
         context.refresh(&context.payments, key).await?;
         payment = child(&context.payments, key, &uid);
     }
     let mut ticket = child(&context.tickets, key, &uid);
-    let was_made = steps::has(phase, ChildKind::Ticket);
-    if ticket.is_absent() && (was_made || believed_nowhere) {
+    if ticket.is_absent() && must_look(ChildKind::Ticket) {
         context.refresh(&context.tickets, key).await?;
         ticket = child(&context.tickets, key, &uid);
     }
     let mut delivery = child(&context.deliveries, key, &uid);
-    let was_made = steps::has(phase, ChildKind::Delivery);
-    if delivery.is_absent() && (was_made || believed_nowhere) {
+    if delivery.is_absent() && must_look(ChildKind::Delivery) {
         context.refresh(&context.deliveries, key).await?;
         delivery = child(&context.deliveries, key, &uid);
     }
@@ -153,31 +153,41 @@ pub(super) async fn resolve(
     key: &Key,
     order: &Order,
 ) -> Result<Result<Quote, Blocker>, ApiError> {
+    let admitted = admit(&references(context, key, order).await?);
+    if let (Err(blocker), Some(code)) = (&admitted, order.coupon_name())
+        && blocker.reason == Reason::CouponPending
+    {
+        context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
+    }
+    Ok(admitted)
+}
+
+async fn references(context: &Context, key: &Key, order: &Order) -> Result<References, ApiError> {
     let spec = &order.spec;
     let store = match &spec.store_ref {
-        Some(store) => Ok(store.name.clone()),
+        Some(store) => StoreChoice::Named(store.name.clone()),
         None => preferred_store(context, key, order).await?,
     };
-    let (store, coupon) = match (store, coupon(context, key, order).await?) {
-        (Ok(store), Ok(coupon)) => (store, coupon),
-        (Err(blocker), _) | (_, Err(blocker)) => return Ok(Err(blocker)),
-    };
-    let store_key = Key::new(&key.namespace, &store);
-    let Some(store) = context.refresh(&context.stores, &store_key).await? else {
-        let message = format!("there is no Store {}; the order waits for it", store_key.name);
-        return Ok(Err(Blocker::retryable(Reason::StoreNotFound, message)));
+    let coupon = coupon(context, key, order).await?;
+    let menu = match &store {
+        StoreChoice::Named(name) => {
+            let store = context.refresh(&context.stores, &Key::new(&key.namespace, name)).await?;
+            store.map(|store| store.menu())
+        }
+        StoreChoice::NoPreference | StoreChoice::NoCustomer => None,
     };
     let provider = &spec.payment.provider_ref.name;
     let cached = context.providers.object(&Key::new("", provider)).is_some();
-    if !cached && context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
-        let message = format!("there is no PaymentProvider {provider}; the order waits for it");
-        return Ok(Err(Blocker::retryable(Reason::ProviderNotFound, message)));
-    }
-    let terms = coupon.as_ref().map(Coupon::terms);
-    let placed_at = convert::created_at(&order.metadata);
-    let priced = price(&order.ordered_items(), &store.menu(), terms.as_ref(), spec.expected_total, placed_at);
-    match (priced, coupon) {
-        (Ok(quote), Some(coupon)) => hold(context, key, order, &coupon, quote).await,
-        (priced, _) => Ok(priced),
-    }
+    Ok(References {
+        order: id_of(order),
+        placed_at: convert::created_at(&order.metadata),
+        customer: spec.customer_ref.name.clone(),
+        items: order.ordered_items(),
+        expected_total: spec.expected_total,
+        store,
+        menu,
+        coupon,
+        provider: provider.clone(),
+        provider_exists: cached || context.api.read_cluster::<PaymentProvider>(provider).await?.is_some(),
+    })
 }

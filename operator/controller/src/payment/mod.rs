@@ -311,8 +311,7 @@ impl Payments {
             let (payment_id, amount) = (state.provider_payment_id(), payment.spec.quote.total);
             let charge = ProviderCall::Charge { payment_id, amount };
             // What comes of it is asked for again, under the same key.
-            let _ =
-                call::call(&self.context, &gateway, &permit, token, &early, charge, &mut responses).await;
+            let _ = call::call(&self.context, &gateway, &permit, token, &early, charge, &mut responses).await;
         }
     }
 

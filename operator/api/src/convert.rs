@@ -4,6 +4,7 @@ use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
 use fooddelivery_saga::payment::PaymentState;
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
@@ -13,7 +14,7 @@ use crate::coupon::CouponStatus;
 use crate::order::{MessageProgress, OrderStatus, PhaseChange};
 use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
 use crate::store::{MenuItemCount, RetiredCount, StoreStatus};
-use crate::{Coupon, CouponUse, Delivery, Order, Payment, Store, Ticket};
+use crate::{Coupon, CouponUse, Delivery, Order, PAUSED_ANNOTATION, Payment, Store, Ticket};
 
 /// The longest message that a status takes.
 const MESSAGE_LIMIT: usize = 1_000;
@@ -126,6 +127,41 @@ impl Order {
     /// The name of the coupon that it names: names are in lower case, and people type codes as they like.
     pub fn coupon_name(&self) -> Option<String> {
         self.spec.coupon_code.as_ref().map(|code| code.to_lowercase())
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> OrderPhase {
+        self.status.as_ref().map_or(OrderPhase::AwaitingPayment, |status| status.phase)
+    }
+
+    /// Whether a person stopped it where it is.
+    pub fn is_paused(&self) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
+    }
+
+    /// Whether somebody wants it undone and has not been refused.
+    pub fn cancel_wanted(&self) -> bool {
+        let requested = self.spec.cancellation.is_some() || self.metadata.deletion_timestamp.is_some();
+        requested && self.status.as_ref().is_none_or(|status| status.cancellation.is_none())
+    }
+
+    /// Whether it has ended and is being deleted.
+    pub fn is_leaving(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some() && self.phase().is_terminal()
+    }
+
+    /// A reference to it, for its children.
+    pub fn order_ref(&self) -> OrderRef {
+        OrderRef {
+            name: self.metadata.name.clone().unwrap_or_default(),
+            uid: self.metadata.uid.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Its name and uid, as lists of counts have them.
+    pub fn id(&self) -> OrderId {
+        OrderId::from(&self.order_ref())
     }
 
     /// Its items, for pricing.

@@ -80,7 +80,9 @@ fn describe(page: &mut String, crd: &Value) {
                     text(&names["kind"])
                 ),
             );
-            rows.iter().for_each(|row| line(page, row));
+            for row in &rows {
+                line(page, row);
+            }
         }
     }
     let mut refusals = Vec::new();
@@ -93,7 +95,9 @@ fn describe(page: &mut String, crd: &Value) {
                 text(&names["kind"])
             ),
         );
-        refusals.iter().for_each(|sentence| line(page, &format!("* {sentence}")));
+        for sentence in &refusals {
+            line(page, &format!("* {sentence}"));
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 use fooddelivery_api::{crds, policies};
 
-use crate::drain;
-use crate::recount::recount;
+use crate::admin::drain;
+use crate::admin::recount::recount;
 use crate::settings::Settings;
 use crate::{run, telemetry};
 

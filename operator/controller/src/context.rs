@@ -1,137 +1,86 @@
-//! What all controllers share: the API server, the caches, the clock's start and the settings.
+//! What all controllers share: the API server, the caches, time, measurements and the settings. Nothing of a single
+//! controller stands here: that is in its own folder, and what several share is in `shared`.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, OrderRef, Payment, PaymentProvider, Rider,
-    Store, Ticket,
+    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
+    Ticket, for_each_kind,
 };
-use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
-use fooddelivery_saga::view::Child;
-use kube::ResourceExt;
+use fooddelivery_runtime::api::{ApiError, ApiServer, Namespaced};
+use fooddelivery_runtime::clock::Clock;
+use fooddelivery_runtime::events::{Events, Note};
+use fooddelivery_runtime::{Cache, Key};
+use fooddelivery_saga::order;
+use fooddelivery_saga::time::Timestamp;
+use kube::{Resource, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::api::{ApiError, ApiServer, Namespaced};
-use crate::attendance::Attendance;
-use crate::clock::Clock;
-use crate::engine::{Cache, Cached, Key, Pulses};
-use crate::events::Events;
-use crate::gateway::Gateways;
-use crate::message::{Notices, Ways};
 use crate::metrics::Metrics;
-use crate::planted::{self, Bug};
-use crate::routes::Queues;
-use crate::shards::Shards;
+use crate::queues::Queues;
+use crate::settings::Settings;
+
+/// A kind that is watched.
+pub(crate) trait Kind:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// Its cache.
+    fn cache(caches: &Caches) -> &Arc<Cache<Self>>;
+}
+
+macro_rules! caches {
+    ($($kind:ident: $field:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
+        /// One cache per kind.
+        #[derive(Default)]
+        pub struct Caches {
+            $(
+                #[doc = concat!("All ", $plural, ".")]
+                pub $field: Arc<Cache<$kind>>,
+            )+
+        }
+
+        $(
+            impl Kind for $kind {
+                fn cache(caches: &Caches) -> &Arc<Cache<Self>> {
+                    &caches.$field
+                }
+            }
+        )+
+    };
+}
+for_each_kind!(caches);
 
 /// Shared by all controllers.
 pub struct Context {
     /// The API server.
     pub api: ApiServer,
-    /// For people.
+    /// Event recorder.
     pub events: Events,
-    /// For machines.
+    /// Prometheus metrics.
     pub metrics: Arc<Metrics>,
-    /// Time.
+    /// Clock, corrected by the API server's.
     pub clock: Arc<Clock>,
-    /// Orders.
-    pub orders: Arc<Cache<Order>>,
-    /// Payments.
-    pub payments: Arc<Cache<Payment>>,
-    /// Tickets.
-    pub tickets: Arc<Cache<Ticket>>,
-    /// Deliveries.
-    pub deliveries: Arc<Cache<Delivery>>,
-    /// Stores.
-    pub stores: Arc<Cache<Store>>,
-    /// Customers.
-    pub customers: Arc<Cache<Customer>>,
-    /// Riders.
-    pub riders: Arc<Cache<Rider>>,
-    /// Coupons.
-    pub coupons: Arc<Cache<Coupon>>,
-    /// What single customers made of coupons.
-    pub coupon_uses: Arc<Cache<CouponUse>>,
-    /// Payment providers.
-    pub providers: Arc<Cache<PaymentProvider>>,
-    /// Message providers.
-    pub message_providers: Arc<Cache<MessageProvider>>,
-    /// Ways to the message providers.
-    pub ways: Ways,
-    /// What was told of orders, ahead of their status.
-    pub told: Notices,
-    /// How far a customer's message log may lag.
-    pub message_log_lag: std::time::Duration,
-    /// Ways to the payment providers.
-    pub gateways: Gateways,
-    /// What is to be looked at.
+    /// What the watches and the operator's own writes brought.
+    pub caches: Caches,
+    /// Keys to be looked at, per controller.
     pub queues: Queues,
-    /// This replica's name.
+    /// Every setting.
+    pub settings: Settings,
+    /// Name of this replica.
     pub replica: Arc<str>,
-    /// Deadlines where a Store names none.
-    pub deadlines: Deadlines,
-    /// How long settled orders are kept; `None`: for ever.
-    pub time_to_live: Option<Millis>,
-    /// How far mirrored status may lag.
-    pub mirror_lag: std::time::Duration,
-    /// Which controllers are at work.
-    pub attendance: Arc<Attendance>,
-    /// Whether the loops turn.
-    pub pulses: Arc<Pulses>,
-    /// What of it all is this replica's.
-    pub shards: Arc<Shards>,
-    /// Since when this process has been watching.
+    /// Start of this process's watches.
     pub watching_since: Timestamp,
 }
 
-/// A child of an order.
-pub trait OfOrder {
-    /// Whose it is.
-    fn order_ref(&self) -> &OrderRef;
-}
-
-impl OfOrder for Payment {
-    fn order_ref(&self) -> &OrderRef {
-        &self.spec.order_ref
-    }
-}
-
-impl OfOrder for Ticket {
-    fn order_ref(&self) -> &OrderRef {
-        &self.spec.order_ref
-    }
-}
-
-impl OfOrder for Delivery {
-    fn order_ref(&self) -> &OrderRef {
-        &self.spec.order_ref
-    }
-}
-
-/// The child of the order with `order_uid` under `key`.
-pub fn child<K: OfOrder + ResourceExt>(cache: &Cache<K>, key: &Key, order_uid: &str) -> Child<Arc<K>> {
-    match cache.get(key) {
-        None => Child::Absent,
-        Some(Cached::Malformed(_)) => Child::Unreadable,
-        Some(Cached::Object(object))
-            if object.order_ref().uid != order_uid && !planted::has(Bug::AdoptNamesake) =>
-        {
-            Child::Foreign
-        }
-        Some(Cached::Object(object)) => Child::Present(object),
-    }
-}
-
-/// Turns a child object into what a decision sees of it.
-pub fn seen<K, S>(child: &Child<Arc<K>>, view: impl Fn(&K) -> S) -> Child<S> {
-    match child {
-        Child::Absent => Child::Absent,
-        Child::Foreign => Child::Foreign,
-        Child::Unreadable => Child::Unreadable,
-        Child::Present(object) => Child::Present(view(object)),
-    }
-}
-
 impl Context {
+    /// Records an Event about an object.
+    pub async fn record<K: Resource<DynamicType = ()>>(&self, object: &K, note: &order::Note) {
+        let note = Note { warning: note.warning, reason: &note.reason, message: &note.message };
+        self.events.record(object, note).await;
+    }
+
     /// Reads an object live and puts what was found into the cache.
     ///
     /// # Errors
@@ -144,6 +93,21 @@ impl Context {
             None => cache.forget(key, before.as_deref()),
         }
         Ok(found)
+    }
+
+    /// Whether an object is still the one that was decided on, read live. Steps on an order's children carry the children's
+    /// resourceVersions, not the order's: without this, a replica with an old copy would undo an order that has ended.
+    ///
+    /// # Errors
+    /// As [`ApiServer::read`].
+    pub async fn is_unchanged<K: Namespaced>(
+        &self,
+        cache: &Cache<K>,
+        key: &Key,
+        object: &K,
+    ) -> Result<bool, ApiError> {
+        let live = self.refresh(cache, key).await?;
+        Ok(live.is_some_and(|live| live.resource_version() == object.resource_version()))
     }
 
     /// Writes a status and puts what was written into the cache. When somebody wrote first, what they wrote is read: until
@@ -171,8 +135,8 @@ impl Context {
         }
     }
 
-    /// Creates a child, and says whether it was this call that did. When one of its name is there already (a
-    /// tombstone, another replica's, a namesake's), that one is read.
+    /// Creates a child, and says whether it was this call that did. When one of its name is there already (a tombstone,
+    /// another replica's, a child of an earlier order with this name), that one is read.
     ///
     /// # Errors
     /// As [`ApiServer::create`], but for the name being taken.

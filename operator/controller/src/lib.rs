@@ -1,37 +1,28 @@
-//! The food-delivery operator: one reconcile engine, and a controller per kind on top of it.
+//! The food-delivery operator: a controller per kind, on the generic runtime.
 //!
-//! Each controller observes (caches and live reads), lets `saga` decide, and acts. What is decided where, and which
-//! check watches it, is told in ARCHITECTURE.md.
+//! Each controller gathers (caches and live reads), lets `saga` decide, and applies. What may import what: `controllers`
+//! stand on `shared`, that on `context`, that on the runtime; no controller imports another. What is decided where, and
+//! which check watches it, is told in ARCHITECTURE.md.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-pub mod api;
-pub mod attendance;
-mod child;
-pub mod circuits;
+pub mod admin;
+mod availability;
 pub mod cli;
-pub mod clock;
 pub mod context;
-pub mod counts;
-pub mod coupon;
-pub mod delivery;
-pub mod drain;
-pub mod engine;
-pub mod events;
-pub mod gateway;
-pub mod health;
-pub mod lag;
-pub mod message;
+mod controllers;
 pub mod metrics;
-pub mod order;
-pub mod payment;
+pub mod names;
 pub mod planted;
-pub mod provider;
-pub mod recount;
+pub mod queues;
+mod registry;
 pub mod replica;
-pub mod routes;
 pub mod run;
 pub mod settings;
-pub mod shards;
+mod sharding;
+mod shared;
+pub mod stamp;
 pub mod telemetry;
-pub mod ticket;
+
+pub use shared::message_clients::MakeMessagePort;
+pub use shared::payment_clients::MakePort;

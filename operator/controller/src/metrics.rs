@@ -1,8 +1,9 @@
-//! What the operator counts. Labels come from fixed vocabularies, so that their number is bounded.
+//! Prometheus metrics of the operator. Labels come from fixed vocabularies, so that their number is bounded.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use fooddelivery_runtime::metrics::Metrics as RuntimeMetrics;
 use fooddelivery_saga::phases::CircuitState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -43,13 +44,13 @@ struct OfProvider {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CircuitTurn {
+struct CircuitTransition {
     provider: String,
     to: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Told {
+struct Sent {
     provider: String,
     outcome: &'static str,
 }
@@ -71,9 +72,9 @@ pub struct Metrics {
     provider_seconds: Histogram,
     phases: Family<Phase, Counter>,
     circuits: Family<OfProvider, Gauge>,
-    circuit_turns: Family<CircuitTurn, Counter>,
+    circuit_turns: Family<CircuitTransition, Counter>,
     in_review: Gauge,
-    messages: Family<Told, Counter>,
+    messages: Family<Sent, Counter>,
     clock_skew: Gauge<f64, AtomicU64>,
 }
 
@@ -142,20 +143,6 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn reconciled(&self, controller: &'static str, result: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&Reconciled { controller, result }).inc();
-        self.durations.get_or_create(&ByController { controller }).observe(took.as_secs_f64());
-    }
-
-    pub(crate) fn queue_length(&self, controller: &'static str, length: usize) {
-        let length = i64::try_from(length).unwrap_or(i64::MAX);
-        self.queues.get_or_create(&ByController { controller }).set(length);
-    }
-
-    pub(crate) fn request(&self, kind: &str, verb: &'static str, result: &'static str) {
-        self.requests.get_or_create(&Request { kind: kind.to_owned(), verb, result }).inc();
-    }
-
     pub(crate) fn provider_call(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         self.provider_calls.get_or_create(&ProviderCall { operation, outcome }).inc();
         self.provider_seconds.observe(took.as_secs_f64());
@@ -173,28 +160,39 @@ impl Metrics {
             CircuitState::Open => 2,
         };
         self.circuits.get_or_create(&OfProvider { provider: provider.clone() }).set(level);
-        self.circuit_turns.get_or_create(&CircuitTurn { provider, to: circuit.as_str() }).inc();
+        self.circuit_turns.get_or_create(&CircuitTransition { provider, to: circuit.as_str() }).inc();
     }
 
     pub(crate) fn message(&self, provider: &str, outcome: &'static str) {
-        self.messages.get_or_create(&Told { provider: provider.to_owned(), outcome }).inc();
+        self.messages.get_or_create(&Sent { provider: provider.to_owned(), outcome }).inc();
     }
 
     pub(crate) fn in_review(&self, count: usize) {
         self.in_review.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
+}
 
-    /// In milliseconds; negative when the machine's clock is behind.
-    pub(crate) fn clock_skew(&self, skew_ms: i64) {
+impl RuntimeMetrics for Metrics {
+    fn reconciled(&self, controller: &'static str, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Reconciled { controller, result }).inc();
+        self.durations.get_or_create(&ByController { controller }).observe(took.as_secs_f64());
+    }
+
+    fn queue_length(&self, controller: &'static str, length: usize) {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        self.queues.get_or_create(&ByController { controller }).set(length);
+    }
+
+    fn request(&self, kind: &str, verb: &'static str, result: &'static str) {
+        self.requests.get_or_create(&Request { kind: kind.to_owned(), verb, result }).inc();
+    }
+
+    fn clock_skew(&self, skew_ms: i64) {
         #[expect(clippy::cast_precision_loss, reason = "exact up to millions of years")]
         self.clock_skew.set(skew_ms as f64 / 1_000.0);
     }
 
-    /// The metrics in the `OpenMetrics` text format.
-    ///
-    /// # Errors
-    /// When formatting fails, which it does not for these types.
-    pub fn text(&self) -> Result<String, std::fmt::Error> {
+    fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -42,7 +42,7 @@ pub enum Bug {
 }
 
 /// A ticket's tombstone, for [`Bug::NoTombstone`], which only believes that there is one.
-pub(crate) fn tombstone(created_at: Timestamp) -> Child<TicketSeen> {
+pub fn tombstone(created_at: Timestamp) -> Child<TicketSeen> {
     let stage = TicketStage::Cancelled;
     Child::Present(TicketSeen { stage, reason: String::new(), created_at, deleting: false })
 }
@@ -60,12 +60,12 @@ pub fn plant(bug: Option<Bug>) {
 
 /// Whether `bug` is planted here.
 #[cfg(feature = "planted")]
-pub(crate) fn has(bug: Bug) -> bool {
+pub fn has(bug: Bug) -> bool {
     PLANTED.get() == Some(bug)
 }
 
 /// Whether `bug` is planted here: never.
 #[cfg(not(feature = "planted"))]
-pub(crate) const fn has(_: Bug) -> bool {
+pub const fn has(_: Bug) -> bool {
     false
 }

@@ -1,10 +1,13 @@
-//! `run`: what is of this process and machine (signals, the kubeconfig, the port for machines, the clock) around a
+//! `run`: what is of this process and machine (signals, the kubeconfig, the HTTP port, the clock) around a
 //! [`Replica`], which is everything else.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use fooddelivery_providers::HttpClient;
+use fooddelivery_runtime::clock;
+use fooddelivery_runtime::clock::dates::DateLayer;
+use fooddelivery_runtime::{Jitter, health};
 use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
@@ -12,13 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::clock::{self, DateLayer};
-use crate::engine::Dice;
-use crate::gateway;
-use crate::health;
-use crate::message;
 use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
+use crate::shared::{message_clients, payment_clients};
+use crate::stamp;
 
 /// Runs the operator until SIGTERM or SIGINT.
 ///
@@ -31,29 +31,29 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .context("the API server does not answer; is the kubeconfig (KUBECONFIG, --context) right?")?;
     info!(version = env!("CARGO_PKG_VERSION"), kubernetes = %server.git_version, "starting");
+    stamp::apply(&client).await;
     let http = HttpClient::new().context("cannot set up the HTTP client for payment providers")?;
     let parts = Parts {
         clock: clock::process().clone(),
-        dice: Arc::new(Dice::of_the_machine()),
-        ports: gateway::over_http(http.clone()),
-        messages: message::over_http(http),
+        jitter: Arc::new(Jitter::from_entropy()),
+        ports: payment_clients::over_http(http.clone()),
+        messages: message_clients::over_http(http),
     };
     let (stop, stopping) = watch::channel(false);
     let replica = Replica::new(client, settings.clone(), parts, stopping.clone());
     let health = replica.health().clone();
-    let port =
-        health::serve(settings.listen, health.clone(), replica.metrics().clone(), settings.debug, stopping)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let port = health::serve(settings.listen, health.clone(), replica.metrics(), settings.debug, stopping)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let port = tokio::spawn(port);
-    let heart = tokio::spawn(async move { health.beat().await });
+    let heartbeat = tokio::spawn(async move { health.heartbeat().await });
     let replica = tokio::spawn(replica.run());
 
     terminated().await?;
-    info!("stopping: what runs comes to its end, nothing new is begun");
+    info!("stopping; finishing running reconciles");
     stop.send_replace(true);
     let _ = tokio::join!(replica, port);
-    heart.abort();
+    heartbeat.abort();
     info!("stopped");
     Ok(())
 }

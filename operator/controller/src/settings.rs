@@ -6,51 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fooddelivery_saga::time::{Deadlines, Millis};
 
-/// The controllers, each of which can run alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ControllerName {
-    /// Orders: pricing, phases, cancellation, deletion.
-    Order,
-    /// Payments: charging, voiding, refunding.
-    Payment,
-    /// Tickets: the store's side.
-    Ticket,
-    /// Deliveries: the riders' side.
-    Delivery,
-    /// Payment providers: whether they can be called.
-    Provider,
-    /// Coupons: who may redeem one, and who gave it back.
-    Coupon,
-    /// Stores: the counts of what was ordered.
-    Store,
-    /// Riders: the counts of what they brought.
-    Rider,
-    /// Messages: what is told of orders.
-    Message,
-    /// Customers: their message log.
-    Customer,
-    /// Message providers: whether they can be called.
-    MessageProvider,
-}
-
-impl ControllerName {
-    /// As in `--controllers`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Payment => "payment",
-            Self::Ticket => "ticket",
-            Self::Delivery => "delivery",
-            Self::Provider => "provider",
-            Self::Coupon => "coupon",
-            Self::Store => "store",
-            Self::Rider => "rider",
-            Self::Message => "message",
-            Self::Customer => "customer",
-            Self::MessageProvider => "message-provider",
-        }
-    }
-}
+use crate::names::ControllerName;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,7 +25,7 @@ pub struct Settings {
         long,
         env = "FOODDELIVERY_CONTROLLERS",
         value_delimiter = ',',
-        default_value = "order,payment,ticket,delivery,provider,coupon,store,rider,message,customer,message-provider"
+        default_values_t = ControllerName::value_variants().to_vec()
     )]
     pub controllers: Vec<ControllerName>,
 
@@ -115,8 +71,8 @@ pub struct Settings {
     #[arg(long, env = "FOODDELIVERY_MIRROR_LAG_MS", default_value_t = 800)]
     pub mirror_lag_ms: u64,
 
-    /// A controller that gave no sign of life for longer, in milliseconds, was away: deadlines do not run in that time.
-    /// Three signs are given in it. All operators of a cluster should have the same.
+    /// Maximum age of a controller's heartbeat, in milliseconds: one without a heartbeat for longer was away, and deadlines
+    /// did not run. Three heartbeats fit into it. All operators of a cluster should have the same.
     #[arg(
         long,
         env = "FOODDELIVERY_ATTENDANCE_GAP_MS",
@@ -125,17 +81,17 @@ pub struct Settings {
     )]
     pub attendance_gap_ms: u32,
 
-    /// A replica that has not renewed its Lease for so long, in milliseconds, is gone, and the others take over its work;
-    /// it renews three times in this time. 0: no work is shared, and this replica does everything.
+    /// How long a replica's Lease lasts without being renewed, in milliseconds, before the others take over its work; it is
+    /// renewed three times in this time. 0: no work is shared, and this replica does everything.
     #[arg(long, env = "FOODDELIVERY_SHARD_LEASE_MS", default_value_t = 9_000, value_parser = none_or_a_second)]
     pub shard_lease_ms: u32,
 
-    /// A customer's message log is written at most once in this time, in milliseconds.
+    /// Minimum time between two writes of a customer's message log, in milliseconds.
     #[arg(long, env = "FOODDELIVERY_MESSAGE_LOG_LAG_MS", default_value_t = 60_000)]
     pub message_log_lag_ms: u64,
 
-    /// Orders that have ended and are settled are removed after so many seconds; without it they are kept. Keep their
-    /// record elsewhere first.
+    /// Seconds after which orders that have ended and are settled are removed; without it they are kept. Keep their record
+    /// elsewhere first.
     #[arg(long, env = "FOODDELIVERY_TTL_AFTER_SETTLED")]
     pub ttl_after_settled: Option<u32>,
 
@@ -195,11 +151,6 @@ impl DeadlineSettings {
 }
 
 impl Settings {
-    /// Whether a controller runs here.
-    pub fn runs(&self, name: ControllerName) -> bool {
-        self.controllers.contains(&name)
-    }
-
     /// This replica's name.
     pub fn replica(&self) -> String {
         let named = self.replica.clone().or_else(|| std::env::var("HOSTNAME").ok());

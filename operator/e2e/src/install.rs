@@ -1,4 +1,5 @@
-//! Installs `manifests/base` and waits until it is in force: kinds served, policies effective.
+//! Installs `manifests/base` and waits until it is in force: kinds served, policies effective. Where the API server has
+//! the kind, the policy that stamps finalizers comes with it, as an operator applies it at its start.
 //!
 //! An API server takes up admission policies about a second after they are applied, all that it knows at a time. What
 //! is created in between escapes them, so nothing else is to be created until [`install`] returns.
@@ -6,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use fooddelivery_api::{FINALIZER, GROUP, VERSION, crds};
+use fooddelivery_api::{FINALIZER, GROUP, VERSION, crds, policies};
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
@@ -33,27 +34,47 @@ pub struct Installed {
     pub stamps_finalizers: bool,
 }
 
-/// Applies the base and waits until it is in force. On a local cluster the controller manager is started anew, so
-/// that garbage collection knows the new kinds. `say` is told what is worth knowing.
+/// Applies the base, and what an operator would at its start, and waits until it is in force. `say` is told what is
+/// worth knowing.
 ///
 /// # Errors
 /// When something is refused, or not in force within a minute.
 pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
+    let installed = install_base(access, say).await?;
+    if installed.stamps_finalizers {
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": policies::stamp() });
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=fooddelivery-operator",
+            "-f",
+            "-",
+        ];
+        access.kubectl_with_input(apply, &list.to_string()).await?;
+        wait_stamped(access).await?;
+    }
+    Ok(installed)
+}
+
+/// Applies the base by the one command and waits until it is in force. On a local cluster the controller manager is
+/// started anew, so that garbage collection knows the new kinds. `say` is told what is worth knowing.
+///
+/// # Errors
+/// As [`install`].
+pub async fn install_base(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
     let client = access.client().await?;
     let stamps_finalizers = serves_mutating_policies(&client).await?;
+    if !stamps_finalizers {
+        say("this API server has no MutatingAdmissionPolicy (v1): the operator writes the finalizers itself");
+    }
     // The kinds first: a server that takes up a policy before it has found the kind of its parameters looks again only
     // half a minute later.
     access.kubectl(["apply".as_ref(), "-k".as_ref(), workspace().join("crds").as_os_str()]).await?;
     wait_served(access).await?;
+    // The largest CRD is a tenth of what the last-applied annotation can hold.
     let base = workspace().join("manifests/base");
-    if stamps_finalizers {
-        // The largest CRD is a tenth of what the last-applied annotation can hold.
-        access.kubectl(["apply".as_ref(), "-k".as_ref(), base.as_os_str()]).await?;
-    } else {
-        say("this server has no MutatingAdmissionPolicy (v1): the operator writes the finalizers itself");
-        let rendered = access.kubectl(["kustomize".as_ref(), base.as_os_str()]).await?;
-        access.kubectl_with_input(["apply", "-f", "-"], &without_mutating_policies(&rendered)).await?;
-    }
+    access.kubectl(["apply".as_ref(), "-k".as_ref(), base.as_os_str()]).await?;
     let applied = Instant::now();
     let restarted = async {
         match access.local_cluster() {
@@ -61,20 +82,32 @@ pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Insta
             None => Ok(()),
         }
     };
-    tokio::try_join!(restarted, wait_effective(&client, stamps_finalizers, applied))?;
+    tokio::try_join!(restarted, wait_effective(&client, applied))?;
     Ok(Installed { stamps_finalizers })
+}
+
+/// Waits until the API server stamps the finalizer on new orders.
+///
+/// # Errors
+/// When it does not within a minute.
+pub async fn wait_stamped(access: &ClusterAccess) -> Result<()> {
+    let client = access.client().await?;
+    let begun = Instant::now();
+    loop {
+        let seen = match is_stamped(&client).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => "a trial order has none".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        let limit = EFFECTIVE_WITHIN.as_secs();
+        ensure!(begun.elapsed() < EFFECTIVE_WITHIN, "no finalizers are stamped after {limit} s: {seen}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn serves_mutating_policies(client: &Client) -> Result<bool> {
     let served = client.list_api_group_resources("admissionregistration.k8s.io/v1").await?;
     Ok(served.resources.iter().any(|resource| resource.kind == MUTATING_POLICY))
-}
-
-fn without_mutating_policies(manifests: &str) -> String {
-    let kind = format!("kind: {MUTATING_POLICY}");
-    let is_one = |document: &str| document.lines().any(|line| line.starts_with(&kind));
-    let kept: Vec<&str> = manifests.split("\n---\n").filter(|document| !is_one(document)).collect();
-    kept.join("\n---\n")
 }
 
 /// Waits until discovery names all kinds: some time after they are established.
@@ -93,18 +126,16 @@ async fn wait_served(access: &ClusterAccess) -> Result<()> {
     }
 }
 
-async fn wait_effective(client: &Client, stamps_finalizers: bool, applied: Instant) -> Result<()> {
+async fn wait_effective(client: &Client, applied: Instant) -> Result<()> {
     let mut seen = String::new();
     while applied.elapsed() < EFFECTIVE_WITHIN {
         // A kind that is established may still be answered with 404 or 503 for a moment.
         seen = match (is_stamped(client).await, is_payment_refused(client).await) {
-            (Ok(stamped), Ok(true)) if stamped || !stamps_finalizers => {
+            (Ok(_), Ok(true)) => {
                 tokio::time::sleep(POLICY_REFRESH.saturating_sub(applied.elapsed())).await;
                 return Ok(());
             }
-            (Ok(stamped), Ok(refused)) => {
-                format!("an order's finalizer is stamped: {stamped}; an alien payment is refused: {refused}")
-            }
+            (Ok(_), Ok(false)) => "an alien payment is not refused".to_owned(),
             (Err(error), _) | (_, Err(error)) => format!("{error:#}"),
         };
         tokio::time::sleep(POLL).await;
@@ -142,17 +173,4 @@ async fn dry_run(client: &Client, kind: &str, plural: &str, spec: Value) -> kube
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &resource);
     let object = DynamicObject::new("fooddelivery-probe", &resource).data(json!({ "spec": spec }));
     api.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_mutating_policies_are_left_out() {
-        let manifests = "kind: Namespace\n---\nkind: MutatingAdmissionPolicy\nspec: {}\n---\n\
-                         kind: MutatingAdmissionPolicyBinding\n---\nkind: ValidatingAdmissionPolicy\n";
-        let kept = without_mutating_policies(manifests);
-        assert_eq!(kept, "kind: Namespace\n---\nkind: ValidatingAdmissionPolicy\n");
-    }
 }

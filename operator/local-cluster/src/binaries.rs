@@ -12,9 +12,12 @@ use std::time::Duration;
 
 use crate::build::{BuildError, build};
 use crate::go::Go;
-use crate::part::{Part, cache_key};
+use crate::part::{Part, Release, cache_key};
 use crate::process::find_in_path;
 use crate::progress::Progress;
+
+/// Names the version of Kubernetes that is to be built, where it is another than the usual one.
+pub const KUBERNETES_VERSION: &str = "FOODDELIVERY_KUBERNETES_VERSION";
 
 /// How often another process's lock is tried.
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -33,6 +36,18 @@ pub enum BinariesError {
     /// None of the variables that say where a cache may be is set.
     #[error("there is no place for a cache: none of FOODDELIVERY_CACHE, XDG_CACHE_HOME and HOME is set")]
     NoCacheDir,
+    /// The version that was asked for cannot be built.
+    #[error("Kubernetes {asked} cannot be built here; what can be are {}", kubernetes_versions().join(", "))]
+    UnknownVersion {
+        /// What was asked for.
+        asked: String,
+    },
+    /// Nodes of that version cannot be built.
+    #[error("nodes are built for Kubernetes {} only, not for {version}", Release::default().version)]
+    NoNodes {
+        /// The version that was asked for.
+        version: &'static str,
+    },
     /// The cache cannot be written or locked.
     #[error("the cache cannot be used: {}: {source}", path.display())]
     Cache {
@@ -44,6 +59,11 @@ pub enum BinariesError {
     /// The programs had to be built and could not be.
     #[error(transparent)]
     Build(#[from] BuildError),
+}
+
+/// The versions of Kubernetes whose control plane can be built, oldest first.
+pub fn kubernetes_versions() -> Vec<&'static str> {
+    Release::all().iter().map(|release| release.version).collect()
 }
 
 /// The programs of a control plane, as absolute paths.
@@ -100,14 +120,16 @@ pub struct BinarySource {
     assets: Option<PathBuf>,
     cache: PathBuf,
     go: Option<PathBuf>,
+    release: &'static Release,
 }
 
 impl BinarySource {
     /// `KUBEBUILDER_ASSETS` where it is set; a cache in `FOODDELIVERY_CACHE`, else in
-    /// `$XDG_CACHE_HOME/fooddelivery`, else in `~/.cache/fooddelivery`; `go` from PATH.
+    /// `$XDG_CACHE_HOME/fooddelivery`, else in `~/.cache/fooddelivery`; `go` from PATH. What is built is
+    /// the version that `FOODDELIVERY_KUBERNETES_VERSION` names (1.33.13, or 1.33), else the usual one.
     ///
     /// # Errors
-    /// When none of the variables for the cache is set.
+    /// When none of the variables for the cache is set, or the version cannot be built.
     pub fn from_env() -> Result<Self, BinariesError> {
         Self::from_variables(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
     }
@@ -122,7 +144,24 @@ impl BinarySource {
             std::path::absolute(&dir).map_err(|source| BinariesError::Cache { path: dir, source })
         };
         let assets = get("KUBEBUILDER_ASSETS").map(absolute).transpose()?;
-        Ok(Self { assets, cache: absolute(cache)?, go: None })
+        let release = match get(KUBERNETES_VERSION) {
+            None => Release::default(),
+            Some(asked) => find_release(&asked.to_string_lossy())?,
+        };
+        Ok(Self { assets, cache: absolute(cache)?, go: None, release })
+    }
+
+    /// The same for another version of Kubernetes: 1.33.13, or 1.33.
+    ///
+    /// # Errors
+    /// When that version cannot be built.
+    pub fn with_kubernetes(self, version: &str) -> Result<Self, BinariesError> {
+        Ok(Self { release: find_release(version)?, ..self })
+    }
+
+    /// The version of Kubernetes that is built where nothing else is given.
+    pub fn kubernetes_version(&self) -> &'static str {
+        self.release.version
     }
 
     /// All programs. Blocks for minutes when it has to build.
@@ -153,7 +192,7 @@ impl BinarySource {
         if let Some(known) = known {
             return Ok(known);
         }
-        let dir = self.cache.join(format!("kubectl-{}", cache_key(&[Part::Kubectl])));
+        let dir = self.cache.join(format!("kubectl-{}", cache_key(&[Part::Kubectl], self.release)));
         Ok(self.ensure(&dir, &[Part::Kubectl], progress)?.join(kubectl))
     }
 
@@ -173,12 +212,15 @@ impl BinarySource {
     }
 
     pub(crate) fn node_tier(&self, progress: &Progress) -> Result<NodeBinaries, BinariesError> {
-        let dir = self.cache.join(format!("node-tier-{}", cache_key(&Part::NODE_TIER)));
+        if !self.release.has_nodes() {
+            return Err(BinariesError::NoNodes { version: self.release.version });
+        }
+        let dir = self.cache.join(format!("node-tier-{}", cache_key(&Part::NODE_TIER, self.release)));
         Ok(NodeBinaries { dir: self.ensure(&dir, &Part::NODE_TIER, progress)? })
     }
 
     fn control_plane_dir(&self) -> PathBuf {
-        self.cache.join(format!("control-plane-{}", cache_key(&Part::CONTROL_PLANE)))
+        self.cache.join(format!("control-plane-{}", cache_key(&Part::CONTROL_PLANE, self.release)))
     }
 
     /// Makes sure that `dir`, an entry of the cache, holds all `parts`.
@@ -203,13 +245,17 @@ impl BinarySource {
         remove_dir(&work_dir).map_err(cache_error(&work_dir))?;
         remove_dir(dir).map_err(cache_error(dir))?;
         fs::create_dir(&work_dir).map_err(cache_error(&work_dir))?;
-        let built = build(&go, parts, &work_dir, progress)
+        let built = build(&go, parts, self.release, &work_dir, progress)
             .map_err(BinariesError::from)
             .and_then(|bin| fs::rename(bin, dir).map_err(cache_error(dir)));
         let removed = remove_dir(&work_dir).map_err(cache_error(&work_dir));
         drop(lock);
         built.and(removed).map(|()| dir.to_owned())
     }
+}
+
+fn find_release(version: &str) -> Result<&'static Release, BinariesError> {
+    Release::find(version).ok_or_else(|| BinariesError::UnknownVersion { asked: version.to_owned() })
 }
 
 fn is_complete(dir: &Path, parts: &[Part]) -> bool {
@@ -259,12 +305,15 @@ version) echo "go version go1.26.8 linux/amd64" ;;
 env) echo "$here/build-cache"; echo "$here/module-cache" ;;
 list) if [ -e "$here/offline" ]; then echo "dial tcp: no such host" >&2; exit 1; fi ;;
 install)
-  for package; do :; done
-  echo "$package in $(basename "$PWD") with $GOFLAGS $CGO_ENABLED" >> "$here/calls"
+  shift
+  while case "$1" in -ldflags) shift ;; -*) ;; *) false ;; esac do shift; done
+  echo "$* in $(basename "$PWD") with $GOFLAGS $CGO_ENABLED" >> "$here/calls"
   if [ -e "$here/broken" ]; then echo "undefined: x" >&2; exit 1; fi
-  name=$(basename "$package"); [ "$name" = v3 ] && name=server
   sleep 0.05
-  printf '#!/bin/sh\n' > "$GOBIN/$name"; chmod +x "$GOBIN/$name" ;;
+  for package; do
+    name=$(basename "$package"); [ "$name" = v3 ] && name=server
+    printf '#!/bin/sh\n' > "$GOBIN/$name"; chmod +x "$GOBIN/$name"
+  done ;;
 esac
 "#;
 
@@ -292,7 +341,12 @@ esac
 
         fn source(&self) -> BinarySource {
             let go = Some(self.dir.path().join("go"));
-            BinarySource { assets: None, cache: self.dir.path().join("cache"), go }
+            BinarySource {
+                assets: None,
+                cache: self.dir.path().join("cache"),
+                go,
+                release: Release::default(),
+            }
         }
 
         fn calls(&self) -> Vec<String> {
@@ -327,12 +381,12 @@ esac
             fixture.calls(),
             [
                 "go.etcd.io/etcd/server/v3 in etcd with -mod=readonly 0",
-                "k8s.io/kubernetes/cmd/kube-apiserver in kubernetes with -mod=readonly 0",
-                "k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",
-                "k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
+                "k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager \
+                 k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
             ]
         );
-        assert_eq!(fixture.cache_entries(), [format!("control-plane-{}", cache_key(&Part::CONTROL_PLANE))]);
+        let key = cache_key(&Part::CONTROL_PLANE, Release::default());
+        assert_eq!(fixture.cache_entries(), [format!("control-plane-{key}")]);
     }
 
     #[test]
@@ -411,7 +465,8 @@ esac
             fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0o755)).unwrap();
         };
         let assets = Some(dir.path().to_owned());
-        let source = BinarySource { assets, cache: "/nonexistent".into(), go: None };
+        let release = Release::default();
+        let source = BinarySource { assets, cache: "/nonexistent".into(), go: None, release };
         add("etcd");
         add("kubectl");
         let said = source.find_or_build(&Progress::Quiet).unwrap_err().to_string();
@@ -420,6 +475,37 @@ esac
         assert!(!source.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
         add("kube-controller-manager");
         assert!(source.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
+    }
+
+    #[test]
+    fn another_release_is_built_from_its_own_module_and_kept_apart_and_has_no_nodes() {
+        let fixture = Fixture::new();
+        fs::create_dir_all(fixture.dir.path().join("module-cache/k8s.io/kubernetes@v1.33.13")).unwrap();
+        let older = BinarySource { release: Release::find("1.33").unwrap(), ..fixture.source() };
+        older.find_or_build(&Progress::Quiet).unwrap();
+        let calls = fixture.calls();
+        assert!(calls[1].ends_with("in kubernetes-1.33 with -mod=readonly 0"), "{calls:?}");
+        fixture.source().find_or_build(&Progress::Quiet).unwrap();
+        assert_eq!(fixture.cache_entries().len(), 2);
+        let said = older.node_tier(&Progress::Quiet).unwrap_err().to_string();
+        assert_eq!(said, "nodes are built for Kubernetes 1.36.3 only, not for 1.33.13");
+    }
+
+    #[test]
+    fn a_version_that_cannot_be_built_is_refused_with_those_that_can() {
+        let source = |version: &str| {
+            let version = version.to_owned();
+            BinarySource::from_variables(move |name| match name {
+                KUBERNETES_VERSION => Some(version.clone().into()),
+                "HOME" => Some("/home/ada".into()),
+                _ => None,
+            })
+        };
+        assert_eq!(source("1.35").unwrap().kubernetes_version(), "1.35.4");
+        assert_eq!(
+            source("1.32").unwrap_err().to_string(),
+            "Kubernetes 1.32 cannot be built here; what can be are 1.33.13, 1.34.4, 1.35.4, 1.36.3, 1.37.2"
+        );
     }
 
     #[test]

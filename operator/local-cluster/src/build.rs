@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::go::{Go, GoError, goarch, goos};
-use crate::part::{KUBERNETES_VERSION, Part, modules};
+use crate::part::{Module, Part, Release, by_module};
 use crate::process::{ProcessError, ProcessSpec, log_tail, spawn_with_parent};
 use crate::progress::{Progress, minutes};
 
@@ -25,6 +25,8 @@ const WARM_BUILD_BYTES: u64 = GIB;
 const DOWNLOAD_TIME: Duration = Duration::from_secs(45);
 /// How often the build is looked at.
 const POLL: Duration = Duration::from_millis(100);
+/// No debug information, which the linker would only leave out again (`-s -w`).
+const GCFLAGS: &str = "-gcflags=all=-dwarf=false";
 /// How many of Go's last lines an error quotes.
 const QUOTED_LINES: usize = 12;
 
@@ -59,10 +61,10 @@ pub enum BuildError {
     )]
     Download(String),
     /// Go could not compile a program.
-    #[error("go could not build {program}; it said:\n{output}")]
+    #[error("go could not build {programs}; it said:\n{output}")]
     Compile {
-        /// The program.
-        program: &'static str,
+        /// The programs, with commas between them.
+        programs: String,
         /// Go's last lines.
         output: String,
     },
@@ -84,83 +86,133 @@ pub enum BuildError {
 pub(crate) fn build(
     go: &Go,
     parts: &[Part],
+    release: &'static Release,
     work_dir: &Path,
     progress: &Progress,
 ) -> Result<PathBuf, BuildError> {
-    check_disk(go, work_dir)?;
-    progress.say(&announcement(parts, cores()));
+    check_disk(go, release, work_dir)?;
+    progress.say(&announcement(parts, release, cores()));
     let bin = work_dir.join("bin");
-    write_modules(parts, work_dir)?;
+    let batches: Vec<Batch> = by_module(parts, release)
+        .into_iter()
+        .map(|(module, parts)| Batch { go, module, parts, release, work_dir })
+        .collect();
+    for batch in &batches {
+        batch.write_module()?;
+    }
     create_dir(&bin)?;
     create_dir(&work_dir.join("tmp"))?;
-    download(go, parts, work_dir, progress)?;
-    for (index, &part) in parts.iter().enumerate() {
-        compile(go, parts, index, work_dir, progress)?;
-        if let Some(built) = part.installed_as() {
-            let built = bin.join(built);
-            fs::rename(&built, bin.join(part.name()))
-                .map_err(|source| BuildError::Io { path: built, source })?;
-        }
+    let steps = batches.len() + 1;
+    let packages = download(&batches, steps, progress)?;
+    for (index, (batch, packages)) in batches.iter().zip(packages).enumerate() {
+        batch.compile(&format!("{}/{steps}", index + 2), packages, progress)?;
     }
     Ok(bin)
 }
 
-fn download(go: &Go, parts: &[Part], work_dir: &Path, progress: &Progress) -> Result<(), BuildError> {
-    let steps = parts.len() + 1;
+/// Downloads what the batches need; how many packages each compiles.
+fn download(batches: &[Batch<'_>], steps: usize, progress: &Progress) -> Result<Vec<usize>, BuildError> {
     let about = minutes(DOWNLOAD_TIME);
     let mut step = progress.step(&format!("[1/{steps}] downloading the Go modules (about {about})"));
-    for part in parts {
-        // Loading all dependencies downloads exactly what the build needs.
-        let log = work_dir.join(format!("download-{}.log", part.name()));
-        let list = go_spec(go, work_dir, *part).args(["list", "-deps", part.package()]).log_file(&log);
-        let downloaded = run(&list, || step.tick())?;
-        if !downloaded {
-            step.finish("failed");
-            return Err(failure(&log, BuildError::Download));
+    let mut packages = Vec::new();
+    for batch in batches {
+        match batch.download(|| step.tick()) {
+            Ok(count) => packages.push(count),
+            Err(error) => {
+                step.finish("failed");
+                return Err(error);
+            }
         }
     }
     step.finish("done");
-    Ok(())
+    Ok(packages)
 }
 
-fn compile(
-    go: &Go,
-    parts: &[Part],
-    index: usize,
-    work_dir: &Path,
-    progress: &Progress,
-) -> Result<(), BuildError> {
-    let part = parts[index];
-    let (number, steps) = (index + 2, parts.len() + 1);
-    let about = minutes(compile_time(parts, index, cores()));
-    let mut step = progress.step(&format!("[{number}/{steps}] compiling {} (about {about})", part.name()));
-    let log = work_dir.join(format!("compile-{}.log", part.name()));
-    let install = go_spec(go, work_dir, part)
-        .args(["install", "-trimpath", "-ldflags", part.ldflags(), part.package()])
-        .log_file(&log);
-    if run(&install, || step.tick())? {
-        step.finish("done");
-        return Ok(());
+/// The programs of one module: one `go install` builds them, so that none waits while another is linked.
+struct Batch<'a> {
+    go: &'a Go,
+    module: &'static Module,
+    parts: Vec<Part>,
+    release: &'static Release,
+    work_dir: &'a Path,
+}
+
+impl Batch<'_> {
+    fn write_module(&self) -> Result<(), BuildError> {
+        let dir = self.work_dir.join(self.module.name);
+        create_dir(&dir)?;
+        for (name, text) in self.module.files {
+            let path = dir.join(name);
+            fs::write(&path, text).map_err(|source| BuildError::Io { path, source })?;
+        }
+        Ok(())
     }
-    step.finish("failed");
-    Err(failure(&log, |output| BuildError::Compile { program: part.name(), output }))
-}
 
-/// What a `go` command for this part has in common with the others. The flags and settings are part
-/// of the key of Go's own build cache.
-fn go_spec(go: &Go, work_dir: &Path, part: Part) -> ProcessSpec {
-    ProcessSpec::new("go", &go.program)
-        .current_dir(work_dir.join(part.module().name))
-        .env("CGO_ENABLED", "0")
-        .env("GOBIN", work_dir.join("bin"))
-        // What an interrupted build leaves behind is removed with the work directory.
-        .env("GOTMPDIR", work_dir.join("tmp"))
-        .env("GOFLAGS", "-mod=readonly")
-        .env("GOWORK", "off")
-        .env("GOTOOLCHAIN", "local")
-        // GOBIN is refused for other platforms than this one, which the environment may ask for.
-        .env("GOOS", goos())
-        .env("GOARCH", goarch())
+    fn packages(&self) -> impl Iterator<Item = &'static str> {
+        self.parts.iter().map(|part| part.package())
+    }
+
+    /// Loading all dependencies downloads exactly what the build needs; how many packages they are.
+    fn download(&self, tick: impl FnMut()) -> Result<usize, BuildError> {
+        let log = self.log("download");
+        let list = self.go_spec().args(["list", "-deps"]).args(self.packages()).log_file(&log);
+        if run(&list, tick)? { Ok(lines(&log)) } else { Err(failure(&log, BuildError::Download)) }
+    }
+
+    fn compile(&self, number: &str, packages: usize, progress: &Progress) -> Result<(), BuildError> {
+        let names = names(&self.parts);
+        let about = minutes(compile_time(&self.parts, cores()));
+        let mut step = progress.step(&format!("[{number}] compiling {names} (about {about})"));
+        let log = self.log("compile");
+        let ldflags = self.parts.first().map(|part| part.ldflags(self.release)).unwrap_or_default();
+        let install = self
+            .go_spec()
+            // With -v it tells each package that it compiles.
+            .args(["install", "-v", "-trimpath", GCFLAGS, "-ldflags", &ldflags])
+            .args(self.packages())
+            .log_file(&log);
+        let so_far = || format!("{} of {packages} packages", lines(&log).min(packages));
+        if !run(&install, || step.tick_with(so_far))? {
+            step.finish("failed");
+            return Err(failure(&log, |output| BuildError::Compile { programs: names, output }));
+        }
+        step.finish("done");
+        self.rename_programs()
+    }
+
+    fn rename_programs(&self) -> Result<(), BuildError> {
+        let bin = self.work_dir.join("bin");
+        for part in &self.parts {
+            if let Some(built) = part.installed_as() {
+                let built = bin.join(built);
+                fs::rename(&built, bin.join(part.name()))
+                    .map_err(|source| BuildError::Io { path: built, source })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, what: &str) -> PathBuf {
+        self.work_dir.join(format!("{what}-{}.log", self.module.name))
+    }
+
+    /// What the `go` commands have in common. The flags and settings are part of the key of Go's own build cache.
+    fn go_spec(&self) -> ProcessSpec {
+        ProcessSpec::new("go", &self.go.program)
+            .current_dir(self.work_dir.join(self.module.name))
+            .env("CGO_ENABLED", "0")
+            .env("GOBIN", self.work_dir.join("bin"))
+            // What an interrupted build leaves behind is removed with the work directory.
+            .env("GOTMPDIR", self.work_dir.join("tmp"))
+            .env("GOFLAGS", "-mod=readonly")
+            .env("GOWORK", "off")
+            .env("GOTOOLCHAIN", "local")
+            // For the compiler itself: fewer rounds of its garbage collector, for some more memory.
+            .env("GOGC", "400")
+            // GOBIN is refused for other platforms than this one, which the environment may ask for.
+            .env("GOOS", goos())
+            .env("GOARCH", goarch())
+    }
 }
 
 /// Runs to the end; whether it succeeded.
@@ -179,22 +231,31 @@ fn failure(log: &Path, otherwise: impl FnOnce(String) -> BuildError) -> BuildErr
     if output.contains("no space left on device") { BuildError::DiskFull } else { otherwise(output) }
 }
 
-fn announcement(parts: &[Part], cores: u32) -> String {
-    let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
-    let compiling: Duration = (0..parts.len()).map(|index| compile_time(parts, index, cores)).sum();
+/// Lines of a log, which may not be there yet.
+fn lines(log: &Path) -> usize {
+    fs::read_to_string(log).map_or(0, |text| text.lines().count())
+}
+
+fn names(parts: &[Part]) -> String {
+    parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn announcement(parts: &[Part], release: &Release, cores: u32) -> String {
+    let compiling = compile_time(parts, cores);
     format!(
-        "building {} (Kubernetes {KUBERNETES_VERSION}): about {} min here, because they are compiled from \
+        "building {} (Kubernetes {}): about {} min here, because they are compiled from \
          source; this happens once, later starts take seconds",
-        names.join(", "),
+        names(parts),
+        release.version,
         (DOWNLOAD_TIME + compiling).as_secs().div_ceil(60)
     )
 }
 
-/// How long compiling a part from nothing is going to take, roughly.
-fn compile_time(parts: &[Part], index: usize, cores: u32) -> Duration {
-    let part = parts[index];
+/// How long compiling parts from nothing is going to take, roughly.
+fn compile_time(parts: &[Part], cores: u32) -> Duration {
     // Alone, kubectl cannot reuse what was compiled for the API server.
-    let seconds = if parts == [Part::Kubectl] { 80 } else { part.seconds_on_two_cores() };
+    let alone = parts == [Part::Kubectl];
+    let seconds = if alone { 80 } else { parts.iter().map(|part| part.seconds_on_two_cores()).sum() };
     // The work scales with the cores, but for linking, which is about a tenth of it.
     Duration::from_secs(u64::from((seconds * 9 / 10 * 2 / cores.max(1)) + seconds / 10))
 }
@@ -203,8 +264,8 @@ fn cores() -> u32 {
     thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()).unwrap_or(1)
 }
 
-fn check_disk(go: &Go, work_dir: &Path) -> Result<(), BuildError> {
-    let kubernetes = go.module_cache.join(format!("k8s.io/kubernetes@v{KUBERNETES_VERSION}"));
+fn check_disk(go: &Go, release: &Release, work_dir: &Path) -> Result<(), BuildError> {
+    let kubernetes = go.module_cache.join(format!("k8s.io/kubernetes@v{}", release.version));
     let needed = if kubernetes.is_dir() { WARM_BUILD_BYTES } else { COLD_BUILD_BYTES };
     for dir in [go.build_cache.as_path(), go.module_cache.as_path(), work_dir] {
         enough_space(dir, free_bytes(dir), needed)?;
@@ -233,18 +294,6 @@ fn gib(bytes: u64) -> f64 {
     bytes as f64 / GIB as f64
 }
 
-fn write_modules(parts: &[Part], work_dir: &Path) -> Result<(), BuildError> {
-    for module in modules(parts) {
-        let dir = work_dir.join(module.name);
-        create_dir(&dir)?;
-        for (name, text) in module.files {
-            let path = dir.join(name);
-            fs::write(&path, text).map_err(|source| BuildError::Io { path, source })?;
-        }
-    }
-    Ok(())
-}
-
 fn create_dir(path: &Path) -> Result<(), BuildError> {
     fs::create_dir(path).map_err(|source| BuildError::Io { path: path.to_owned(), source })
 }
@@ -256,12 +305,12 @@ mod tests {
     #[test]
     fn the_announcement_says_how_long_and_why() {
         assert_eq!(
-            announcement(&Part::CONTROL_PLANE, 2),
+            announcement(&Part::CONTROL_PLANE, Release::default(), 2),
             "building etcd, kube-apiserver, kube-controller-manager, kubectl (Kubernetes 1.36.3): about 6 min \
              here, because they are compiled from source; this happens once, later starts take seconds"
         );
-        assert!(compile_time(&Part::CONTROL_PLANE, 1, 8) < compile_time(&Part::CONTROL_PLANE, 1, 2));
-        assert!(compile_time(&Part::CONTROL_PLANE, 1, 1) > compile_time(&Part::CONTROL_PLANE, 1, 2));
+        let on = |cores| compile_time(&Part::CONTROL_PLANE, cores);
+        assert!(on(8) < on(2) && on(1) > on(2));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager 1.36) on this
+//! A real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager, 1.33 to 1.37) on this
 //! machine, without root and without containers, for the demo and the tests; and, as root, nodes that
 //! run pods.
 //!
@@ -35,7 +35,7 @@ mod probe;
 mod process;
 mod progress;
 
-pub use binaries::{Binaries, BinariesError, BinarySource};
+pub use binaries::{Binaries, BinariesError, BinarySource, KUBERNETES_VERSION, kubernetes_versions};
 pub use build::BuildError;
 pub use cluster::{Cluster, ExistingCluster};
 pub use command::CommandError;

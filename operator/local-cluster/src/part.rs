@@ -1,18 +1,12 @@
 //! The programs that can be built: from which pinned Go module each comes, and with which flags.
 //!
-//! Two sets are cached apart: the control plane, which everybody needs, and the node tier. Builds nothing.
+//! Two sets are cached apart: the control plane, which everybody needs, and the node tier. Which Kubernetes they are of
+//! is a [`Release`]. Builds nothing.
 
 use sha2::{Digest, Sha256};
 
 use crate::go::{goarch, goos};
 
-/// The version of the `k8s.io/kubernetes` module in `go/kubernetes/go.mod`.
-pub(crate) const KUBERNETES_VERSION: &str = "1.36.3";
-/// Without these the server reports a version of its own making; see Kubernetes' `hack/lib/version.sh`.
-const KUBERNETES_LDFLAGS: &str = "-s -w \
-    -X k8s.io/component-base/version.gitVersion=v1.36.3 \
-    -X k8s.io/component-base/version.gitMajor=1 \
-    -X k8s.io/component-base/version.gitMinor=36";
 const PLAIN_LDFLAGS: &str = "-s -w";
 
 /// A Go module under `go/`: its directory, and its files with their texts.
@@ -36,7 +30,6 @@ macro_rules! pins {
 }
 
 static ETCD: Module = pins!("etcd");
-static KUBERNETES: Module = pins!("kubernetes");
 static METRICS_SERVER: Module = pins!("metrics-server");
 static PAUSE: Module = Module {
     name: "pause",
@@ -54,6 +47,68 @@ static DNS: Module = Module {
         ("main.go", include_str!("../go/dns/main.go")),
     ],
 };
+
+/// A release of Kubernetes, and the module that pins it.
+#[derive(Debug)]
+pub(crate) struct Release {
+    /// The version of the `k8s.io/kubernetes` module, without the `v`.
+    pub(crate) version: &'static str,
+    module: Module,
+}
+
+/// Every release that can be built, oldest first.
+static RELEASES: [Release; 5] = [
+    Release { version: "1.33.13", module: pins!("kubernetes-1.33") },
+    Release { version: "1.34.4", module: pins!("kubernetes-1.34") },
+    Release { version: "1.35.4", module: pins!("kubernetes-1.35") },
+    Release { version: "1.36.3", module: pins!("kubernetes") },
+    Release { version: "1.37.2", module: pins!("kubernetes-1.37") },
+];
+/// Which of them is built where none is asked for; the only one with a node tier.
+const DEFAULT_RELEASE: usize = 3;
+
+impl Release {
+    /// Every release that can be built, oldest first.
+    pub(crate) fn all() -> &'static [Self] {
+        &RELEASES
+    }
+
+    /// The one that is built where none is asked for.
+    pub(crate) fn default() -> &'static Self {
+        &RELEASES[DEFAULT_RELEASE]
+    }
+
+    /// The one with this version, `1.33.13`, or of this minor version, `1.33`.
+    pub(crate) fn find(version: &str) -> Option<&'static Self> {
+        RELEASES.iter().find(|release| release.version == version || release.minor_version() == version)
+    }
+
+    /// Whether nodes can be built for it.
+    pub(crate) fn has_nodes(&self) -> bool {
+        self == Self::default()
+    }
+
+    /// Major and minor version, for example `1.33`.
+    fn minor_version(&self) -> &'static str {
+        self.version.rsplit_once('.').map_or(self.version, |(minor, _)| minor)
+    }
+
+    /// Without these a server reports a version of its own making; see Kubernetes' `hack/lib/version.sh`.
+    fn ldflags(&self) -> String {
+        let (major, minor) = self.minor_version().split_once('.').unwrap_or_default();
+        let package = "k8s.io/component-base/version";
+        format!(
+            "{PLAIN_LDFLAGS} -X {package}.gitVersion=v{} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}",
+            self.version
+        )
+    }
+}
+
+impl PartialEq for Release {
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+}
 
 /// One program to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,18 +168,23 @@ impl Part {
         (self == Self::Etcd).then_some("server")
     }
 
-    pub(crate) fn module(self) -> &'static Module {
+    pub(crate) fn module(self, release: &'static Release) -> &'static Module {
         match self {
             Self::Etcd => &ETCD,
             Self::MetricsServer => &METRICS_SERVER,
             Self::Dns => &DNS,
             Self::Pause => &PAUSE,
-            _ => &KUBERNETES,
+            Self::KubeApiserver
+            | Self::KubeControllerManager
+            | Self::Kubectl
+            | Self::KubeScheduler
+            | Self::Kubelet
+            | Self::KubeProxy => &release.module,
         }
     }
 
-    pub(crate) fn ldflags(self) -> &'static str {
-        if self.module() == &KUBERNETES { KUBERNETES_LDFLAGS } else { PLAIN_LDFLAGS }
+    pub(crate) fn ldflags(self, release: &'static Release) -> String {
+        if self.module(release) == &release.module { release.ldflags() } else { PLAIN_LDFLAGS.to_owned() }
     }
 
     /// From nothing on two cores, in this order: later parts reuse what earlier ones compiled.
@@ -144,28 +204,32 @@ impl Part {
     }
 }
 
-/// The modules of these parts, each once.
-pub(crate) fn modules(parts: &[Part]) -> Vec<&'static Module> {
-    let mut modules: Vec<&'static Module> = Vec::new();
-    for part in parts {
-        if !modules.contains(&part.module()) {
-            modules.push(part.module());
+/// The modules of these parts, each once and with its parts, in the order in which they first come.
+pub(crate) fn by_module(parts: &[Part], release: &'static Release) -> Vec<(&'static Module, Vec<Part>)> {
+    let mut modules: Vec<(&'static Module, Vec<Part>)> = Vec::new();
+    for &part in parts {
+        let module = part.module(release);
+        match modules.iter_mut().find(|(known, _)| *known == module) {
+            Some((_, parts)) => parts.push(part),
+            None => modules.push((module, vec![part])),
         }
     }
     modules
 }
 
 /// A name for what is built of these parts: it changes with every pinned version, flag and platform.
-pub(crate) fn cache_key(parts: &[Part]) -> String {
-    let texts = modules(parts).into_iter().flat_map(|module| module.files).map(|(_, text)| *text);
-    let flags = parts.iter().map(|part| part.ldflags());
-    key_of(&texts.chain(flags).chain([goos(), goarch()]).collect::<Vec<_>>())
+pub(crate) fn cache_key(parts: &[Part], release: &'static Release) -> String {
+    let modules = by_module(parts, release);
+    let texts = modules.iter().flat_map(|(module, _)| module.files).map(|(_, text)| (*text).to_owned());
+    let flags = parts.iter().map(|part| part.ldflags(release));
+    let platform = [goos(), goarch()].map(str::to_owned);
+    key_of(&texts.chain(flags).chain(platform).collect::<Vec<_>>())
 }
 
 /// Sixteen hexadecimal digits of the SHA-256 over all parts, each with its length before it.
-fn key_of(parts: &[&str]) -> String {
+fn key_of(parts: &[impl AsRef<str>]) -> String {
     let mut hash = Sha256::new();
-    for part in parts {
+    for part in parts.iter().map(AsRef::as_ref) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -182,17 +246,42 @@ mod tests {
         assert_eq!(key, key_of(&["a", "b"]));
         assert_ne!(key, key_of(&["a", "c"]));
         assert_ne!(key, key_of(&["ab", ""]));
-        assert_eq!(cache_key(&Part::CONTROL_PLANE).len(), 16);
-        assert_ne!(cache_key(&Part::CONTROL_PLANE), cache_key(&Part::NODE_TIER));
+        let release = Release::default();
+        assert_eq!(cache_key(&Part::CONTROL_PLANE, release).len(), 16);
+        assert_ne!(cache_key(&Part::CONTROL_PLANE, release), cache_key(&Part::NODE_TIER, release));
+        let older = Release::find("1.33").unwrap();
+        assert_ne!(cache_key(&Part::CONTROL_PLANE, release), cache_key(&Part::CONTROL_PLANE, older));
     }
 
     #[test]
     fn the_versions_in_the_flags_are_the_pinned_ones_and_every_module_names_its_programs() {
-        let pinned = KUBERNETES.files[0].1;
-        assert!(pinned.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION} ")));
-        assert!(KUBERNETES_LDFLAGS.contains(&format!("gitVersion=v{KUBERNETES_VERSION} ")));
-        for part in Part::CONTROL_PLANE.into_iter().chain(Part::NODE_TIER) {
-            assert!(part.module().files[0].1.contains(part.package()), "{part:?}");
+        for release in Release::all() {
+            let pinned = release.module.files[0].1;
+            let version = release.version;
+            assert!(pinned.contains(&format!("k8s.io/kubernetes v{version} ")), "{version}");
+            assert!(release.ldflags().contains(&format!("gitVersion=v{version} ")), "{version}");
+            let node_tier = Part::NODE_TIER.into_iter().filter(|_| release.has_nodes());
+            for part in Part::CONTROL_PLANE.into_iter().chain(node_tier) {
+                let module = part.module(release);
+                assert!(module.files[0].1.contains(part.package()), "{part:?} of {version}");
+            }
         }
+        assert!(Release::default().has_nodes());
+    }
+
+    #[test]
+    fn a_release_is_found_by_its_version_and_by_its_minor_version() {
+        assert_eq!(Release::find("1.33").unwrap().version, "1.33.13");
+        assert_eq!(Release::find("1.37.2").unwrap().version, "1.37.2");
+        assert!(Release::find("1.33.1").is_none() && Release::find("1").is_none());
+        assert!(Release::find("1.35").unwrap().ldflags().ends_with("version.gitMinor=35"));
+    }
+
+    #[test]
+    fn parts_of_one_module_are_built_together() {
+        let release = Release::default();
+        let groups = by_module(&Part::CONTROL_PLANE, release);
+        let names: Vec<_> = groups.iter().map(|(module, parts)| (module.name, parts.len())).collect();
+        assert_eq!(names, [("etcd", 1), ("kubernetes", 3)]);
     }
 }

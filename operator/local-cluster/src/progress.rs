@@ -68,12 +68,19 @@ pub(crate) struct Step<'a> {
 impl Step<'_> {
     /// Tells the time gone by: each second on a terminal, otherwise every ten seconds.
     pub(crate) fn tick(&mut self) {
+        self.tick_with(String::new);
+    }
+
+    /// [`Self::tick`] with what is known of how far it is, asked for only when it is told.
+    pub(crate) fn tick_with(&mut self, how_far: impl FnOnce() -> String) {
         let every = if self.overwrites { Duration::from_secs(1) } else { REPEAT_EVERY };
         if self.told.elapsed() < every {
             return;
         }
         self.told = Instant::now();
-        let so_far = format!(", {} so far", minutes(self.started.elapsed()));
+        let how_far = how_far();
+        let comma = if how_far.is_empty() { "" } else { ", " };
+        let so_far = format!("{comma}{how_far}, {} so far", minutes(self.started.elapsed()));
         if self.overwrites {
             self.overwrite(&so_far);
         } else {
@@ -135,6 +142,11 @@ mod tests {
         (step.started, step.told) = (earlier, earlier);
         step.tick();
         step.tick();
-        assert_eq!(*lines.lock().unwrap(), ["waiting", "waiting, 11 s so far"]);
+        step.told = earlier;
+        step.tick_with(|| "3 of 9 packages".to_owned());
+        assert_eq!(
+            *lines.lock().unwrap(),
+            ["waiting", "waiting, 11 s so far", "waiting, 3 of 9 packages, 11 s so far"]
+        );
     }
 }

@@ -1,29 +1,6 @@
 //! Points in time and spans, as the domain uses them. The clock itself is the caller's.
 
-use std::ops::Add;
-
-/// Milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(pub i64);
-
-/// A length of time in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Millis(pub i64);
-
-impl Millis {
-    /// A span of whole seconds.
-    pub const fn seconds(seconds: i64) -> Self {
-        Self(seconds.saturating_mul(1_000))
-    }
-}
-
-impl Add<Millis> for Timestamp {
-    type Output = Self;
-
-    fn add(self, span: Millis) -> Self {
-        Self(self.0.saturating_add(span.0))
-    }
-}
+pub use fooddelivery_units::{Millis, Timestamp};
 
 /// How long each phase may wait. From the Store where it names one, else from the operator's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,11 @@ fn the_domain_depends_on_neither_kube_nor_an_async_runtime() {
         .filter_map(|line| line.split(['.', ' ', '=']).next())
         .filter(|name| !name.is_empty())
         .collect();
-    assert_eq!(names, ["schemars", "serde"], "data formats only: no kube, no tokio, no clock, no I/O");
+    assert_eq!(
+        names,
+        ["fooddelivery-units", "schemars", "serde"],
+        "data formats and units only: no kube, no tokio, no clock, no I/O"
+    );
 }
 
 #[test]

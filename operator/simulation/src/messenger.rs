@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fooddelivery_api::MessageProviderSpec;
-use fooddelivery_controller::message::MakeMessagePort;
+use fooddelivery_controller::MakeMessagePort;
 use fooddelivery_providers::notification::{Message, MessagePort, SendOutcome};
 use fooddelivery_saga::provider::CallFailure;
 use tokio::sync::oneshot;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fooddelivery_api::PaymentProviderSpec;
-use fooddelivery_controller::gateway::MakePort;
+use fooddelivery_controller::MakePort;
 use fooddelivery_providers::resilience::Request;
 use fooddelivery_providers::{
     ChargeRequest, DEFAULT_TIMEOUT, Dialect, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest,

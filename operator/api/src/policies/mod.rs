@@ -19,6 +19,9 @@ pub fn operator_user() -> String {
     format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_SERVICE_ACCOUNT}")
 }
 
+/// The name of the mutating policy, [`stamp`], and of its binding.
+pub const STAMP: &str = "fooddelivery-stamp-finalizer";
+
 /// The controllers of Kubernetes that delete on somebody's behalf, by either way of running them.
 const CLUSTER_USERS: [&str; 3] = [
     "system:serviceaccount:kube-system:generic-garbage-collector",
@@ -28,7 +31,7 @@ const CLUSTER_USERS: [&str; 3] = [
 
 /// A file of policies: its name and its documents.
 pub struct PolicyFile {
-    /// File name below `manifests/base/policies/`.
+    /// File name, below `manifests/base/policies/` but for that of [`stamp`].
     pub name: &'static str,
     /// The manifests.
     pub documents: Vec<Value>,
@@ -73,8 +76,10 @@ fn resources(operations: &[&str], names: &[&str]) -> Value {
     }]})
 }
 
-fn stamp() -> Vec<Value> {
-    let name = "fooddelivery-stamp-finalizer";
+/// The policy that stamps the finalizer on orders and payments at birth, and its binding. An API server before
+/// Kubernetes 1.36 does not know them, so they are not in `manifests/base`: the operator applies them at its start.
+pub fn stamp() -> Vec<Value> {
+    let name = STAMP;
     vec![
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{ByController, CircuitTurn, Metrics, OfProvider, Phase, ProviderCall, Reconciled, Request, Told};
+use fooddelivery_runtime::metrics::Metrics as _;
+
+use super::{
+    ByController, CircuitTransition, Metrics, OfProvider, Phase, ProviderCall, Reconciled, Request, Sent,
+};
 
 const RENEW: &str = "UPDATE_MANIFESTS=1 cargo test -p fooddelivery-controller metrics";
 
@@ -51,8 +55,8 @@ fn sampled() -> Metrics {
     provider_calls.get_or_create(&ProviderCall { operation: "", outcome: "" }).inc();
     phases.get_or_create(&Phase { kind: "", phase: "" }).inc();
     circuits.get_or_create(&OfProvider { provider: name() }).set(0);
-    circuit_turns.get_or_create(&CircuitTurn { provider: name(), to: "" }).inc();
-    messages.get_or_create(&Told { provider: name(), outcome: "" }).inc();
+    circuit_turns.get_or_create(&CircuitTransition { provider: name(), to: "" }).inc();
+    messages.get_or_create(&Sent { provider: name(), outcome: "" }).inc();
     metrics
 }
 

@@ -20,7 +20,11 @@ fn it_prints_its_crds_policies_and_version() -> Result<()> {
     assert!(ok);
     let (ok, policies, _) = operator(&["policies"])?;
     assert!(ok);
-    for (folder, printed) in [("crds", &crds), ("manifests/base/policies", &policies)] {
+    for (folder, printed) in [
+        ("crds", &crds),
+        ("manifests/base/policies", &policies),
+        ("manifests/components/static-stamp", &policies),
+    ] {
         for file in std::fs::read_dir(workspace().join(folder))? {
             let path = file?.path();
             if path.file_name().is_some_and(|name| name != "kustomization.yaml") {

@@ -113,8 +113,14 @@ async fn real(cluster: &Arc<TestCluster>, number: usize) -> Result<Real> {
     Ok(Real { clients, namespace, cluster: cluster.clone() })
 }
 
-async fn simulated(scenario: &Scenario) -> Result<String> {
-    run(scenario, &Simulated::new()?).await
+/// What the simulation does, as a server of the real one's version.
+async fn simulated(cluster: &TestCluster, scenario: &Scenario) -> Result<String> {
+    let world = if cluster.installed().stamps_finalizers {
+        Simulated::new()?
+    } else {
+        Simulated::without_mutating_policies()?
+    };
+    run(scenario, &world).await
 }
 
 /// Where two transcripts part, with the lines before.
@@ -177,7 +183,7 @@ async fn compared_once(cluster: &Arc<TestCluster>, number: usize, scenario: &Sce
         let world = real(cluster, number).await?;
         let real = tokio::time::timeout(Duration::from_mins(3), run(scenario, &world)).await;
         let real = real.context("it takes too long")??;
-        Ok::<_, anyhow::Error>((simulated(scenario).await?, real))
+        Ok::<_, anyhow::Error>((simulated(cluster, scenario).await?, real))
     };
     let name = scenario.name;
     match both.await {

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use fooddelivery_api::policies;
 use fooddelivery_api::policies::drain::{DRAIN_FIRST, NO_NEW_ORDERS};
 use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::{LONG, Order, OrderPhase, Payment, TestCluster, TestNamespace};
@@ -133,6 +134,12 @@ async fn uninstall(cluster: &TestCluster) -> Result<()> {
     let left = ["get", "ns,clusterroles,clusterrolebindings,validatingadmissionpolicies", "-o", "name"];
     let left = cluster.access().kubectl(left).await?;
     assert!(!left.contains("/fooddelivery-"), "{left}");
+    if cluster.installed().stamps_finalizers {
+        // What the operator applied at its start is collected after the namespace, which owns it.
+        let policy = "mutatingadmissionpolicy,mutatingadmissionpolicybinding";
+        let args = ["wait", "--for=delete", policy, policies::STAMP, "--timeout=60s"];
+        cluster.access().kubectl(args).await?;
+    }
     Ok(())
 }
 

@@ -24,6 +24,7 @@ mod crash;
 mod crash_run;
 mod deadlines;
 mod deletion;
+mod docs;
 mod drain;
 mod flows;
 mod full_lists;

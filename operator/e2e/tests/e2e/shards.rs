@@ -38,7 +38,7 @@ async fn wait_members(ns: &TestNamespace, operators: &[&Operator]) -> Result<()>
         let mut known = 0;
         for operator in operators {
             let log = std::fs::read_to_string(operator.log_path())?;
-            let last = log.lines().rfind(|line| line.contains("the work is shared")).unwrap_or_default();
+            let last = log.lines().rfind(|line| line.contains("shard membership")).unwrap_or_default();
             // Replicas of other tests are there, too; they work elsewhere.
             known += usize::from(operators.iter().all(|other| last.contains(other.name())));
         }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use fooddelivery_api::crds;
+use fooddelivery_api::{crds, policies};
+use fooddelivery_e2e::install::wait_stamped;
 use fooddelivery_e2e::{LONG, Order, OrderPhase, Payment, TestCluster, TestNamespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, PostParams};
@@ -80,10 +81,7 @@ async fn a_word_of_a_newer_version_and_a_malformed_object_wedge_nothing_but_them
 async fn an_order_born_before_the_policies_gets_its_finalizer_before_anything_else() -> Result<()> {
     let cluster = TestCluster::fresh().await?;
     let ns = cluster.namespace("unstamped").await?;
-    cluster
-        .access()
-        .kubectl(["delete", "mutatingadmissionpolicybinding", "fooddelivery-stamp-finalizer"])
-        .await?;
+    cluster.access().kubectl(["delete", "mutatingadmissionpolicybinding", policies::STAMP]).await?;
     let mut unstamped = None;
     for n in 0..50 {
         ns.operator.kill_hard()?;
@@ -101,6 +99,8 @@ async fn an_order_born_before_the_policies_gets_its_finalizer_before_anything_el
     let payment = ns.get::<Payment>(&name).await?;
     assert_eq!(order.finalizers(), ["fooddelivery.dev/saga"]);
     assert_eq!(payment.finalizers(), ["fooddelivery.dev/saga"]);
+    // The operator puts the policy back at its start.
+    wait_stamped(cluster.access()).await?;
     let log = std::fs::read_to_string(ns.operator.log_path())?;
     assert!(log.contains("created child=Payment"), "{log}");
     ns.delete(&name, kube::api::PropagationPolicy::Background).await?;

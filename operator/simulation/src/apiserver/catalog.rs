@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use fooddelivery_api::policies::PolicyFile;
 use fooddelivery_api::{crds, policies};
 
 use super::cel::Engine;
@@ -31,13 +32,16 @@ impl Catalog {
     /// # Errors
     /// When they use something that is not simulated.
     pub fn new(operators: &[String]) -> Result<Arc<Self>, CatalogError> {
+        Self::with_policies(policies::for_everybody(operators))
+    }
+
+    fn with_policies(files: Vec<PolicyFile>) -> Result<Arc<Self>, CatalogError> {
         let engine = Engine::new().map_err(CatalogError)?;
         let mut kinds = Kind::builtins();
         for crd in crds::all().map_err(|e| CatalogError(e.to_string()))? {
             kinds.push(Kind::custom(&crd, &engine).map_err(CatalogError)?);
         }
-        let documents: Vec<serde_json::Value> =
-            policies::for_everybody(operators).into_iter().flat_map(|file| file.documents).collect();
+        let documents: Vec<serde_json::Value> = files.into_iter().flat_map(|file| file.documents).collect();
         let policies = Policies::compile(&documents, &engine).map_err(CatalogError)?;
         let key = |(n, kind): (usize, &Kind)| ((kind.group.clone(), kind.plural.clone()), n);
         let index = kinds.iter().enumerate().map(key).collect();
@@ -52,6 +56,24 @@ impl Catalog {
     pub fn shared() -> Result<Arc<Self>, CatalogError> {
         static SHARED: OnceLock<Result<Arc<Catalog>, CatalogError>> = OnceLock::new();
         SHARED.get_or_init(|| Self::new(&[policies::operator_user()])).clone()
+    }
+
+    /// [`Self::shared`], of a server that has no MutatingAdmissionPolicy, as before Kubernetes 1.36.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn shared_without_mutating_policies() -> Result<Arc<Self>, CatalogError> {
+        static SHARED: OnceLock<Result<Arc<Catalog>, CatalogError>> = OnceLock::new();
+        let make = || {
+            let mut files = policies::for_everybody(&[policies::operator_user()]);
+            for file in &mut files {
+                file.documents.retain(|document| {
+                    document["kind"].as_str().is_none_or(|kind| !kind.starts_with("MutatingAdmissionPolicy"))
+                });
+            }
+            Self::with_policies(files)
+        };
+        SHARED.get_or_init(make).clone()
     }
 
     /// The number of a kind, by group and plural.

@@ -1,5 +1,7 @@
 //! Where a scenario runs.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use kube::Client;
 
@@ -42,10 +44,23 @@ impl Simulated {
     /// # Errors
     /// As [`Catalog::shared`].
     pub fn new() -> Result<Self, CatalogError> {
+        Ok(Self::with_catalog(Catalog::shared()?))
+    }
+
+    /// A fresh one without MutatingAdmissionPolicy, as before Kubernetes 1.36: finalizers are not stamped, and an object
+    /// with a field of another type is refused by its schema.
+    ///
+    /// # Errors
+    /// As [`Catalog::shared`].
+    pub fn without_mutating_policies() -> Result<Self, CatalogError> {
+        Ok(Self::with_catalog(Catalog::shared_without_mutating_policies()?))
+    }
+
+    fn with_catalog(catalog: Arc<Catalog>) -> Self {
         let now = || jiff::Timestamp::UNIX_EPOCH;
-        let cluster = Cluster::new(Server::new(Catalog::shared()?, 1, now()), now, Calm);
+        let cluster = Cluster::new(Server::new(catalog, 1, now()), now, Calm);
         cluster.with(|server| server.add_namespace(NAMESPACE, now()));
-        Ok(Self { cluster })
+        Self { cluster }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fooddelivery_api::for_each_kind;
-use fooddelivery_controller::engine::{Cache, Key};
+use fooddelivery_runtime::{Cache, Key};
 
 use super::Player;
 use super::replicas::{Blind, name};
@@ -150,7 +150,7 @@ impl Player {
     fn compare_caches(&mut self) {
         let mut wrong = Vec::new();
         for (number, running) in self.replicas.iter().enumerate() {
-            let context = &running.context;
+            let caches = &running.context.caches;
             let mut compare = |plural: &str, cached: Vec<(String, u64)>| {
                 let there = self.versions(plural);
                 if there != cached {
@@ -159,7 +159,7 @@ impl Player {
             };
             macro_rules! compare_all {
                 ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
-                    $(compare($plural, versions_of(&context.$cache));)+
+                    $(compare($plural, versions_of(&caches.$cache));)+
                 };
             }
             for_each_kind!(compare_all);

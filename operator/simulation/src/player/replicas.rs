@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
-use fooddelivery_controller::clock::{Clock, Source};
 use fooddelivery_controller::context::Context;
-use fooddelivery_controller::engine::Dice;
 use fooddelivery_controller::replica::{Parts, Replica};
 use fooddelivery_controller::settings::Settings;
+use fooddelivery_runtime::Jitter;
+use fooddelivery_runtime::clock::{Clock, Source};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -107,10 +107,10 @@ impl Player {
             ttl_after_settled: self.plan.removes.then_some(KEPT_SECONDS),
             ..self.settings.clone()
         };
-        let dice = Dice::seeded(self.case.seed ^ (self.crashes << 8) ^ number as u64);
+        let jitter = Jitter::seeded(self.case.seed ^ (self.crashes << 8) ^ number as u64);
         let parts = Parts {
             clock,
-            dice: Arc::new(dice),
+            jitter: Arc::new(jitter),
             ports: provider::ports(&self.shared, number),
             messages: messenger::ports(&self.shared, number),
         };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use fooddelivery_e2e::audit::{Balance, balances, findings, provider_order_id};
@@ -56,6 +57,9 @@ pub(crate) async fn summary(scene: &Scene, counted: &Writes) -> Result<Vec<Strin
         paper.note("the operator's writes for lunch, as the API server counted them:");
         paper.output(&table(counted));
         checks.extend(of_writes(counted, scene.installed.stamps_finalizers));
+        if !scene.installed.stamps_finalizers {
+            checks.push(of_what_the_server_lacks(scene.operator.log_path())?);
+        }
     } else {
         paper.note("writes are not counted: on this cluster others write too");
     }
@@ -151,6 +155,16 @@ fn of_writes(counted: &Writes, stamps_finalizers: bool) -> Checks {
             .push((own_patches == 0, "none of them was for a finalizer: the API server sets it".to_owned()));
     }
     checks
+}
+
+/// The operator finds out by itself, and says it once.
+fn of_what_the_server_lacks(log: &Path) -> Result<(bool, String)> {
+    let log = std::fs::read_to_string(log).context("the operator's log")?;
+    let told = log.matches("has no MutatingAdmissionPolicy").count();
+    Ok((
+        told == 1,
+        "the operator said once that it writes the finalizers itself on this API server".to_owned(),
+    ))
 }
 
 fn audit_line(found: &[String]) -> String {

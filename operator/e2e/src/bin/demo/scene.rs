@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use fooddelivery_api::OPERATOR_NAMESPACE;
 use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::identity::operator_kubeconfig;
-use fooddelivery_e2e::install::{Installed, install};
+use fooddelivery_e2e::install::{Installed, install_base, wait_stamped};
 use fooddelivery_e2e::{ClusterAccess, Operator, OperatorOptions, Programs, Sandbox, SandboxOptions};
 use local_cluster::Progress;
 
@@ -50,7 +50,7 @@ impl Scene {
         let programs = tokio::task::spawn_blocking(Programs::find_or_build).await??;
         let access = cluster(arguments, &paper).await?;
         let said = Arc::clone(&paper);
-        let installed = install(&access, move |text| said.note(text)).await?;
+        let installed = install_base(&access, move |text| said.note(text)).await?;
         paper.note("the new kinds, their rules and the admission policies are in force (manifests/base)");
         check_vacant(&access).await?;
         let options = SandboxOptions {
@@ -65,6 +65,9 @@ impl Scene {
         let operator =
             Operator::start(&programs.operator, &kubeconfig, access.dir(), "operator", options).await?;
         paper.note("the operator runs, with the permissions of its service account (fooddelivery-operator)");
+        if installed.stamps_finalizers {
+            wait_stamped(&access).await?;
+        }
         apply_samples(&access, &paper, &sandbox).await?;
         let timeline = Timeline::start(&access.client().await?, &paper);
         let messages = Messages::follow(&sandbox, &paper);

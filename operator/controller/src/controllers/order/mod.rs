@@ -1,0 +1,207 @@
+//! Orders: the reconciler. Gather, decide (in `saga`), apply, and again, until there is nothing to do but to write the
+//! status, once.
+
+mod apply;
+mod children;
+mod contention;
+mod gather;
+mod gather_related;
+mod sources;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use fooddelivery_api::order::OrderStatus;
+use fooddelivery_api::{
+    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
+    Ticket,
+};
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
+use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
+use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide};
+use fooddelivery_saga::quote::{Blocker, Quote};
+use kube::ResourceExt;
+use tracing::{Span, info};
+
+use crate::names::ControllerName;
+use crate::registry::{Controller, Registered, Registration};
+use crate::sharding::Shard;
+use crate::shared::children::order_key;
+use crate::shared::correlation::{correlate, order_span};
+use crate::shared::machine::{Apply, Resting, step, wake_at};
+use crate::shared::waiting::{
+    claimed_by, leaving_orders, orders_of_coupon, orders_of_provider, orders_of_store, orders_without_store,
+};
+
+use children::Children;
+use contention::ContentionBackoff;
+use sources::Sources;
+
+const NAME: ControllerName = ControllerName::Order;
+
+/// The order controller.
+pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
+
+fn register(mut controller: Registration<'_>) -> Registered {
+    controller.on::<Order>(|_, change| vec![change.key.clone()]);
+    controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
+    controller.on::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
+    controller.on::<Delivery>(|context, change| {
+        let rider = change.object.and_then(|delivery| delivery.spec.rider_ref.as_ref());
+        let claimed = rider.map(|rider| claimed_by(context, &change.key.namespace, &rider.name));
+        let mut keys = vec![order_key(change.key, change.object)];
+        keys.extend(claimed.into_iter().flatten());
+        keys
+    });
+    // Its counts are nothing that an order waits for.
+    controller.on_spec_change::<Store>(|context, change| orders_of_store(context, change.key));
+    controller.on::<Store>(|context, change| leaving_orders(context, &change.key.namespace));
+    controller.on_spec_change::<Customer>(|context, change| orders_without_store(context, change.key));
+    controller.on::<Rider>(|context, change| {
+        // Who carries less than was thought has taken too many.
+        let mut keys = claimed_by(context, &change.key.namespace, &change.key.name);
+        keys.extend(leaving_orders(context, &change.key.namespace));
+        keys
+    });
+    controller.on::<Coupon>(|context, change| orders_of_coupon(context, change.key));
+    controller.on::<CouponUse>(|context, change| {
+        let Some(own) = change.object else { return Vec::new() };
+        orders_of_coupon(context, &Key::new(&change.key.namespace, &own.spec.coupon_ref.name))
+    });
+    controller.on::<PaymentProvider>(|context, change| orders_of_provider(context, &change.key.name));
+    // What a provider says of itself changes nothing for those who are to be notified.
+    controller.on_spec_change::<MessageProvider>(|context, _| context.caches.orders.keys_where(|_| true));
+    let reconciler = Orders {
+        sources: Sources {
+            context: controller.context().clone(),
+            shared: controller.shared().clone(),
+            availability: controller.availability().clone(),
+        },
+        contention: ContentionBackoff::default(),
+    };
+    controller.run(Shard::OfOrder, reconciler)
+}
+
+struct Orders {
+    sources: Sources,
+    contention: ContentionBackoff,
+}
+
+impl Orders {
+    /// Writes the status if it differs, by compare-and-set on the copy that was decided on.
+    async fn write(&self, key: &Key, order: &Order, rest: Rest) -> Result<Outcome, ReconcileError> {
+        let context = &*self.sources.context;
+        let old = order.status.clone().unwrap_or_default();
+        let new = OrderStatus::from_state(&rest.state, order.metadata.generation, old.messages.clone());
+        // A fresh object is not written only to say that it has been seen.
+        let unseen = old.observed_generation.is_none();
+        let only_seen = unseen && OrderStatus { observed_generation: None, ..new.clone() } == old;
+        if let Some(remaining) = self.contention.remaining(key, &old, &new) {
+            return Ok(Outcome::After(remaining));
+        }
+        if new != old && !only_seen {
+            let mut new = new;
+            self.sources.shared.notifications.put_into(key, order, &mut new, context.clock.now());
+            context.write_status(&context.caches.orders, order, &old, &new).await?;
+            self.contention.wrote(key, &new);
+            if new.phase != old.phase {
+                context.metrics.phase("Order", new.phase.as_str());
+                let reason = new.reason.clone().unwrap_or_default();
+                info!(from = %old.phase, phase = %new.phase, reason, "order moved");
+            }
+            for note in &rest.notes {
+                info!(reason = %note.reason, message = %note.message, "recording an Event");
+                context.record(order, note).await;
+            }
+        }
+        Ok(wake_at(&context.clock, rest.wake_at))
+    }
+}
+
+impl Reconciler for Orders {
+    fn name(&self) -> &'static str {
+        NAME.as_str()
+    }
+
+    fn span(&self, key: &Key) -> Span {
+        order_span(self.name(), key)
+    }
+
+    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
+        correlate(self.sources.context.caches.orders.object(&key).and_then(|order| order.uid()));
+        drive(self.name(), &key, OrderReconcile { controller: self, key: &key, quote: None }).await
+    }
+}
+
+/// One reconcile of one order.
+struct OrderReconcile<'a> {
+    controller: &'a Orders,
+    key: &'a Key,
+    /// What its references resolved to, once that was asked for.
+    quote: Option<Result<Quote, Blocker>>,
+}
+
+/// What was gathered: the view, and the copies that a decision on it is applied to.
+struct Gathered {
+    view: OrderView,
+    order: Arc<Order>,
+    children: Children,
+}
+
+impl Reconcile for OrderReconcile<'_> {
+    type View = Gathered;
+    type Command = Apply<Command, OrderState>;
+    type Rest = Resting<OrderState>;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        let Some(order) = self.controller.sources.context.caches.orders.object(self.key) else {
+            self.controller.contention.gone(self.key);
+            return Ok(ControlFlow::Break(Outcome::Done));
+        };
+        let quote = self.quote.clone();
+        let (view, children) = gather::gather(&self.controller.sources, self.key, &order, quote).await?;
+        Ok(ControlFlow::Continue(Gathered { view, order, children }))
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
+        step(decide(&gathered.view, self.controller.sources.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        gathered: Gathered,
+        what: Self::Command,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        let (context, key) = (&*self.controller.sources.context, self.key);
+        let Gathered { order, children, .. } = gathered;
+        match what {
+            Apply::Write(state) => {
+                let rest = Rest { state: *state, notes: Vec::new(), wake_at: None };
+                self.controller.write(key, &order, rest).await?;
+            }
+            Apply::Command(Command::ResolveReferences) => {
+                self.quote = Some(gather::resolve(context, key, &order).await?);
+            }
+            Apply::Command(command) => {
+                if is_compare_and_set(&command)
+                    || context.is_unchanged(&context.caches.orders, key, &*order).await?
+                {
+                    apply::apply(context, key, &order, &children, command).await?;
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn rest(&mut self, gathered: Gathered, rest: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match rest.status_or_outcome(&self.controller.sources.context.clock) {
+            Ok(rest) => self.controller.write(self.key, &gathered.order, rest).await,
+            Err(outcome) => Ok(outcome),
+        }
+    }
+}
+
+/// Whether a command is compare-and-set on the order itself, and so on the copy in hand.
+fn is_compare_and_set(command: &Command) -> bool {
+    matches!(command, Command::AddFinalizer | Command::RemoveFinalizer | Command::DeleteOrder)
+}

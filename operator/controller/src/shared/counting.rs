@@ -1,0 +1,200 @@
+//! Counting, as the controllers of stores and riders do it: how many orders had each dish, and how many deliveries each
+//! rider brought. Each is counted once: see `saga::counter`. A ticket or delivery says so in its own status, with its next
+//! mirror.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fooddelivery_api::{Delivery, OrderRef, Ticket, convert};
+use fooddelivery_runtime::api::{ApiError, Namespaced};
+use fooddelivery_runtime::key::uid_of;
+use fooddelivery_runtime::{Cache, Debounce, Key, Outcome, ReconcileError};
+use fooddelivery_saga::counter::{Batch, OrderId, batch, is_long};
+use fooddelivery_saga::{delivery, ticket};
+use kube::ResourceExt;
+
+use super::children::OfOrder;
+use crate::context::Context;
+
+/// Maximum live reads per status write.
+const LIVE_READS_PER_WRITE_MAX: usize = 50;
+
+/// Something that is counted, once.
+pub(crate) trait Counted: Namespaced + OfOrder {
+    /// Whether it has come so far that it belongs into its count.
+    fn counts(&self) -> bool;
+
+    /// Whether it says that it is counted.
+    fn is_marked(&self) -> bool;
+
+    /// What `look` sees in the list of its count, as the cache has it; nothing where there is no such count.
+    fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T;
+
+    /// Whether it belongs into its count and does not say that it is there.
+    fn is_uncounted(&self) -> bool {
+        self.counts() && !self.is_marked()
+    }
+
+    /// Whether its count has it, and it may not say so yet.
+    fn is_listed(&self, context: &Context) -> bool {
+        self.in_list(context, |list| lists(list, self.order_ref()))
+    }
+
+    /// Whether others may wait for a place in the list.
+    fn list_is_long(&self, context: &Context) -> bool {
+        self.in_list(context, |list| is_long(list.len()))
+    }
+
+    /// Whether those who count are to look: it is uncounted; or it says that it is counted, and others may wait for its place.
+    fn concerns_its_count(&self, context: &Context) -> bool {
+        self.is_uncounted() || (self.counts() && self.list_is_long(context))
+    }
+}
+
+impl Counted for Ticket {
+    fn counts(&self) -> bool {
+        ticket::counts(self.spec.stage)
+    }
+
+    fn is_marked(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.counted)
+    }
+
+    fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T {
+        let reference = &self.spec.store_ref;
+        let key = Key::new(&self.namespace().unwrap_or_default(), &reference.name);
+        let store = context.caches.stores.object(&key).filter(|store| uid_of(&**store) == reference.uid);
+        look(store.as_ref().and_then(|s| s.status.as_ref()).map_or(&[], |status| &status.recently_counted))
+    }
+}
+
+impl Counted for Delivery {
+    fn counts(&self) -> bool {
+        delivery::counts(self.spec.stage)
+    }
+
+    fn is_marked(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.counted)
+    }
+
+    fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T {
+        let namespace = self.namespace().unwrap_or_default();
+        let reference = self.spec.rider_ref.as_ref();
+        let rider =
+            reference.and_then(|rider| context.caches.riders.object(&Key::new(&namespace, &rider.name)));
+        look(rider.as_ref().and_then(|r| r.status.as_ref()).map_or(&[], |status| &status.recently_counted))
+    }
+}
+
+/// Whether a list has an order.
+pub(crate) fn lists(recently_counted: &[OrderRef], order: &OrderRef) -> bool {
+    recently_counted.iter().any(|known| known.uid == order.uid)
+}
+
+/// The dishes of a ticket, and how many of each, line by line.
+pub(crate) fn lines(ticket: &Ticket) -> Vec<(String, i64)> {
+    ticket.spec.items.iter().map(|item| (item.menu_item.clone(), item.quantity)).collect()
+}
+
+/// What one count is made of: the objects of its kind, and the list of those that it counted recently.
+pub(crate) struct CountSource<'a, K> {
+    /// The shared context.
+    pub(crate) context: &'a Context,
+    /// The objects that are counted.
+    pub(crate) cache: &'a Cache<K>,
+    /// Where they are.
+    pub(crate) namespace: &'a str,
+    /// Those that the count has and that may not say so yet.
+    pub(crate) recently_counted: &'a [OrderRef],
+}
+
+/// What comes of one look at a count.
+pub(crate) struct Counting<T> {
+    /// What is to be written, if anything is.
+    pub(crate) batch: Option<Batch<T>>,
+    /// Whether the next look will see less; if not, the list is full, and has room when those in it say that they are
+    /// counted.
+    pub(crate) came_further: bool,
+}
+
+impl<K: Counted> CountSource<'_, K> {
+    /// What is not counted and not listed: by the caches.
+    pub(crate) fn uncounted(&self, is_its_own: impl Fn(&K) -> bool) -> Vec<Key> {
+        self.cache.keys_in(self.namespace, |object| {
+            let is_new = !lists(self.recently_counted, object.order_ref());
+            is_its_own(object) && object.is_uncounted() && is_new
+        })
+    }
+
+    /// What is to be written of `keys`, which are read live: after the copy of the count that is written over was taken.
+    pub(crate) async fn batch<T>(
+        &self,
+        keys: &[Key],
+        is_its_own: impl Fn(&K) -> bool,
+        what: impl Fn(&K) -> T,
+    ) -> Result<Counting<T>, ApiError> {
+        let keys = &keys[..keys.len().min(LIVE_READS_PER_WRITE_MAX)];
+        let mut uncounted = Vec::new();
+        for key in keys {
+            let live = self.context.refresh(self.cache, key).await?;
+            let live = live.filter(|object| is_its_own(object) && object.is_uncounted());
+            uncounted.extend(live.map(|object| (OrderId::from(object.order_ref()), what(&object))));
+        }
+        let some_are_settled = uncounted.len() < keys.len();
+        let settled = self.settled().await?;
+        let batch = batch(&convert::ids(self.recently_counted), uncounted, &settled);
+        Ok(Counting { came_further: batch.is_some() || some_are_settled, batch })
+    }
+
+    /// Who may leave the list: whose object says that it is counted. (That it is not uncounted is not enough: a copy may be
+    /// older than what it was counted for.) One that is gone is looked for live, and only when the list is long.
+    async fn settled(&self) -> Result<BTreeSet<String>, ApiError> {
+        let mut settled = BTreeSet::new();
+        for order in self.recently_counted {
+            let key = Key::new(self.namespace, &order.name);
+            let is_of = |object: &K| object.order_ref().uid == order.uid;
+            let mut object = self.cache.object(&key).filter(|object| is_of(object));
+            if object.is_none() && is_long(self.recently_counted.len()) {
+                object = self.context.refresh(self.cache, &key).await?.filter(is_of).map(Arc::new);
+                if object.is_none() {
+                    settled.insert(order.uid.clone());
+                }
+            }
+            if object.is_some_and(|object| object.is_marked()) {
+                settled.insert(order.uid.clone());
+            }
+        }
+        Ok(settled)
+    }
+}
+
+/// When to count.
+pub(crate) struct CountSchedule(Debounce);
+
+impl CountSchedule {
+    /// Half of the mirrors' delay: so that the mirror that follows says that it is counted.
+    pub(crate) fn new(context: &Context) -> Self {
+        Self(Debounce::new(context.settings.mirror_lag() / 2))
+    }
+
+    /// Counts `keys` when it is time to; `count` says whether it came further.
+    pub(crate) async fn run(
+        &self,
+        key: &Key,
+        keys: &[Key],
+        count: impl Future<Output = Result<bool, ApiError>>,
+    ) -> Result<Outcome, ReconcileError> {
+        if keys.is_empty() {
+            self.0.clear(key);
+            return Ok(Outcome::Done);
+        }
+        if let Some(remaining) = self.0.remaining(key) {
+            return Ok(Outcome::After(remaining));
+        }
+        let came_further = count.await?;
+        self.0.clear(key);
+        let more = came_further && keys.len() > LIVE_READS_PER_WRITE_MAX;
+        Ok(if more { Outcome::After(Duration::ZERO) } else { Outcome::Done })
+    }
+}

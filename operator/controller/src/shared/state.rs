@@ -1,0 +1,18 @@
+//! State that several controllers share. It is handed to those that register for it, and stands in no context.
+
+use std::sync::Arc;
+
+use super::message_clients::MessageClients;
+use super::notification_progress::NotificationProgress;
+use super::payment_clients::PaymentClients;
+
+/// Shared by several controllers.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// Clients of the payment providers: of the controllers of payments and of payment providers.
+    pub(crate) payment_clients: Arc<PaymentClients>,
+    /// Clients of the message providers: of the controllers of notifications and of message providers.
+    pub(crate) message_clients: Arc<MessageClients>,
+    /// How far notifications have come: of the controllers of orders, notifications and customers.
+    pub(crate) notifications: Arc<NotificationProgress>,
+}

@@ -13,7 +13,6 @@ pub mod context;
 mod controllers;
 pub mod metrics;
 pub mod names;
-pub mod planted;
 pub mod queues;
 mod registry;
 pub mod replica;

@@ -1,5 +1,8 @@
 //! The ticket and the delivery controller: they put paid orders into the store's queue, offer cooked ones to riders,
 //! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
+//!
+//! `saga::ticket` and `saga::delivery` decide. Transcribed are the reads, from caches of any age and live where the
+//! controllers read live, and the requests, which everything else may overtake.
 
 use fooddelivery_saga::delivery::{self, DeliveryView};
 use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};

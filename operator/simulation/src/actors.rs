@@ -1,5 +1,5 @@
 //! The people: customers, a store, riders, an administrator, and Kubernetes' own controllers. Each takes one step at a
-//! time, by requests to the API server as itself; which step is the player's choice.
+//! time, by requests to the API server as itself; which step is the scheduler's choice.
 
 mod market;
 

@@ -1,4 +1,4 @@
-//! Many schedules, on a few threads: progress, a summary, and the first failures, shrunk and told.
+//! Many schedules, on a few threads: progress, a summary, and the first failures, shrunk and described.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::mutants::Mutant;
 use crate::plan::{Case, Pattern};
-use crate::player::{PlayError, Report, play};
+use crate::scheduler::{PlayError, Report, play};
 use crate::shrink::shrink;
 
 /// A schedule takes milliseconds. One that takes this long does not end: something in it turns for ever.
@@ -26,11 +27,13 @@ pub struct Campaign {
     pub seed: u64,
     /// Only schedules of this kind.
     pub pattern: Option<Pattern>,
+    /// A mistake that every replica makes.
+    pub mutant: Option<Mutant>,
     /// On so many threads.
     pub threads: usize,
     /// After so many failures it ends.
     pub failures: usize,
-    /// How often progress is told; `None`: never.
+    /// How often progress is reported; `None`: never.
     pub progress: Option<Duration>,
 }
 
@@ -140,7 +143,7 @@ impl Campaign {
                     if number >= self.from + self.schedules {
                         break;
                     }
-                    let case = Case::of(self.seed, number, self.pattern);
+                    let case = Case { mutant: self.mutant, ..Case::of(self.seed, number, self.pattern) };
                     playing.begun(number, case);
                     let report = play(&case, None, false)?;
                     playing.ended(number);
@@ -196,26 +199,29 @@ impl Playing {
     fn watch(&self) {
         let stuck =
             self.lock().iter().find(|(_, (_, begun))| begun.elapsed() > PATIENCE).map(|(n, s)| (*n, s.0));
-        if let Some((number, Case { seed, pattern, nth })) = stuck {
-            let again = format!("cargo simulate --case {seed} --pattern {pattern} --nth {nth}");
+        if let Some((number, case)) = stuck {
             // Nothing is left to do when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "Schedule {number} ({pattern}) does not end. Again: {again}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "Schedule {number} ({}) does not end. Again: {}",
+                case.pattern,
+                case.command()
+            );
             std::process::abort();
         }
     }
 }
 
-/// A failure, shrunk, as a story with the command that tells it again.
+/// A failure, shrunk, as a trace with the command that plays it again.
 ///
 /// # Errors
 /// As [`play`].
-pub fn tell(failure: &Failure) -> Result<String, PlayError> {
-    let Case { seed, pattern, nth } = failure.case;
+pub fn describe(failure: &Failure) -> Result<String, PlayError> {
     let choices = shrink(&failure.case, &failure.report)?;
     let report = play(&failure.case, Some(choices.clone()), true)?;
     let mut text = String::new();
     // Writing to a String cannot fail.
-    for line in &report.story {
+    for line in &report.trace {
         let _ = writeln!(text, "  {line}");
     }
     match &report.broken {
@@ -229,8 +235,10 @@ pub fn tell(failure: &Failure) -> Result<String, PlayError> {
     let list: Vec<String> = choices.iter().map(ToString::to_string).collect();
     let _ = writeln!(
         text,
-        "Schedule {} ({pattern}). Again: cargo simulate --case {seed} --pattern {pattern} --nth {nth} --replay {}",
+        "Schedule {} ({}). Again: {} --replay {}",
         failure.number,
+        failure.case.pattern,
+        failure.case.command(),
         if list.is_empty() { "0".into() } else { list.join(",") }
     );
     Ok(text)

@@ -48,7 +48,7 @@ impl Money {
 /// When something happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// In which step of the player's.
+    /// In which step of the scheduler's.
     pub step: u64,
     /// In milliseconds since the beginning.
     pub ms: i64,
@@ -57,7 +57,7 @@ pub struct Moment {
 /// What it has seen so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// Counts the player's steps.
+    /// Counts the scheduler's steps.
     pub step: u64,
     /// Milliseconds since the beginning.
     pub now_ms: i64,
@@ -79,7 +79,8 @@ pub struct Oracle {
 
 macro_rules! kinds {
     ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
-        /// The kinds: all there are, so that a new one asks for its promises here, or for a word that it has none.
+        /// The kinds: all there are. What holds for each (its caches are what there is, whatever was missed is made up for) needs
+        /// no arm; promises of its own are in [`steps`], [`counts`] and [`ends`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Kind {
             $(

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::chooser::Chooser;
+use crate::choices::ChoiceSequence;
+use crate::mutants::Mutant;
 
 /// The kinds of schedules: Sieve's three, and what else goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +19,8 @@ pub enum Pattern {
     Missed,
     /// Two replicas that both believe that they own every order.
     Two,
-    /// A provider, and an API server, that are in trouble.
-    CallFailure,
+    /// A provider and an API server that fail, refuse and lose.
+    Faults,
     /// All at once.
     Storm,
 }
@@ -27,7 +28,7 @@ pub enum Pattern {
 impl Pattern {
     /// All of them.
     pub const ALL: [Self; 7] =
-        [Self::Plain, Self::Stale, Self::Crash, Self::Missed, Self::Two, Self::CallFailure, Self::Storm];
+        [Self::Plain, Self::Stale, Self::Crash, Self::Missed, Self::Two, Self::Faults, Self::Storm];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -37,7 +38,7 @@ impl Pattern {
             Self::Crash => "crash",
             Self::Missed => "missed",
             Self::Two => "two",
-            Self::CallFailure => "trouble",
+            Self::Faults => "faults",
             Self::Storm => "storm",
         }
     }
@@ -67,6 +68,8 @@ pub struct Case {
     pub pattern: Pattern,
     /// Of schedules that enumerate something: which one.
     pub nth: u64,
+    /// A mistake that every replica makes, to see that it is found.
+    pub mutant: Option<Mutant>,
 }
 
 /// After so many writes and calls of the operator a crash is tried at the latest.
@@ -79,7 +82,19 @@ impl Case {
         let round = number / if only.is_some() { 1 } else { patterns };
         let turn = usize::try_from(number % patterns).unwrap_or(0);
         let seed = campaign.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        Self { seed, pattern: only.unwrap_or(Pattern::ALL[turn]), nth: round % (2 * LAST_CRASH) }
+        Self {
+            seed,
+            pattern: only.unwrap_or(Pattern::ALL[turn]),
+            nth: round % (2 * LAST_CRASH),
+            mutant: None,
+        }
+    }
+
+    /// The command that plays it.
+    pub fn command(&self) -> String {
+        let Self { seed, pattern, nth, mutant } = self;
+        let mutant = mutant.map(|mutant| format!(" --mutant {mutant}")).unwrap_or_default();
+        format!("cargo simulate --case {seed} --pattern {pattern} --nth {nth}{mutant}")
     }
 }
 
@@ -151,7 +166,7 @@ pub struct Weights {
     /// A replica crashes and starts anew.
     pub crash: u32,
     /// What a crashed replica had sent arrives, or is lost.
-    pub stray: u32,
+    pub abandoned: u32,
 }
 
 /// What a schedule is made of.
@@ -201,64 +216,64 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of a case, by its first choices.
-    pub fn of(case: &Case, chooser: &mut Chooser) -> Self {
+    pub fn of(case: &Case, choices: &mut ChoiceSequence) -> Self {
         let two = match case.pattern {
             Pattern::Two => true,
-            Pattern::Stale | Pattern::Storm => chooser.chance(60),
-            Pattern::CallFailure => chooser.chance(25),
+            Pattern::Stale | Pattern::Storm => choices.chance(60),
+            Pattern::Faults => choices.chance(25),
             Pattern::Plain | Pattern::Crash | Pattern::Missed => false,
         };
-        let race = chooser.chance(30);
-        let count = if race { 2 + chooser.pick(&[1, 2]) } else { 1 + chooser.pick(&[70, 22, 8]) };
-        let orders = (0..count).map(|number| order(number, race, chooser)).collect();
+        let race = choices.chance(30);
+        let count = if race { 2 + choices.pick(&[1, 2]) } else { 1 + choices.pick(&[70, 22, 8]) };
+        let orders = (0..count).map(|number| order(number, race, choices)).collect();
         let crashes = case.pattern == Pattern::Crash;
         Self {
             replicas: if two { 2 } else { 1 },
             orders,
-            automatic: chooser.chance(30),
-            head_start: chooser.pick(&[30, 20, 8, 8, 8, 7, 6, 5, 4, 4]),
-            choices: 30 + 20 * chooser.pick(&[3, 3, 2, 1, 1]),
+            automatic: choices.chance(30),
+            head_start: choices.pick(&[30, 20, 8, 8, 8, 7, 6, 5, 4, 4]),
+            choices: 30 + 20 * choices.pick(&[3, 3, 2, 1, 1]),
             weights: weights(case.pattern),
-            namespace_goes: chooser.chance(12),
-            messages: chooser.chance(35),
+            namespace_goes: choices.chance(12),
+            messages: choices.chance(35),
             coalesces: case.pattern == Pattern::Missed
-                || (case.pattern == Pattern::Storm && chooser.chance(50)),
-            helped: chooser.chance(60),
+                || (case.pattern == Pattern::Storm && choices.chance(50)),
+            helped: choices.chance(60),
             crash_after: crashes.then_some(1 + case.nth / 2),
             crash_hears: crashes && case.nth % 2 == 1,
-            coupon: coupon(race, chooser),
+            coupon: coupon(race, choices),
             race,
             customer: [CustomerPlan::Prefers, CustomerPlan::Undecided, CustomerPlan::Missing]
-                [chooser.pick(&[60, 20, 20])],
-            capacities: [(); 2].map(|()| [None, Some(1), Some(2)][chooser.pick(&[40, 40, 20])]),
-            two_stores: chooser.chance(15),
-            removes: chooser.chance(15),
-            mirrors_at_once: chooser.chance(40),
-            shares: two && chooser.chance(25),
+                [choices.pick(&[60, 20, 20])],
+            capacities: [(); 2].map(|()| [None, Some(1), Some(2)][choices.pick(&[40, 40, 20])]),
+            two_stores: choices.chance(15),
+            removes: choices.chance(15),
+            mirrors_at_once: choices.chance(40),
+            shares: two && choices.chance(25),
         }
     }
 }
 
-fn coupon(race: bool, chooser: &mut Chooser) -> CouponPlan {
+fn coupon(race: bool, choices: &mut ChoiceSequence) -> CouponPlan {
     let most = [None, Some(1), Some(2)];
-    let is_part = chooser.chance(40);
-    let most = most[if race { chooser.pick(&[15, 55, 30]) } else { chooser.pick(&[50, 30, 20]) }];
-    CouponPlan { is_part, most, once_each: chooser.chance(30), is_late: chooser.chance(8) }
+    let is_part = choices.chance(40);
+    let most = most[if race { choices.pick(&[15, 55, 30]) } else { choices.pick(&[50, 30, 20]) }];
+    CouponPlan { is_part, most, once_each: choices.chance(30), is_late: choices.chance(8) }
 }
 
-fn order(number: usize, race: bool, chooser: &mut Chooser) -> OrderPlan {
-    let same = !race && number > 0 && chooser.chance(50);
+fn order(number: usize, race: bool, choices: &mut ChoiceSequence) -> OrderPlan {
+    let same = !race && number > 0 && choices.chance(50);
     let name = match number {
         _ if same => "lunch",
         0 => "lunch",
         1 => "dinner",
         _ => "supper",
     };
-    let stripe = chooser.chance(40);
-    let fails = chooser.chance(25);
-    let declined = chooser.chance(10);
-    let token_secret = !declined && chooser.chance(12);
-    let secret_is_late = token_secret && chooser.chance(40);
+    let stripe = choices.chance(40);
+    let fails = choices.chance(25);
+    let declined = choices.chance(10);
+    let token_secret = !declined && choices.chance(12);
+    let secret_is_late = token_secret && choices.chance(40);
     OrderPlan {
         name: name.into(),
         stripe,
@@ -266,21 +281,21 @@ fn order(number: usize, race: bool, chooser: &mut Chooser) -> OrderPlan {
         declined,
         token_secret,
         secret_is_late,
-        names_no_store: chooser.chance(25),
-        coupon: if race { !chooser.chance(15) } else { chooser.chance(30) },
-        of_another: chooser.chance(20),
+        names_no_store: choices.chance(25),
+        coupon: if race { !choices.chance(15) } else { choices.chance(30) },
+        of_another: choices.chance(20),
     }
 }
 
 fn weights(pattern: Pattern) -> Weights {
-    let calm = Weights { overtake: 10, event: 10, act: 8, time: 3, stray: 4, ..Weights::default() };
+    let calm = Weights { overtake: 10, event: 10, act: 8, time: 3, abandoned: 4, ..Weights::default() };
     match pattern {
         Pattern::Plain => Weights { fault: 1, ..calm },
         Pattern::Stale => Weights { freeze: 5, crash: 2, time: 5, ..calm },
         Pattern::Crash => Weights { fault: 1, act: 6, ..calm },
         Pattern::Missed => Weights { freeze: 6, broken: 6, event: 3, time: 4, ..calm },
         Pattern::Two => Weights { overtake: 25, event: 15, ..calm },
-        Pattern::CallFailure => Weights { fault: 14, time: 6, crash: 1, ..calm },
+        Pattern::Faults => Weights { fault: 14, time: 6, crash: 1, ..calm },
         Pattern::Storm => Weights { overtake: 12, fault: 5, freeze: 3, broken: 3, crash: 2, time: 5, ..calm },
     }
 }

@@ -1,5 +1,5 @@
 //! The payment providers, within the process: the sandbox's own bank, ledger and idempotency keys behind the operator's
-//! own port, without HTTP. A call waits until the player carries it out, and how is the player's choice.
+//! own port, without HTTP. A call waits until the scheduler carries it out, and how is the scheduler's choice.
 
 mod stripe;
 mod toss;
@@ -21,11 +21,13 @@ use fooddelivery_saga::provider::{
 use fooddelivery_sandbox::bank::{self, money::Money};
 use fooddelivery_sandbox::idempotency::{Admission, Answer, Keys, Policy, Presented};
 use fooddelivery_sandbox::ledger::{Entry, Ledger};
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::mutants;
 use crate::world::{Shared, What};
 
 /// How long a checkout waits to be confirmed at the provider.
@@ -43,7 +45,7 @@ pub struct Call {
 
 /// What it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum CallOutcome {
     /// To [`Request::Prepare`].
     Prepare(PrepareOutcome),
     /// To [`Request::Charge`].
@@ -58,9 +60,9 @@ pub enum Told {
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
+pub enum ProviderFault {
     /// It is carried out and answered.
-    Fair,
+    None,
     /// It is carried out, and the answer is lost.
     AnswerLost,
     /// It is lost on its way.
@@ -82,17 +84,17 @@ pub enum Weather {
 }
 
 /// All that can become of a call; the first is the ordinary thing.
-pub const WEATHERS: [Weather; 10] = [
-    Weather::Fair,
-    Weather::AnswerLost,
-    Weather::Lost,
-    Weather::NotSent,
-    Weather::Stalled,
-    Weather::Declined,
-    Weather::InProgress,
-    Weather::Throttled,
-    Weather::ErrorBefore,
-    Weather::ErrorAfter,
+pub const PROVIDER_FAULTS: [ProviderFault; 10] = [
+    ProviderFault::None,
+    ProviderFault::AnswerLost,
+    ProviderFault::Lost,
+    ProviderFault::NotSent,
+    ProviderFault::Stalled,
+    ProviderFault::Declined,
+    ProviderFault::InProgress,
+    ProviderFault::Throttled,
+    ProviderFault::ErrorBefore,
+    ProviderFault::ErrorAfter,
 ];
 
 impl Call {
@@ -108,14 +110,14 @@ impl Call {
         format!("{} at {:?}{key}", self.asked.operation(), self.dialect)
     }
 
-    /// The answer that tells only of trouble.
-    pub fn trouble(&self, trouble: CallFailure) -> Told {
+    /// The answer that tells only of a failure.
+    pub fn failed(&self, failure: CallFailure) -> CallOutcome {
         match &self.asked {
-            Request::Prepare(_) => Told::Prepare(PrepareOutcome::CallFailure(trouble)),
-            Request::Charge(_) => Told::Charge(ChargeOutcome::CallFailure(trouble)),
-            Request::LookUp(_) => Told::LookUp(LookUpOutcome::CallFailure(trouble)),
-            Request::Void(_) => Told::Void(VoidOutcome::CallFailure(trouble)),
-            Request::Refund(_) => Told::Refund(RefundOutcome::CallFailure(trouble)),
+            Request::Prepare(_) => CallOutcome::Prepare(PrepareOutcome::CallFailure(failure)),
+            Request::Charge(_) => CallOutcome::Charge(ChargeOutcome::CallFailure(failure)),
+            Request::LookUp(_) => CallOutcome::LookUp(LookUpOutcome::CallFailure(failure)),
+            Request::Void(_) => CallOutcome::Void(VoidOutcome::CallFailure(failure)),
+            Request::Refund(_) => CallOutcome::Refund(RefundOutcome::CallFailure(failure)),
         }
     }
 
@@ -150,7 +152,7 @@ pub struct Providers {
     toss_keys: Keys,
     stripe_keys: Keys,
     /// What was answered, by the number that the keys keep.
-    answers: Vec<Told>,
+    answers: Vec<CallOutcome>,
     intents: u64,
 }
 
@@ -182,25 +184,25 @@ impl Providers {
     }
 
     /// Carries a call out, or not, and says what the caller is told; `None`: nothing.
-    pub fn carry_out(&mut self, call: &Call, weather: Weather, now: Timestamp) -> Told {
-        let unknown = || call.trouble(CallFailure::OutcomeUnknown("the connection was dropped".into()));
-        let errored = || call.trouble(CallFailure::Errored("500 INTERNAL".into()));
-        match weather {
-            Weather::Fair => self.keyed(call, None, false, now),
-            Weather::Declined => self.keyed(call, Some("REJECT_CARD_PAYMENT"), false, now),
-            Weather::AnswerLost => {
+    pub fn carry_out(&mut self, call: &Call, fault: ProviderFault, now: Timestamp) -> CallOutcome {
+        let unknown = || call.failed(CallFailure::OutcomeUnknown("the connection was dropped".into()));
+        let errored = || call.failed(CallFailure::Errored("500 INTERNAL".into()));
+        match fault {
+            ProviderFault::None => self.keyed(call, None, false, now),
+            ProviderFault::Declined => self.keyed(call, Some("REJECT_CARD_PAYMENT"), false, now),
+            ProviderFault::AnswerLost => {
                 self.keyed(call, None, false, now);
                 unknown()
             }
-            Weather::Lost | Weather::Stalled => unknown(),
-            Weather::NotSent => call.trouble(CallFailure::NotSent("connection refused".into())),
-            Weather::InProgress => call.trouble(CallFailure::InProgress),
-            Weather::Throttled => call.trouble(CallFailure::Throttled { retry_after_ms: Some(1_000) }),
-            Weather::ErrorBefore => {
+            ProviderFault::Lost | ProviderFault::Stalled => unknown(),
+            ProviderFault::NotSent => call.failed(CallFailure::NotSent("connection refused".into())),
+            ProviderFault::InProgress => call.failed(CallFailure::InProgress),
+            ProviderFault::Throttled => call.failed(CallFailure::Throttled { retry_after_ms: Some(1_000) }),
+            ProviderFault::ErrorBefore => {
                 self.fail(call, now);
                 errored()
             }
-            Weather::ErrorAfter => {
+            ProviderFault::ErrorAfter => {
                 self.keyed(call, None, true, now);
                 errored()
             }
@@ -212,7 +214,7 @@ impl Providers {
     }
 
     /// By its idempotency key: carried out once, answered as often as it takes.
-    fn keyed(&mut self, call: &Call, decline: Option<&str>, errs: bool, now: Timestamp) -> Told {
+    fn keyed(&mut self, call: &Call, decline: Option<&str>, errs: bool, now: Timestamp) -> CallOutcome {
         let Some(presented) = call.presented() else { return self.perform(call, decline, now) };
         match self.keys(call.dialect).begin(&presented, now) {
             Admission::Execute => {
@@ -222,9 +224,9 @@ impl Providers {
                 self.keep(call.dialect, &presented, kept);
                 told
             }
-            Admission::InProgress => call.trouble(CallFailure::InProgress),
+            Admission::InProgress => call.failed(CallFailure::InProgress),
             Admission::Mismatch => {
-                call.trouble(CallFailure::IdempotencyKeyConsumed("400 idempotency_error".into()))
+                call.failed(CallFailure::IdempotencyKeyConsumed("400 idempotency_error".into()))
             }
             Admission::Replay(answer) => {
                 let number: Option<usize> = answer.body.parse().ok();
@@ -243,13 +245,13 @@ impl Providers {
         }
     }
 
-    fn keep(&mut self, dialect: Dialect, presented: &Presented, told: Told) {
+    fn keep(&mut self, dialect: Dialect, presented: &Presented, told: CallOutcome) {
         let number = self.answers.len().to_string();
         self.answers.push(told);
         self.keys(dialect).finish(presented, Answer::new(200, number));
     }
 
-    fn perform(&mut self, call: &Call, decline: Option<&str>, now: Timestamp) -> Told {
+    fn perform(&mut self, call: &Call, decline: Option<&str>, now: Timestamp) -> CallOutcome {
         let key = call.asked.idempotency_key();
         let has_no_money = matches!(&call.asked, Request::Charge(c) if c.token.expose().starts_with("broke"));
         let decline = if has_no_money { Some("NOT_ENOUGH_MONEY") } else { decline };
@@ -258,31 +260,31 @@ impl Providers {
             Request::Prepare(request) => {
                 self.intents += 1;
                 let id = format!("pi_{}", self.intents);
-                Told::Prepare(stripe::prepare(&mut self.stripe, &id, request, now))
+                CallOutcome::Prepare(stripe::prepare(&mut self.stripe, &id, request, now))
             }
             Request::Charge(request) if is_stripe => {
-                Told::Charge(stripe::charge(&mut self.stripe, request, decline, now, &mut self.ledger))
+                CallOutcome::Charge(stripe::charge(&mut self.stripe, request, decline, now, &mut self.ledger))
             }
             Request::Charge(request) => {
-                Told::Charge(toss::charge(&mut self.toss, request, decline, now, &mut self.ledger))
+                CallOutcome::Charge(toss::charge(&mut self.toss, request, decline, now, &mut self.ledger))
             }
             Request::LookUp(request) if is_stripe => {
-                Told::LookUp(stripe::look_up(&mut self.stripe, request, now))
+                CallOutcome::LookUp(stripe::look_up(&mut self.stripe, request, now))
             }
-            Request::LookUp(request) => Told::LookUp(toss::look_up(&mut self.toss, request, now)),
-            Request::Void(request) => Told::Void(stripe::void(&mut self.stripe, request, now)),
+            Request::LookUp(request) => CallOutcome::LookUp(toss::look_up(&mut self.toss, request, now)),
+            Request::Void(request) => CallOutcome::Void(stripe::void(&mut self.stripe, request, now)),
             Request::Refund(request) if is_stripe => {
-                Told::Refund(stripe::refund(&mut self.stripe, request, key, now, &mut self.ledger))
+                CallOutcome::Refund(stripe::refund(&mut self.stripe, request, key, now, &mut self.ledger))
             }
             Request::Refund(request) => {
-                Told::Refund(toss::refund(&mut self.toss, request, key, now, &mut self.ledger))
+                CallOutcome::Refund(toss::refund(&mut self.toss, request, key, now, &mut self.ledger))
             }
         }
     }
 }
 
-fn spent(call: &Call) -> Told {
-    call.trouble(CallFailure::IdempotencyKeyConsumed("a stored 500".into()))
+fn spent(call: &Call) -> CallOutcome {
+    call.failed(CallFailure::IdempotencyKeyConsumed("a stored 500".into()))
 }
 
 /// A payment as the port shows it.
@@ -301,32 +303,54 @@ fn refusal(code: &str, message: &str) -> Refusal {
     Refusal { code: code.to_owned(), message: message.to_owned() }
 }
 
+/// Makes a call, and comes back with its outcome.
+pub type Ask = dyn Fn(Call) -> BoxFuture<'static, CallOutcome> + Send + Sync;
+
+/// An adapter that has its calls made by `ask`.
+pub fn port(dialect: Dialect, ask: Arc<Ask>) -> Arc<dyn PaymentPort> {
+    Arc::new(Port { dialect, ask })
+}
+
 /// Adapters for a replica, by its number, that put their calls on their way and wait.
 pub fn ports(shared: &Shared, replica: usize) -> Arc<MakePort> {
     let shared = shared.clone();
     Arc::new(move |dialect, _: &PaymentProviderSpec, _| {
-        Ok(Arc::new(Port { shared: shared.clone(), replica, dialect }))
+        let shared = shared.clone();
+        let ask = move |call| -> BoxFuture<'static, CallOutcome> {
+            Box::pin(ask_as_mutated(shared.clone(), replica, call))
+        };
+        Ok(port(dialect, Arc::new(ask)))
     })
 }
 
+async fn ask_as_mutated(shared: Shared, replica: usize, mut call: Call) -> CallOutcome {
+    mutants::before_call(&shared, &mut call.asked);
+    let asked = call.asked.clone();
+    let outcome = ask(&shared, replica, call).await;
+    mutants::after_call(&shared, replica, &asked, &outcome).await;
+    outcome
+}
+
+/// Puts a call of a replica's on its way, and waits for its outcome.
+pub(crate) async fn ask(shared: &Shared, replica: usize, call: Call) -> CallOutcome {
+    let (reply, answer) = oneshot::channel();
+    let timed_out = call.failed(CallFailure::OutcomeUnknown("timed out".into()));
+    shared.lock().send(replica, What::Call { call: Box::new(call), reply });
+    shared.arrived.notify_one();
+    match timeout(DEFAULT_TIMEOUT, answer).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) | Err(_) => timed_out,
+    }
+}
+
 struct Port {
-    shared: Shared,
-    replica: usize,
     dialect: Dialect,
+    ask: Arc<Ask>,
 }
 
 impl Port {
-    async fn ask(&self, asked: Request) -> Told {
-        let (reply, answer) = oneshot::channel();
-        let call = Call { dialect: self.dialect, asked };
-        let timed_out = call.trouble(CallFailure::OutcomeUnknown("timed out".into()));
-        let what = What::Call { call: Box::new(call), reply };
-        self.shared.lock().send(self.replica, what);
-        self.shared.arrived.notify_one();
-        match timeout(DEFAULT_TIMEOUT, answer).await {
-            Ok(Ok(told)) => told,
-            Ok(Err(_)) | Err(_) => timed_out,
-        }
+    async fn ask(&self, asked: Request) -> CallOutcome {
+        (self.ask)(Call { dialect: self.dialect, asked }).await
     }
 }
 
@@ -343,35 +367,35 @@ impl PaymentPort for Port {
 
     async fn prepare(&self, request: &PrepareRequest) -> PrepareOutcome {
         match self.ask(Request::Prepare(request.clone())).await {
-            Told::Prepare(outcome) => outcome,
+            CallOutcome::Prepare(outcome) => outcome,
             _ => PrepareOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
         match self.ask(Request::Charge(request.clone())).await {
-            Told::Charge(outcome) => outcome,
+            CallOutcome::Charge(outcome) => outcome,
             _ => ChargeOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome {
         match self.ask(Request::LookUp(request.clone())).await {
-            Told::LookUp(outcome) => outcome,
+            CallOutcome::LookUp(outcome) => outcome,
             _ => LookUpOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn void(&self, request: &VoidRequest) -> VoidOutcome {
         match self.ask(Request::Void(request.clone())).await {
-            Told::Void(outcome) => outcome,
+            CallOutcome::Void(outcome) => outcome,
             _ => VoidOutcome::CallFailure(nonsense()),
         }
     }
 
     async fn refund(&self, request: &RefundRequest) -> RefundOutcome {
         match self.ask(Request::Refund(request.clone())).await {
-            Told::Refund(outcome) => outcome,
+            CallOutcome::Refund(outcome) => outcome,
             _ => RefundOutcome::CallFailure(nonsense()),
         }
     }

@@ -2,7 +2,7 @@
 //! what still breaks the same promise is kept.
 
 use crate::plan::Case;
-use crate::player::{PlayError, Report, play};
+use crate::scheduler::{PlayError, Report, play};
 
 /// At most so many runs are spent on it.
 const RUNS: usize = 600;

@@ -1,5 +1,5 @@
 //! What all replicas of one schedule share: the API server, the providers, and everything that is on its way between
-//! them. Nothing here happens by itself: requests, calls and events wait until the player lets them through.
+//! them. Nothing here happens by itself: requests, calls and events wait until the scheduler lets them through.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::apiserver::{Cursor, Request, Response, Server, Verb};
-use crate::messenger::Inbox;
+use crate::message_provider::Inbox;
+use crate::mutants::Mutant;
 use crate::oracle::{Moment, Oracle};
-use crate::provider::{Call, Providers, Told};
-use crate::story::Story;
+use crate::provider::{Call, CallOutcome, Providers};
+use crate::trace::Trace;
 
 /// When every schedule begins: milliseconds since the Unix epoch.
 pub const BEGINNING_MS: i64 = 1_800_000_000_000;
@@ -60,13 +61,13 @@ pub enum What {
         /// As it was sent.
         call: Box<Call>,
         /// Where the answer goes.
-        reply: oneshot::Sender<Told>,
+        reply: oneshot::Sender<CallOutcome>,
     },
 }
 
 impl Pending {
     /// Whether nobody waits for the answer any more: it may still arrive, at any later time or never.
-    pub fn is_stray(&self) -> bool {
+    pub fn is_abandoned(&self) -> bool {
         match &self.what {
             What::Api { reply, .. } | What::Answer { reply, .. } => reply.is_closed(),
             What::Message { reply, .. } => reply.is_closed(),
@@ -116,7 +117,7 @@ pub struct World {
     /// What must hold.
     pub oracle: Oracle,
     /// What happened, for people.
-    pub story: Story,
+    pub trace: Trace,
     begun: u64,
     start: Instant,
 }
@@ -127,24 +128,26 @@ pub struct Shared {
     world: Arc<Mutex<World>>,
     /// Something new is on its way.
     pub arrived: Arc<Notify>,
+    /// The mistake that every replica makes, if one is to be found.
+    pub mutant: Option<Mutant>,
 }
 
 impl Shared {
     /// A world that begins now.
-    pub fn new(server: Server, providers: Providers, oracle: Oracle, story: Story) -> Self {
+    pub fn new(server: Server, trace: Trace, mutant: Option<Mutant>) -> Self {
         let world = World {
             server,
-            providers,
+            providers: Providers::default(),
             inbox: Inbox::default(),
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             rewound: BTreeMap::new(),
-            oracle,
-            story,
+            oracle: Oracle::default(),
+            trace,
             begun: 0,
             start: Instant::now(),
         };
-        Self { world: Arc::new(Mutex::new(world)), arrived: Arc::default() }
+        Self { world: Arc::new(Mutex::new(world)), arrived: Arc::default(), mutant }
     }
 
     /// The world, for a moment. Never held across an await.
@@ -190,9 +193,9 @@ impl World {
         let now = self.now();
         let before = self.server.version();
         let response = self.server.handle(request, user, now);
-        if self.story.is_told() {
+        if self.trace.is_recorded() {
             let elapsed = self.elapsed_ms();
-            self.story.request(elapsed, who, request, &response);
+            self.trace.request(elapsed, who, request, &response);
         }
         if self.server.version() != before {
             self.look();
@@ -206,11 +209,11 @@ impl World {
         self.oracle.look(&self.server, &self.providers);
     }
 
-    /// Says what happens, when a story is told.
+    /// Says what happens, when a trace is kept.
     pub fn say(&mut self, who: &str, what: impl FnOnce() -> String) {
-        if self.story.is_told() {
+        if self.trace.is_recorded() {
             let elapsed = self.elapsed_ms();
-            self.story.line(elapsed, who, &what());
+            self.trace.line(elapsed, who, &what());
         }
     }
 }

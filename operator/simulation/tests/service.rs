@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fooddelivery_api::{FINALIZER, Order, Payment, Ticket, policies};
+use fooddelivery_simulation::apiserver::faults::{Fault, FaultPlan, NoFaults, RequestInfo};
 use fooddelivery_simulation::apiserver::service::Cluster;
-use fooddelivery_simulation::apiserver::weather::{Calm, Fault, RequestInfo, Weather};
 use fooddelivery_simulation::apiserver::{Catalog, Server};
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -20,8 +20,8 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_780_000_000).unwrap()
 }
 
-fn cluster_in(weather: impl Weather + 'static) -> Cluster {
-    let cluster = Cluster::new(Server::new(Catalog::shared().unwrap(), 7, now()), now, weather);
+fn cluster_in(faults: impl FaultPlan + 'static) -> Cluster {
+    let cluster = Cluster::new(Server::new(Catalog::shared().unwrap(), 7, now()), now, faults);
     cluster.with(|server| server.add_namespace("food", now()));
     cluster
 }
@@ -84,7 +84,7 @@ async fn settled(seen: &Arc<std::sync::Mutex<Vec<String>>>) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn an_order_is_stamped_defaulted_and_watched_to_its_end() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let customer = orders(&cluster.client_for("jiwoo"));
     let operators = orders(&operator(&cluster));
     let seen = watch(&operator(&cluster));
@@ -117,7 +117,7 @@ async fn an_order_is_stamped_defaulted_and_watched_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frozen_watch_brings_nothing_until_it_is_let_and_then_everything_in_order() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let client = operator(&cluster);
     let seen = watch(&client);
     settled(&seen).await;
@@ -134,7 +134,7 @@ async fn a_frozen_watch_brings_nothing_until_it_is_let_and_then_everything_in_or
 
 #[tokio::test(start_paused = true)]
 async fn a_coalescing_watch_brings_only_the_last_of_several_changes() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let client = operator(&cluster);
     let seen = watch(&client);
     settled(&seen).await;
@@ -152,7 +152,7 @@ async fn a_coalescing_watch_brings_only_the_last_of_several_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_breaks_resumes_and_one_whose_past_is_gone_lists_again() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let client = operator(&cluster);
     let seen = watch(&client);
     orders(&client).create(&PostParams::default(), &order("a")).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_watch_that_breaks_resumes_and_one_whose_past_is_gone_lists_again() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_restart_a_stale_watch_cache_shows_the_past_and_then_catches_up() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let client = operator(&cluster);
     orders(&client).create(&PostParams::default(), &order("a")).await.unwrap();
     let then = cluster.with(|server| server.version());
@@ -190,7 +190,7 @@ async fn after_a_restart_a_stale_watch_cache_shows_the_past_and_then_catches_up(
 
 #[tokio::test(start_paused = true)]
 async fn bookmarks_move_a_quiet_watch_past_a_compaction() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let client = operator(&cluster);
     let seen = watch(&client);
     settled(&seen).await;
@@ -208,7 +208,7 @@ struct Script {
     at: AtomicU64,
 }
 
-impl Weather for Script {
+impl FaultPlan for Script {
     fn before(&self, request: &RequestInfo<'_>) -> Fault {
         if !request.is_write() {
             return Fault::None;
@@ -248,7 +248,7 @@ async fn faults_come_as_a_client_would_meet_them() {
 
 #[tokio::test(start_paused = true)]
 async fn lists_come_in_pages_that_agree_with_each_other() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let api = orders(&operator(&cluster));
     for name in ["a", "b", "c"] {
         api.create(&PostParams::default(), &order(name)).await.unwrap();
@@ -270,7 +270,7 @@ async fn lists_come_in_pages_that_agree_with_each_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_ends_when_what_is_in_it_is_gone() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let api = orders(&operator(&cluster));
     api.create(&PostParams::default(), &order("a")).await.unwrap();
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(cluster.client_for("admin"));
@@ -295,7 +295,7 @@ async fn a_namespace_ends_when_what_is_in_it_is_gone() {
 async fn the_same_requests_give_the_same_bytes() {
     let mut runs = Vec::new();
     for _ in 0..2 {
-        let cluster = cluster_in(Calm);
+        let cluster = cluster_in(NoFaults);
         let api = orders(&operator(&cluster));
         for name in ["a", "b"] {
             api.create(&PostParams::default(), &order(name)).await.unwrap();
@@ -319,7 +319,7 @@ fn payment() -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn children_are_the_operators_alone_and_go_with_their_owner_when_collected() {
-    let cluster = cluster_in(Calm);
+    let cluster = cluster_in(NoFaults);
     let made: Payment = serde_json::from_value(payment()).unwrap();
     let as_customer: Api<Payment> = Api::namespaced(cluster.client_for("jiwoo"), "food");
     let refused = as_customer.create(&PostParams::default(), &made).await.unwrap_err().to_string();

@@ -16,6 +16,7 @@
 mod charge;
 mod check;
 mod inquiry;
+mod memory;
 mod refund;
 mod review;
 mod transitions;

@@ -4,7 +4,7 @@
 //! no I/O, no threads and no tasks: the same requests give the same answers. Kinds, rules and policies come from the
 //! [`Catalog`], which is compiled from the same source as the manifests of a real cluster; a thing in there that is
 //! not simulated is an error, not an omission. What a client sees over HTTP is in [`service`]; how a request can be
-//! made to fail, and a watch to lag, in [`weather`].
+//! made to fail, and a watch to lag, in [`faults`].
 //!
 //! Not simulated: authentication and authorisation (every user may do what the admission policies let them),
 //! validation of the kinds of Kubernetes itself, tracking of managed fields (whether there are any is), conflicts and
@@ -15,6 +15,7 @@ mod cel;
 mod collect;
 mod delete;
 mod failure;
+pub mod faults;
 mod kinds;
 mod metadata;
 mod patch;
@@ -28,7 +29,6 @@ mod selector;
 pub mod service;
 mod store;
 mod watch;
-pub mod weather;
 mod write;
 
 use std::sync::Arc;

@@ -8,11 +8,11 @@
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use fooddelivery_simulation::apiserver::service::Cluster;
-//! use fooddelivery_simulation::apiserver::weather::Calm;
+//! use fooddelivery_simulation::apiserver::faults::NoFaults;
 //! use fooddelivery_simulation::apiserver::{Catalog, Server};
 //!
 //! let now = || jiff::Timestamp::UNIX_EPOCH; // A harness takes it from tokio's paused clock.
-//! let cluster = Cluster::new(Server::new(Catalog::shared()?, 7, now()), now, Calm);
+//! let cluster = Cluster::new(Server::new(Catalog::shared()?, 7, now()), now, NoFaults);
 //! cluster.with(|server| server.add_namespace("food", now()));
 //! let replica = cluster.client("operator-0", &fooddelivery_api::policies::operator_user());
 //! cluster.watches("operator-0").of("orders").freeze();
@@ -42,8 +42,8 @@ use tokio::time::{Instant, Sleep};
 use tower::BoxError;
 
 use super::failure::Failure;
+use super::faults::{Fault, FaultPlan, RequestInfo, WatchState};
 use super::watch::{Pulled, expired_line};
-use super::weather::{Fault, RequestInfo, WatchState, Weather};
 use super::{Cursor, Request, Response, Server, Verb};
 
 /// How often a quiet watch says how far the server has come.
@@ -68,7 +68,7 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    weather: Box<dyn Weather>,
+    faults: Box<dyn FaultPlan>,
 }
 
 impl Shared {
@@ -103,7 +103,7 @@ impl Cluster {
     pub fn new(
         server: Server,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
-        weather: impl Weather + 'static,
+        faults: impl FaultPlan + 'static,
     ) -> Self {
         let state = State {
             server,
@@ -112,11 +112,7 @@ impl Cluster {
             wakers: BTreeMap::new(),
             begun: 0,
         };
-        Self(Arc::new(Shared {
-            state: Mutex::new(state),
-            clock: Box::new(clock),
-            weather: Box::new(weather),
-        }))
+        Self(Arc::new(Shared { state: Mutex::new(state), clock: Box::new(clock), faults: Box::new(faults) }))
     }
 
     /// A client that acts as `user` and goes by the user's name.
@@ -282,7 +278,7 @@ impl Wire {
             *number += 1;
             *number - 1
         };
-        self.shared.weather.before(&RequestInfo {
+        self.shared.faults.before(&RequestInfo {
             client: &self.client,
             user: &self.user,
             verb: request.verb,
@@ -422,7 +418,7 @@ impl WatchBody {
             self.is_over = true;
             return None;
         }
-        let granted = shared.weather.watch_may_deliver(&self.key.0, &self.key.1);
+        let granted = shared.faults.watch_may_deliver(&self.key.0, &self.key.1);
         let most = watch.allowance.unwrap_or(usize::MAX).min(granted).min(LINES_AT_ONCE);
         if self.is_gone {
             self.is_over = true;

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use fooddelivery_simulation::campaign::{Campaign, Failure, tell};
+use fooddelivery_simulation::campaign::{Campaign, Failure, describe};
+use fooddelivery_simulation::mutants::Mutant;
 use fooddelivery_simulation::plan::{Case, Pattern};
-use fooddelivery_simulation::player::play;
+use fooddelivery_simulation::scheduler::play;
 
 /// The simulation makes and drops objects all the time: a quarter of it was spent in the system's allocator.
 #[global_allocator]
@@ -26,9 +27,15 @@ struct Flags {
     /// Everything follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only schedules of this kind: plain, stale, crash, missed, two, trouble, storm.
+    /// Only schedules of this kind: plain, stale, crash, missed, two, faults, storm.
     #[arg(long)]
     pattern: Option<Pattern>,
+    /// A mistake that every replica makes, to see that it is found: FreshKey and others.
+    #[arg(long)]
+    mutant: Option<Mutant>,
+    /// Only name the schedules that break a promise, without their shortest trace.
+    #[arg(long)]
+    brief: bool,
     /// Threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -61,29 +68,37 @@ fn main() -> anyhow::Result<ExitCode> {
         schedules: flags.schedules,
         seed: flags.seed,
         pattern: flags.pattern,
+        mutant: flags.mutant,
         threads: flags.threads,
         failures: flags.failures,
         progress: Some(Duration::from_secs(5)),
     };
     let summary = campaign.run(say)?;
     for failure in summary.failures.iter().take(flags.failures) {
-        say(&tell(failure)?);
+        match &failure.report.broken {
+            Some(broken) if flags.brief => {
+                let (number, pattern) = (failure.number, failure.case.pattern);
+                say(&format!("schedule {number} ({pattern}): {}", broken.property));
+            }
+            _ => say(&describe(failure)?),
+        }
     }
     say(&summary.text());
     Ok(if summary.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn one(flags: &Flags, seed: u64) -> anyhow::Result<ExitCode> {
-    let case = Case { seed, pattern: flags.pattern.unwrap_or(Pattern::Plain), nth: flags.nth };
+    let case =
+        Case { seed, pattern: flags.pattern.unwrap_or(Pattern::Plain), nth: flags.nth, mutant: flags.mutant };
     if flags.replay.is_none() {
         let report = play(&case, None, false)?;
         if report.broken.is_some() {
-            say(&tell(&Failure { case, number: 0, report })?);
+            say(&describe(&Failure { case, number: 0, report })?);
             return Ok(ExitCode::FAILURE);
         }
     }
     let report = play(&case, flags.replay.clone(), true)?;
-    for line in &report.story {
+    for line in &report.trace {
         say(line);
     }
     match report.broken {

@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use super::call::User;
+use crate::apiserver::faults::NoFaults;
 use crate::apiserver::service::Cluster;
-use crate::apiserver::weather::Calm;
 use crate::apiserver::{Catalog, CatalogError, Server};
 
 /// A control plane with a fresh namespace.
@@ -58,7 +58,7 @@ impl Simulated {
 
     fn with_catalog(catalog: Arc<Catalog>) -> Self {
         let now = || jiff::Timestamp::UNIX_EPOCH;
-        let cluster = Cluster::new(Server::new(catalog, 1, now()), now, Calm);
+        let cluster = Cluster::new(Server::new(catalog, 1, now()), now, NoFaults);
         cluster.with(|server| server.add_namespace(NAMESPACE, now()));
         Self { cluster }
     }

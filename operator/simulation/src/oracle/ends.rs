@@ -1,10 +1,10 @@
 //! What must hold once everything has come to rest.
 
 use super::{Kind, Oracle};
-use crate::messenger::Inbox;
+use crate::message_provider::Inbox;
 
 /// Everything gets to an end.
-pub const ENDS: &str = "in fair weather everything comes to the right end";
+pub const ENDS: &str = "without faults everything comes to the right end";
 /// Nothing is left of what is gone.
 pub const NOTHING_LEFT: &str = "nothing is left of an order that is gone";
 /// Everybody hears of every step.

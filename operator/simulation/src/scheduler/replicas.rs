@@ -12,25 +12,25 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{PlayError, Player};
+use super::{PlayError, Scheduler};
 use crate::world::BEGINNING_MS;
-use crate::{gate, messenger, provider};
+use crate::{message_provider, provider, transport};
 
 /// Which of a replica's watches bring nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blind {
+pub(super) enum Frozen {
     No,
-    ToAll,
-    To(&'static str),
+    All,
+    Only(&'static str),
 }
 
-impl Blind {
+impl Frozen {
     /// Whether the watch of a kind, by plural, brings nothing.
-    pub(super) fn is_to(self, plural: &str) -> bool {
+    pub(super) fn stops(self, plural: &str) -> bool {
         match self {
             Self::No => false,
-            Self::ToAll => true,
-            Self::To(kind) => kind == plural,
+            Self::All => true,
+            Self::Only(kind) => kind == plural,
         }
     }
 }
@@ -38,7 +38,7 @@ impl Blind {
 /// A replica that runs.
 pub(super) struct Running {
     pub(super) context: Arc<Context>,
-    pub(super) blind: Blind,
+    pub(super) frozen: Frozen,
     task: JoinHandle<()>,
     /// Dropped with the replica; it never stops in peace.
     _stop: watch::Sender<bool>,
@@ -93,7 +93,7 @@ pub(super) fn name(replica: usize) -> &'static str {
     ["replica a", "replica b", "replica c"].get(replica).copied().unwrap_or("replica")
 }
 
-impl Player {
+impl Scheduler {
     /// Starts a replica, anew where one of its number has run before.
     pub(super) fn start(&mut self, number: usize) {
         let clock = {
@@ -112,12 +112,12 @@ impl Player {
             clock,
             jitter: Arc::new(jitter),
             ports: provider::ports(&self.shared, number),
-            messages: messenger::ports(&self.shared, number),
+            messages: message_provider::ports(&self.shared, number),
         };
         let (stop, stopping) = watch::channel(false);
-        let replica = Replica::new(gate::client(&self.shared, number), settings, parts, stopping);
+        let replica = Replica::new(transport::client(&self.shared, number), settings, parts, stopping);
         let context = replica.context().clone();
-        let running = Running { context, blind: Blind::No, task: tokio::spawn(replica.run()), _stop: stop };
+        let running = Running { context, frozen: Frozen::No, task: tokio::spawn(replica.run()), _stop: stop };
         match self.replicas.get_mut(number) {
             Some(place) => *place = running,
             None => self.replicas.push(running),

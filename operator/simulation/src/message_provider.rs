@@ -1,5 +1,5 @@
-//! The message provider, within the process, behind the operator's own port: a message waits until the player carries it
-//! out, and how is the player's choice. It knows a message by its id, and remembers which came first.
+//! The message provider, within the process, behind the operator's own port: a message waits until the scheduler carries it
+//! out, and how is the scheduler's choice. It knows a message by its id, and remembers which came first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use fooddelivery_saga::provider::CallFailure;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::provider::Weather;
+use crate::provider::ProviderFault;
 use crate::world::{Shared, What};
 
 /// How long a replica waits for an answer.
@@ -52,32 +52,32 @@ impl Inbox {
     }
 
     /// Takes a message, or does not.
-    pub fn carry_out(&mut self, message: &Message, weather: Weather) -> SendOutcome {
+    pub fn carry_out(&mut self, message: &Message, fault: ProviderFault) -> SendOutcome {
         let arrives = !matches!(
-            weather,
-            Weather::Lost
-                | Weather::NotSent
-                | Weather::Stalled
-                | Weather::Throttled
-                | Weather::ErrorBefore
-                | Weather::Declined
+            fault,
+            ProviderFault::Lost
+                | ProviderFault::NotSent
+                | ProviderFault::Stalled
+                | ProviderFault::Throttled
+                | ProviderFault::ErrorBefore
+                | ProviderFault::Declined
         );
         if arrives {
             self.hear(message);
         }
-        match weather {
-            Weather::Fair => SendOutcome::Sent,
-            Weather::InProgress => SendOutcome::Pending,
-            Weather::NotSent | Weather::Declined => {
+        match fault {
+            ProviderFault::None => SendOutcome::Sent,
+            ProviderFault::InProgress => SendOutcome::Pending,
+            ProviderFault::NotSent | ProviderFault::Declined => {
                 SendOutcome::CallFailure(CallFailure::NotSent("nobody listens".into()))
             }
-            Weather::Throttled => {
+            ProviderFault::Throttled => {
                 SendOutcome::CallFailure(CallFailure::Throttled { retry_after_ms: Some(500) })
             }
-            Weather::ErrorBefore | Weather::ErrorAfter => {
+            ProviderFault::ErrorBefore | ProviderFault::ErrorAfter => {
                 SendOutcome::CallFailure(CallFailure::Errored("500".into()))
             }
-            Weather::AnswerLost | Weather::Lost | Weather::Stalled => {
+            ProviderFault::AnswerLost | ProviderFault::Lost | ProviderFault::Stalled => {
                 SendOutcome::CallFailure(CallFailure::OutcomeUnknown("no answer".into()))
             }
         }

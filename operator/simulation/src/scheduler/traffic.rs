@@ -5,16 +5,16 @@ use fooddelivery_api::policies::operator_user;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::Player;
+use super::Scheduler;
 use super::replicas::name;
 use crate::apiserver::{Pulled, Request, Response, Verb};
 use crate::oracle::ends::MESSAGES_IN_ORDER;
-use crate::provider::Weather;
+use crate::provider::ProviderFault;
 use crate::world::{Pending, Stream, What};
 
-/// What becomes of a request to the API server.
+/// Outcome of a request to the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum RequestOutcome {
     Arrives,
     /// It is carried out, and the connection breaks.
     AnswerLost,
@@ -27,38 +27,48 @@ pub(super) enum Fate {
     Refused(u16),
 }
 
-pub(super) const FATES: [Fate; 6] =
-    [Fate::Arrives, Fate::AnswerLost, Fate::Lost, Fate::Refused(500), Fate::Refused(429), Fate::AnswerLate];
+pub(super) const REQUEST_OUTCOMES: [RequestOutcome; 6] = [
+    RequestOutcome::Arrives,
+    RequestOutcome::AnswerLost,
+    RequestOutcome::Lost,
+    RequestOutcome::Refused(500),
+    RequestOutcome::Refused(429),
+    RequestOutcome::AnswerLate,
+];
 
-impl Player {
-    /// Something on its way comes to its end: a request by `fate`, a call by `weather`.
-    pub(super) fn carry_out(&mut self, number: u64, fate: Fate, weather: Weather) {
+impl Scheduler {
+    /// Something on its way comes to its end: a request by `outcome`, a call by `fault`.
+    pub(super) fn carry_out(&mut self, number: u64, outcome: RequestOutcome, fault: ProviderFault) {
         let Some(pending) = self.shared.lock().pending.remove(&number) else { return };
         let (replica, sent) = (pending.replica, pending.sent);
         let is_effect = pending.is_effect();
         self.shared.lock().oracle.sent = sent;
-        let fate = if fate == Fate::AnswerLate && !is_effect { Fate::Arrives } else { fate };
+        let outcome = if outcome == RequestOutcome::AnswerLate && !is_effect {
+            RequestOutcome::Arrives
+        } else {
+            outcome
+        };
         let done = match pending.what {
             What::Api { request, reply } => {
-                let response = self.request(replica, &request, fate);
+                let response = self.request(replica, &request, outcome);
                 let hears = self.hears(replica, is_effect && response.is_some());
                 if hears {
                     self.answer(
                         number,
                         Pending { replica, sent, what: What::Answer { answer: response, reply } },
-                        fate,
+                        outcome,
                     );
                 }
                 return;
             }
             What::Answer { answer, reply } => {
                 self.shared.lock().say(name(replica), || "… its answer arrives".into());
-                let _ = reply.send(answer.filter(|_| fate == Fate::Arrives));
+                let _ = reply.send(answer.filter(|_| outcome == RequestOutcome::Arrives));
                 return;
             }
             What::Message { message, reply } => {
                 let pending = Pending { replica, sent, what: What::Message { message, reply } };
-                self.message(number, pending, weather);
+                self.message(number, pending, fault);
                 return;
             }
             What::Call { call, reply } => (call, reply),
@@ -67,12 +77,12 @@ impl Player {
         let told = {
             let mut world = self.shared.lock();
             let now = world.now();
-            let told = world.providers.carry_out(&call, weather, now);
-            world.say(name(replica), || format!("{} [{weather:?}] → {told:?}", call.words()));
+            let told = world.providers.carry_out(&call, fault, now);
+            world.say(name(replica), || format!("{} [{fault:?}] → {told:?}", call.words()));
             world.look();
             told
         };
-        if weather == Weather::Stalled {
+        if fault == ProviderFault::Stalled {
             // It is on its way still, and nobody waits for it.
             let (closed, _) = oneshot::channel();
             let what = What::Call { call, reply: closed };
@@ -85,15 +95,15 @@ impl Player {
     }
 
     /// A message is heard, or is not.
-    fn message(&mut self, number: u64, pending: Pending, weather: Weather) {
+    fn message(&mut self, number: u64, pending: Pending, fault: ProviderFault) {
         let Pending { replica, sent, what } = pending;
         let What::Message { message, reply } = what else { return };
         let outcome = {
             let mut world = self.shared.lock();
-            let outcome = world.inbox.carry_out(&message, weather);
+            let outcome = world.inbox.carry_out(&message, fault);
             world.say(name(replica), || {
                 format!(
-                    "tells step {} ({}) of {} [{weather:?}]",
+                    "tells step {} ({}) of {} [{fault:?}]",
                     message.step, message.phase, message.order_name
                 )
             });
@@ -102,7 +112,7 @@ impl Player {
             }
             outcome
         };
-        if weather == Weather::Stalled {
+        if fault == ProviderFault::Stalled {
             // It is on its way still, and nobody waits for it.
             let (closed, _) = oneshot::channel();
             let what = What::Message { message, reply: closed };
@@ -114,37 +124,41 @@ impl Player {
     }
 
     /// The answer to a request goes back, now or later, or is lost.
-    fn answer(&mut self, number: u64, pending: Pending, fate: Fate) {
-        if fate == Fate::AnswerLate {
+    fn answer(&mut self, number: u64, pending: Pending, outcome: RequestOutcome) {
+        if outcome == RequestOutcome::AnswerLate {
             self.shared.lock().pending.insert(number, pending);
         } else if let What::Answer { answer, reply } = pending.what {
             // Nobody listens any more when the replica has crashed, or has given up.
-            let _ = reply.send(answer.filter(|_| fate != Fate::AnswerLost));
+            let _ = reply.send(answer.filter(|_| outcome != RequestOutcome::AnswerLost));
         }
     }
 
-    fn request(&mut self, replica: usize, request: &Request, fate: Fate) -> Option<Response> {
+    fn request(&mut self, replica: usize, request: &Request, outcome: RequestOutcome) -> Option<Response> {
         let mut world = self.shared.lock();
-        match fate {
-            Fate::Lost => {
+        match outcome {
+            RequestOutcome::Lost => {
                 world.say(name(replica), || {
                     format!("{:?} {} is lost on its way", request.verb, request.plural)
                 });
                 None
             }
-            Fate::Refused(code) => {
+            RequestOutcome::Refused(code) => {
                 let code = if code == 500 && awaits_parameters(request) { 422 } else { code };
                 world.say(name(replica), || format!("{:?} {} → {code}", request.verb, request.plural));
                 Some(refusal(code))
             }
-            Fate::Arrives | Fate::AnswerLost | Fate::AnswerLate => {
+            RequestOutcome::Arrives | RequestOutcome::AnswerLost | RequestOutcome::AnswerLate => {
                 let before = world.server.version();
                 let response = world.request(name(replica), &operator_user(), request);
                 world.oracle.answered(request, &response);
                 self.writes += u64::from(world.server.version() != before);
-                match fate {
-                    Fate::AnswerLost => world.say(name(replica), || "… and the answer is lost".into()),
-                    Fate::AnswerLate => world.say(name(replica), || "… and the answer takes its time".into()),
+                match outcome {
+                    RequestOutcome::AnswerLost => {
+                        world.say(name(replica), || "… and the answer is lost".into())
+                    }
+                    RequestOutcome::AnswerLate => {
+                        world.say(name(replica), || "… and the answer takes its time".into())
+                    }
                     _ => {}
                 }
                 Some(response)
@@ -198,13 +212,13 @@ impl Player {
         }
     }
 
-    /// Delivers everything that replicas are not blind to. Says whether there was anything.
+    /// Delivers everything that watches may bring. Says whether there was anything.
     pub(super) fn deliver_all(&mut self) -> bool {
         let open: Vec<u64> = {
             let world = self.shared.lock();
-            let is_blind =
-                |s: &Stream| self.replicas.get(s.replica).is_some_and(|r| r.blind.is_to(&s.plural));
-            world.streams.iter().filter(|(_, s)| !is_blind(s)).map(|(n, _)| *n).collect()
+            let is_frozen =
+                |s: &Stream| self.replicas.get(s.replica).is_some_and(|r| r.frozen.stops(&s.plural));
+            world.streams.iter().filter(|(_, s)| !is_frozen(s)).map(|(n, _)| *n).collect()
         };
         let coalesce = self.plan.coalesces;
         let mut any = false;

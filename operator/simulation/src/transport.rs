@@ -1,9 +1,10 @@
-//! The door between a replica's `kube::Client` and the API server: reads and writes wait at it until the player lets
-//! them through; lists and watches begin at once, and what watches bring is up to the player.
+//! The door between a replica's `kube::Client` and the API server: reads and writes wait at it until the scheduler lets
+//! them through; lists and watches begin at once, and what watches bring is up to the scheduler.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,20 +17,31 @@ use tokio::sync::{mpsc, oneshot};
 use tower::BoxError;
 
 use crate::apiserver::{Request, Response, Verb};
-use crate::world::{Shared, Stream, What};
+use crate::mutants::Mutation;
+use crate::world::{Reply, Shared, Stream, What};
 
 /// A client for a replica, by its number. It belongs to the tokio runtime that calls this.
 pub(crate) fn client(shared: &Shared, replica: usize) -> Client {
-    Client::new(Gate { shared: shared.clone(), replica }, "default")
+    let mutation = Mutation::of(shared, replica).map(Arc::new);
+    Client::new(InterceptedTransport { shared: shared.clone(), replica, mutation }, "default")
+}
+
+/// Puts a request of a replica's on its way, and waits for the answer.
+pub(crate) async fn send(shared: &Shared, replica: usize, request: Request) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    shared.lock().send(replica, What::Api { request: Box::new(request), reply });
+    shared.arrived.notify_one();
+    answer.await.ok().flatten()
 }
 
 #[derive(Clone)]
-struct Gate {
+struct InterceptedTransport {
     shared: Shared,
     replica: usize,
+    mutation: Option<Arc<Mutation>>,
 }
 
-impl tower::Service<http::Request<Body>> for Gate {
+impl tower::Service<http::Request<Body>> for InterceptedTransport {
     type Response = http::Response<Answer>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -39,12 +51,12 @@ impl tower::Service<http::Request<Body>> for Gate {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let gate = self.clone();
-        Box::pin(async move { gate.pass(request).await })
+        let transport = self.clone();
+        Box::pin(async move { transport.pass(request).await })
     }
 }
 
-impl Gate {
+impl InterceptedTransport {
     async fn pass(self, request: http::Request<Body>) -> Result<http::Response<Answer>, BoxError> {
         let (parts, body) = request.into_parts();
         let body = body.collect_bytes().await?;
@@ -54,7 +66,13 @@ impl Gate {
             Err(response) => return answered(response),
         };
         match request.verb {
-            Verb::List => answered(self.list(&request)),
+            Verb::List => {
+                let response = self.list(&request);
+                answered(match &self.mutation {
+                    Some(mutation) => mutation.listed(&request, response),
+                    None => response,
+                })
+            }
             Verb::Watch => self.watch(&request),
             // Signs of life are no part of what is played.
             _ if request.plural == "leases" => {
@@ -63,13 +81,13 @@ impl Gate {
                 answered(world.server.handle(&request, &operator_user(), now))
             }
             _ => {
-                let (reply, answer) = oneshot::channel();
-                let what = What::Api { request: Box::new(request), reply };
-                self.shared.lock().send(self.replica, what);
-                self.shared.arrived.notify_one();
-                match answer.await {
-                    Ok(Some(response)) => answered(response),
-                    Ok(None) | Err(_) => Err(Box::new(io::Error::from(io::ErrorKind::ConnectionReset))),
+                let reply = match &self.mutation {
+                    Some(mutation) => mutation.exchange(request).await,
+                    None => send(&self.shared, self.replica, request).await,
+                };
+                match reply {
+                    Some(response) => answered(response),
+                    None => Err(Box::new(io::Error::from(io::ErrorKind::ConnectionReset))),
                 }
             }
         }
@@ -93,7 +111,8 @@ impl Gate {
         world.streams.insert(number, Stream { replica, plural, cursor, delivered: None, lines });
         drop(world);
         self.shared.arrived.notify_one();
-        Ok(http::Response::new(Answer::Lines(received)))
+        let mutation = self.mutation.clone().map(|mutation| (mutation, request.plural.clone()));
+        Ok(http::Response::new(Answer::Lines(received, mutation)))
     }
 }
 
@@ -105,7 +124,7 @@ fn answered(response: Response) -> Result<http::Response<Answer>, BoxError> {
 /// The body of an answer.
 enum Answer {
     Whole(Option<Bytes>),
-    Lines(mpsc::UnboundedReceiver<Bytes>),
+    Lines(mpsc::UnboundedReceiver<Bytes>, Option<(Arc<Mutation>, String)>),
 }
 
 impl http_body::Body for Answer {
@@ -118,7 +137,13 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Lines(lines) => lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line)))),
+            Self::Lines(lines, mutation) => lines.poll_recv(context).map(|lines| {
+                let shown = lines.map(|lines| match mutation {
+                    Some((mutation, plural)) => mutation.watched(plural, &lines),
+                    None => lines,
+                });
+                shown.map(|lines| Ok(Frame::data(lines)))
+            }),
         }
     }
 }

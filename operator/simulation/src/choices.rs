@@ -32,12 +32,12 @@ enum Source {
 }
 
 /// Makes the choices, and writes them down.
-pub struct Chooser {
+pub struct ChoiceSequence {
     source: Source,
     made: Vec<u32>,
 }
 
-impl Chooser {
+impl ChoiceSequence {
     /// Choices that follow from a seed.
     pub fn random(seed: u64) -> Self {
         Self { source: Source::Random(Numbers::new(seed)), made: Vec::new() }
@@ -90,16 +90,17 @@ mod tests {
 
     #[test]
     fn choices_made_by_a_seed_are_made_again_from_the_list() {
-        let all = |chooser: &mut Chooser| (0..50).map(|_| chooser.pick(&[5, 0, 3, 1])).collect::<Vec<_>>();
-        let mut random = Chooser::random(11);
+        let all =
+            |choices: &mut ChoiceSequence| (0..50).map(|_| choices.pick(&[5, 0, 3, 1])).collect::<Vec<_>>();
+        let mut random = ChoiceSequence::random(11);
         let first = all(&mut random);
         assert!(!first.contains(&1), "what has no weight is not chosen");
-        assert_eq!(all(&mut Chooser::given(random.made().to_vec())), first);
+        assert_eq!(all(&mut ChoiceSequence::given(random.made().to_vec())), first);
     }
 
     #[test]
     fn after_the_list_everything_is_ordinary() {
-        let mut chooser = Chooser::given(vec![9]);
-        assert_eq!([chooser.pick(&[1, 1]), chooser.pick(&[1, 1])], [0, 0]);
+        let mut choices = ChoiceSequence::given(vec![9]);
+        assert_eq!([choices.pick(&[1, 1]), choices.pick(&[1, 1])], [0, 0]);
     }
 }

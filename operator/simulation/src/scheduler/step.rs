@@ -4,30 +4,30 @@ use std::time::Duration;
 
 use fooddelivery_api::kinds::{self, Scope};
 
-use super::Player;
-use super::replicas::{Blind, name};
-use super::traffic::{FATES, Fate};
+use super::Scheduler;
+use super::replicas::{Frozen, name};
+use super::traffic::{REQUEST_OUTCOMES, RequestOutcome};
 use crate::actors::{self, Act};
-use crate::provider::{WEATHERS, Weather};
+use crate::provider::{PROVIDER_FAULTS, ProviderFault};
 use crate::world::What;
 
 /// How likely the ordinary thing is, against the weights of a plan.
 const ORDINARY: u32 = 50;
 
-/// How likely a replica is blind to everything at once, against each kind alone.
-const BLIND_TO_ALL: u32 = 6;
+/// Weight of all watches freezing at once, against the watch of each kind alone.
+const FREEZES_ALL: u32 = 6;
 
 /// How long time passes at once, in milliseconds.
 const SPANS_MS: [u64; 7] = [1_000, 50, 300, 5_000, 30_000, 120_000, 400_000];
 
-impl Player {
+impl Scheduler {
     /// Waits until nothing moves, and makes a choice.
     pub(super) async fn step(&mut self) {
         self.barrier().await;
-        let (waiting, strays, undelivered) = self.traffic();
+        let (waiting, abandoned, undelivered) = self.traffic();
         let weights = self.plan.weights;
         let some = |there: bool, weight: u32| if there { weight } else { 0 };
-        let choice = self.chooser.pick(&[
+        let choice = self.choices.pick(&[
             ORDINARY,
             some(!waiting.is_empty(), weights.overtake),
             some(!waiting.is_empty(), weights.fault),
@@ -37,17 +37,21 @@ impl Player {
             weights.act,
             weights.time,
             weights.crash,
-            some(!strays.is_empty(), weights.stray),
+            some(!abandoned.is_empty(), weights.abandoned),
         ]);
         match choice {
             1 => {
-                let which = self.chooser.one_of(waiting.len());
-                let fate = if self.chooser.chance(30) { Fate::AnswerLate } else { Fate::Arrives };
-                self.carry_out(waiting[which], fate, Weather::Fair);
+                let which = self.choices.one_of(waiting.len());
+                let outcome = if self.choices.chance(30) {
+                    RequestOutcome::AnswerLate
+                } else {
+                    RequestOutcome::Arrives
+                };
+                self.carry_out(waiting[which], outcome, ProviderFault::None);
             }
             2 => self.fault(&waiting),
             3 => {
-                let which = self.chooser.one_of(undelivered.len());
+                let which = self.choices.one_of(undelivered.len());
                 let most = if self.plan.coalesces { usize::MAX } else { 1 };
                 self.deliver(undelivered[which], most, self.plan.coalesces);
             }
@@ -55,16 +59,16 @@ impl Player {
             5 => self.break_watches(),
             6 => self.act(),
             7 => {
-                let span = SPANS_MS[self.chooser.pick(&[4, 3, 3, 3, 2, 2, 1])];
+                let span = SPANS_MS[self.choices.pick(&[4, 3, 3, 3, 2, 2, 1])];
                 self.pass(Duration::from_millis(span)).await;
             }
             8 => self.crash_somebody().await,
             9 => {
-                let which = self.chooser.one_of(strays.len());
-                if self.chooser.chance(40) {
-                    self.lose(strays[which]);
+                let which = self.choices.one_of(abandoned.len());
+                if self.choices.chance(40) {
+                    self.lose(abandoned[which]);
                 } else {
-                    self.carry_out(strays[which], Fate::Arrives, Weather::Fair);
+                    self.carry_out(abandoned[which], RequestOutcome::Arrives, ProviderFault::None);
                 }
             }
             _ => self.ordinary(&waiting).await,
@@ -74,14 +78,14 @@ impl Player {
     /// What is on its way and waited for, what is not waited for, and watches with something to bring.
     fn traffic(&self) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
         let world = self.shared.lock();
-        let (mut waiting, mut strays) = (Vec::new(), Vec::new());
+        let (mut waiting, mut abandoned) = (Vec::new(), Vec::new());
         for (number, pending) in &world.pending {
-            if pending.is_stray() { strays.push(*number) } else { waiting.push(*number) }
+            if pending.is_abandoned() { abandoned.push(*number) } else { waiting.push(*number) }
         }
         let version = world.server.version();
         let undelivered =
             world.streams.iter().filter(|(_, s)| s.delivered != Some(version)).map(|(n, _)| *n).collect();
-        (waiting, strays, undelivered)
+        (waiting, abandoned, undelivered)
     }
 
     /// The ordinary thing: events arrive, then what is on its way, then people act, then time passes.
@@ -90,14 +94,14 @@ impl Player {
             return;
         }
         if let Some(first) = waiting.first() {
-            self.carry_out(*first, Fate::Arrives, Weather::Fair);
+            self.carry_out(*first, RequestOutcome::Arrives, ProviderFault::None);
         } else if !self.help() {
             self.pass(Duration::from_secs(1)).await;
         }
     }
 
     fn fault(&mut self, waiting: &[u64]) {
-        let number = waiting[self.chooser.one_of(waiting.len())];
+        let number = waiting[self.choices.one_of(waiting.len())];
         let is_call = {
             let world = self.shared.lock();
             world
@@ -106,32 +110,32 @@ impl Player {
                 .is_some_and(|p| matches!(p.what, What::Call { .. } | What::Message { .. }))
         };
         if is_call {
-            let weather = WEATHERS[self.chooser.pick(&[1, 4, 4, 2, 4, 2, 1, 1, 3, 3])];
-            self.carry_out(number, Fate::Arrives, weather);
+            let fault = PROVIDER_FAULTS[self.choices.pick(&[1, 4, 4, 2, 4, 2, 1, 1, 3, 3])];
+            self.carry_out(number, RequestOutcome::Arrives, fault);
         } else {
-            let fate = FATES[self.chooser.pick(&[1, 4, 2, 2, 1, 2])];
-            self.carry_out(number, fate, Weather::Fair);
+            let outcome = REQUEST_OUTCOMES[self.choices.pick(&[1, 4, 2, 2, 1, 2])];
+            self.carry_out(number, outcome, ProviderFault::None);
         }
     }
 
     fn somebody(&mut self) -> usize {
-        self.chooser.one_of(self.replicas.len())
+        self.choices.one_of(self.replicas.len())
     }
 
     /// A replica's watches bring nothing any more, all of them or those of one kind; or they go on.
     fn freeze(&mut self) {
         let replica = self.somebody();
         let Some(running) = self.replicas.get_mut(replica) else { return };
-        let what = if running.blind == Blind::No {
+        let what = if running.frozen == Frozen::No {
             let kinds = kinds::plurals(|kind| kind.scope == Scope::Namespaced);
-            let mut weights = vec![BLIND_TO_ALL];
+            let mut weights = vec![FREEZES_ALL];
             weights.extend(kinds.iter().map(|_| 1));
-            let which = self.chooser.pick(&weights);
-            running.blind = if which == 0 { Blind::ToAll } else { Blind::To(kinds[which - 1]) };
-            format!("is blind from here on: {:?}", running.blind)
+            let which = self.choices.pick(&weights);
+            running.frozen = if which == 0 { Frozen::All } else { Frozen::Only(kinds[which - 1]) };
+            format!("its watches freeze: {:?}", running.frozen)
         } else {
-            running.blind = Blind::No;
-            "sees again".into()
+            running.frozen = Frozen::No;
+            "its watches go on".into()
         };
         self.shared.lock().say(name(replica), || what);
     }
@@ -139,7 +143,7 @@ impl Player {
     /// A replica's watches end; with a compaction in between it has to list again.
     fn break_watches(&mut self) {
         let replica = self.somebody();
-        let compacted = self.chooser.chance(50);
+        let compacted = self.choices.chance(50);
         let mut world = self.shared.lock();
         world.say(name(replica), || {
             format!("its watches break{}", if compacted { ", and are gone" } else { "" })
@@ -152,13 +156,13 @@ impl Player {
 
     fn act(&mut self) {
         let acts = actors::possible(&self.shared.lock(), &self.plan, &self.placed);
-        let cluster = self.chooser.chance(15);
+        let cluster = self.choices.chance(15);
         if cluster || acts.is_empty() {
             self.kubernetes();
             return;
         }
         let weights: Vec<u32> = acts.iter().map(Act::weight).collect();
-        let which = self.chooser.pick(&weights);
+        let which = self.choices.pick(&weights);
         self.take(&acts[which].clone());
     }
 
@@ -194,7 +198,7 @@ impl Player {
 
     async fn crash_somebody(&mut self) {
         let replica = self.somebody();
-        let rewound = self.chooser.pick(&[5, 2, 2, 1]);
+        let rewound = self.choices.pick(&[5, 2, 2, 1]);
         if rewound > 0 {
             let mut world = self.shared.lock();
             let back = [0, 3, 10, 30][rewound];
@@ -207,10 +211,10 @@ impl Player {
         self.barrier().await;
         self.shared.lock().rewound.remove(&replica);
         if rewound > 0
-            && self.chooser.chance(50)
+            && self.choices.chance(50)
             && let Some(running) = self.replicas.get_mut(replica)
         {
-            running.blind = Blind::ToAll;
+            running.frozen = Frozen::All;
         }
     }
 

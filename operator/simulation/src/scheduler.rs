@@ -1,9 +1,9 @@
 //! Plays one schedule: waits until nothing moves by itself, makes one choice, and has the oracle look; in the end it
 //! plays fair until everything has come to rest.
 
-mod choices;
 pub mod fair;
 mod replicas;
+mod step;
 mod traffic;
 
 use std::time::Duration;
@@ -13,11 +13,11 @@ use jiff::Timestamp;
 
 use crate::actors::{self, Act};
 use crate::apiserver::{Catalog, Server};
-use crate::chooser::Chooser;
-use crate::oracle::{Broken, Oracle};
+use crate::choices::ChoiceSequence;
+use crate::mutants;
+use crate::oracle::Broken;
 use crate::plan::{Case, Plan};
-use crate::provider::Providers;
-use crate::story::Story;
+use crate::trace::Trace;
 use crate::world::{BEGINNING_MS, Shared};
 
 use replicas::Running;
@@ -29,8 +29,8 @@ pub struct Report {
     pub broken: Option<Broken>,
     /// The choices that were made.
     pub choices: Vec<u32>,
-    /// What happened, line by line, if it was to be told.
-    pub story: Vec<String>,
+    /// What happened, line by line, if it was traced.
+    pub trace: Vec<String>,
     /// How the orders ended.
     pub outcomes: Vec<String>,
     /// How many writes the operator made.
@@ -57,29 +57,33 @@ pub enum PlayError {
     Settings(String),
 }
 
-/// Plays a case: by its seed, or by given choices. With `told`, what happens is written down.
+/// Plays a case: by its seed, or by given choices. With `traced`, what happens is written down.
 ///
 /// # Errors
 /// [`PlayError`]; what is wrong with the operator is in the report.
-pub fn play(case: &Case, choices: Option<Vec<u32>>, told: bool) -> Result<Report, PlayError> {
+pub fn play(case: &Case, choices: Option<Vec<u32>>, traced: bool) -> Result<Report, PlayError> {
     let catalog = Catalog::shared()?;
     let settings = replicas::settings()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    let chooser = choices.map_or_else(|| Chooser::random(case.seed), Chooser::given);
-    Ok(runtime.block_on(async move {
+    let choices = choices.map_or_else(|| ChoiceSequence::random(case.seed), ChoiceSequence::given);
+    let schedule = async move {
         let beginning = Timestamp::from_millisecond(BEGINNING_MS).unwrap_or_default();
         let server = Server::new(catalog, case.seed, beginning);
-        let story = if told { Story::told() } else { Story::default() };
-        let shared = Shared::new(server, Providers::default(), Oracle::default(), story);
-        Player::new(case, shared, chooser, settings).play().await
-    }))
+        let trace = if traced { Trace::recording() } else { Trace::default() };
+        let shared = Shared::new(server, trace, case.mutant);
+        Scheduler::new(case, shared, choices, settings).play().await
+    };
+    Ok(match case.mutant {
+        Some(_) => tracing::subscriber::with_default(mutants::subscriber(), || runtime.block_on(schedule)),
+        None => runtime.block_on(schedule),
+    })
 }
 
-struct Player {
+struct Scheduler {
     case: Case,
     plan: Plan,
     shared: Shared,
-    chooser: Chooser,
+    choices: ChoiceSequence,
     settings: &'static Settings,
     replicas: Vec<Running>,
     /// How often each order of the plan was placed.
@@ -93,15 +97,15 @@ struct Player {
     crash_is_due: Option<usize>,
 }
 
-impl Player {
-    fn new(case: &Case, shared: Shared, mut chooser: Chooser, settings: &'static Settings) -> Self {
-        let plan = Plan::of(case, &mut chooser);
+impl Scheduler {
+    fn new(case: &Case, shared: Shared, mut choices: ChoiceSequence, settings: &'static Settings) -> Self {
+        let plan = Plan::of(case, &mut choices);
         let placed = vec![0; plan.orders.len()];
         Self {
             case: *case,
             plan,
             shared,
-            chooser,
+            choices,
             settings,
             replicas: Vec::new(),
             placed,
@@ -140,11 +144,11 @@ impl Player {
 
     fn report(self) -> Report {
         let mut world = self.shared.lock();
-        let story = std::mem::take(&mut world.story).into_lines();
+        let trace = std::mem::take(&mut world.trace).into_lines();
         Report {
             broken: world.oracle.broken().cloned(),
-            choices: self.chooser.made().to_vec(),
-            story,
+            choices: self.choices.made().to_vec(),
+            trace,
             outcomes: world.oracle.outcomes(),
             writes: self.writes,
             calls: self.calls,

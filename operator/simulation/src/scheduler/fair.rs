@@ -6,13 +6,13 @@ use std::time::Duration;
 use fooddelivery_api::for_each_kind;
 use fooddelivery_runtime::{Cache, Key};
 
-use super::Player;
-use super::replicas::{Blind, name};
-use super::traffic::Fate;
+use super::Scheduler;
+use super::replicas::{Frozen, name};
+use super::traffic::RequestOutcome;
 use crate::actors::{self, NAMESPACE};
 use crate::oracle::counts::CAPACITY;
 use crate::oracle::text;
-use crate::provider::Weather;
+use crate::provider::ProviderFault;
 
 /// What is done at once comes to its end.
 pub const COMES_TO_REST: &str = "the operator comes to rest";
@@ -30,7 +30,7 @@ const RELIEF: Duration = Duration::from_mins(1);
 /// For so long nothing may be written in the end.
 const SILENCE: Duration = Duration::from_mins(10);
 
-impl Player {
+impl Scheduler {
     /// Lets everything that is on its way arrive, until nothing moves by itself.
     pub(super) async fn settle(&mut self) {
         for _ in 0..ROUNDS {
@@ -38,7 +38,7 @@ impl Player {
             let mut any = self.deliver_all();
             let waiting: Vec<u64> = self.shared.lock().pending.keys().copied().collect();
             for number in waiting {
-                self.carry_out(number, Fate::Arrives, Weather::Fair);
+                self.carry_out(number, RequestOutcome::Arrives, ProviderFault::None);
                 any = true;
             }
             if !any || self.is_broken() {
@@ -55,9 +55,9 @@ impl Player {
         }
         self.shared.lock().say("everybody", || "plays fair from here on".into());
         for running in &mut self.replicas {
-            running.blind = Blind::No;
+            running.frozen = Frozen::No;
         }
-        self.strays_end();
+        self.end_abandoned();
         actors::put_right(&mut self.shared.lock(), &self.plan, &mut self.placed);
         self.riders_are_relieved().await;
         let begun = tokio::time::Instant::now();
@@ -91,16 +91,16 @@ impl Player {
     }
 
     /// What crashed replicas had sent arrives or is lost at last.
-    fn strays_end(&mut self) {
-        let strays: Vec<u64> = {
+    fn end_abandoned(&mut self) {
+        let abandoned: Vec<u64> = {
             let world = self.shared.lock();
-            world.pending.iter().filter(|(_, p)| p.is_stray()).map(|(n, _)| *n).collect()
+            world.pending.iter().filter(|(_, p)| p.is_abandoned()).map(|(n, _)| *n).collect()
         };
-        for number in strays {
-            if self.chooser.chance(40) {
+        for number in abandoned {
+            if self.choices.chance(40) {
                 self.lose(number);
             } else {
-                self.carry_out(number, Fate::Arrives, Weather::Fair);
+                self.carry_out(number, RequestOutcome::Arrives, ProviderFault::None);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What can go wrong between a client and the server, and what a watch can do to its client without being wrong: the
 //! harness decides, request by request.
 //!
-//! A [`Weather`] is asked before every request. [`super::service::Watches`] hold a client's watches back, or spoil
-//! them. Nothing here draws random numbers: whoever implements [`Weather`] owns the seed.
+//! A [`FaultPlan`] is asked before every request. [`super::service::Watches`] hold a client's watches back, or spoil
+//! them. Nothing here draws random numbers: whoever implements [`FaultPlan`] owns the seed.
 
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ pub enum Fault {
     Delay(Duration),
 }
 
-/// The weather between clients and the server.
-pub trait Weather: Send + Sync {
+/// The faults between clients and the server.
+pub trait FaultPlan: Send + Sync {
     /// What becomes of this request. It is called once for each, when it arrives; it must not use the cluster.
     fn before(&self, request: &RequestInfo<'_>) -> Fault {
         let _ = request;
@@ -71,9 +71,9 @@ pub trait Weather: Send + Sync {
 
 /// Nothing goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Calm;
+pub struct NoFaults;
 
-impl Weather for Calm {}
+impl FaultPlan for NoFaults {}
 
 /// How the watches of one kind by one client are.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,23 +1,23 @@
-//! A schedule as a story for people: when, who, what; one line per event.
+//! The trace of a schedule, for people: when, who, what; one line per event.
 
 use serde_json::Value;
 
 use crate::apiserver::{Request, Response, Verb};
 
-/// What happened so far; nothing is kept unless it is to be told.
+/// What happened so far; nothing is kept unless it is asked for.
 #[derive(Debug, Default)]
-pub struct Story {
+pub struct Trace {
     lines: Option<Vec<String>>,
 }
 
-impl Story {
+impl Trace {
     /// One that is kept.
-    pub fn told() -> Self {
+    pub fn recording() -> Self {
         Self { lines: Some(Vec::new()) }
     }
 
     /// Whether anything is kept.
-    pub fn is_told(&self) -> bool {
+    pub fn is_recorded(&self) -> bool {
         self.lines.is_some()
     }
 

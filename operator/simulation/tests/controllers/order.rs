@@ -1,0 +1,74 @@
+//! The order controller.
+
+use serde_json::json;
+
+use super::bench::{Bench, PRICE, is_held};
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_priced_and_its_payment_made() {
+    let bench = Bench::new().order("lunch");
+    let writes = bench.reconcile("order").await;
+    assert_eq!(writes.first().unwrap(), "create payments");
+    let payment = bench.get("payments", "lunch");
+    assert_eq!(payment["spec"]["quote"]["total"], PRICE);
+    assert_eq!(payment["spec"]["desired"], "Captured");
+    assert!(payment["status"].is_null(), "money is the payment controller's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_on_the_menu_is_not_paid_for_and_the_order_says_so() {
+    let bench =
+        Bench::new().order_with("lunch", &json!({ "items": [{ "menuItem": "pizza", "quantity": 1 }] }));
+    let writes = bench.reconcile("order").await;
+    assert!(!writes.contains(&"create payments".to_owned()), "{writes:?}");
+    let status = &bench.get("orders", "lunch")["status"];
+    assert!(status["message"].as_str().unwrap().contains("pizza"), "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_payment_is_captured_waits_for_its_store() {
+    let bench = Bench::new().order("lunch").payment();
+    let captured = json!({ "phase": "Captured", "attempt": 1, "capturedAmount": PRICE });
+    let bench = bench.status("payments", "lunch", captured);
+    assert_eq!(bench.reconcile("order").await, ["patch orders/status"]);
+    let status = &bench.get("orders", "lunch")["status"];
+    assert_eq!((&status["phase"], &status["total"]), (&json!("AwaitingStore"), &json!(PRICE)));
+    assert_eq!(bench.count("tickets"), 0, "tickets are the ticket controller's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_paused_is_left_where_it_is() {
+    let paused = json!({ "metadata": { "annotations": { "fooddelivery.dev/paused": "true" } } });
+    let bench = Bench::new().order("lunch").change("customer", "orders", "lunch", paused);
+    bench.reconcile("order").await;
+    assert_eq!(bench.count("payments"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_money_goes_back_nothing_can_be_cooked_any_more() {
+    let bench = Bench::new().order("lunch").paid().cancelled();
+    let writes = bench.reconcile("order").await;
+    let at = |write: &str| writes.iter().position(|known| known == write).unwrap();
+    assert!(at("create tickets") < at("patch payments"), "{writes:?}");
+    assert_eq!(bench.get("tickets", "lunch")["spec"]["stage"], "Cancelled");
+    assert_eq!(bench.get("payments", "lunch")["spec"]["desired"], "Refunded");
+    assert_eq!(bench.get("orders", "lunch")["status"]["phase"], "Cancelling");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_comes_when_the_food_cooks_is_refused() {
+    let bench =
+        Bench::new().order("lunch").paid().ticket(&["Accepted", "Cooking"]).phase("Cooking").cancelled();
+    bench.reconcile("order").await;
+    let status = &bench.get("orders", "lunch")["status"];
+    assert_eq!((&status["phase"], &status["cancellation"]), (&json!("Cooking"), &json!("Refused")));
+    assert_eq!(bench.get("payments", "lunch")["spec"]["desired"], "Captured");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_deleted_stays_until_its_money_is_back() {
+    let bench = Bench::new().order("lunch").paid().deleted();
+    bench.reconcile("order").await;
+    assert!(is_held(&bench.get("orders", "lunch")));
+    assert_eq!(bench.get("payments", "lunch")["spec"]["desired"], "Refunded");
+}

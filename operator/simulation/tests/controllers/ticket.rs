@@ -1,0 +1,56 @@
+//! The ticket controller.
+
+use serde_json::json;
+
+use super::bench::{Bench, DISH};
+
+#[tokio::test(start_paused = true)]
+async fn a_paid_order_comes_into_the_queue_of_its_store() {
+    let bench = Bench::new().order("lunch").paid();
+    assert_eq!(bench.reconcile("ticket").await, ["create tickets"]);
+    let ticket = bench.get("tickets", "lunch");
+    assert_eq!(ticket["spec"]["stage"], "Pending");
+    assert_eq!(ticket["spec"]["orderRef"], bench.reference());
+    assert_eq!(ticket["spec"]["storeRef"]["uid"], bench.uid("stores", "hanok"));
+    assert_eq!(ticket["spec"]["items"][0]["menuItem"], DISH);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_not_paid_stays_out_of_the_queue() {
+    let bench = Bench::new().order("lunch").payment();
+    assert!(bench.reconcile("ticket").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_somebody_wants_undone_stays_out_of_the_queue() {
+    let bench = Bench::new().order("lunch").paid().cancelled();
+    assert!(bench.reconcile("ticket").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_accepts_by_itself_has_its_tickets_accepted() {
+    let automatic = json!({ "spec": { "acceptance": "Automatic" } });
+    let bench = Bench::new().change("store", "stores", "hanok", automatic).order("lunch").paid().ticket(&[]);
+    assert_eq!(bench.reconcile("ticket").await, ["patch tickets", "patch tickets/status"]);
+    assert_eq!(bench.get("tickets", "lunch")["spec"]["stage"], "Accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_shows_how_far_the_store_came_in_one_write() {
+    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted", "Cooking"]);
+    assert_eq!(bench.reconcile("ticket").await, ["patch tickets/status"]);
+    let status = &bench.get("tickets", "lunch")["status"];
+    assert_eq!(status["phase"], "Cooking");
+    assert_eq!(
+        status["acceptedAt"], status["cookingAt"],
+        "a stage that passed unseen has the next one's time"
+    );
+    assert!(bench.reconcile("ticket").await.is_empty(), "and is written once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_whose_order_has_vanished_is_cleared_away() {
+    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted"]).vanished();
+    assert_eq!(bench.reconcile("ticket").await, ["delete tickets"]);
+    assert_eq!(bench.count("tickets"), 0);
+}

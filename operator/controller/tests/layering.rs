@@ -13,7 +13,10 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
     ),
     ("local-cluster", &["node", "node/config", "node/machine"]),
     ("saga", &["coupon", "quote"]),
-    ("saga", &["order", "order/compensate", "order/deadline", "order/forward", "order/steps"]),
+    (
+        "saga",
+        &["order", "order/compensate", "order/conditions", "order/deadline", "order/forward", "order/steps"],
+    ),
     (
         "simulation",
         &["apiserver/cel", "apiserver/failure", "apiserver/kinds", "apiserver/rules", "apiserver/schema"],

@@ -9,7 +9,6 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::policies::actors::ACT_FOR_OTHERS;
 use crate::rules::{self, Rule};
 
 /// Calls a macro with the rows of all kinds: `Type: cache, "plural", Scope, { facts };` each.
@@ -141,6 +140,8 @@ macro_rules! for_each_kind {
     };
 }
 
+/// The verb, on orders, of those who may do what belongs to others. No request has it: the policies for actors ask for it.
+pub const ACT_FOR_OTHERS: &str = "actforothers";
 /// What reads objects one by one, all at once, and from then on.
 const READ: &[&str] = &["get", "list", "watch"];
 /// The same, and changes what may be changed.

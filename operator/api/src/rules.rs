@@ -7,6 +7,7 @@
 
 use std::fmt::Display;
 
+use fooddelivery_saga::order::steps as saga;
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::table::{self, Step};
 
@@ -94,6 +95,15 @@ fn transitions<T: Copy + Display>(
     Rule { path, rule: ways.join(" || "), message: Message::Expression(message) }
 }
 
+/// The rest of a comparison with any of these.
+fn one_of(phases: impl Iterator<Item = OrderPhase>) -> String {
+    let phases: Vec<String> = phases.map(|phase| format!("'{phase}'")).collect();
+    match phases.as_slice() {
+        [one] => format!(" == {one}"),
+        several => format!(" in [{}]", several.join(", ")),
+    }
+}
+
 /// The rules of Order.
 pub fn order() -> Vec<Rule> {
     let fixed = "is fixed once the order is placed; cancel the order and place another";
@@ -101,18 +111,24 @@ pub fn order() -> Vec<Rule> {
         rule("", "self.metadata.name.size() <= 63", "an order's name has at most 63 characters"),
         rule(
             "",
-            "has(oldSelf.spec.receiptConfirmed) || !has(self.spec.receiptConfirmed) || \
-             (has(self.status) && has(self.status.phase) && self.status.phase in ['Delivered', 'Completed'])",
+            format!(
+                "has(oldSelf.spec.receiptConfirmed) || !has(self.spec.receiptConfirmed) || \
+                 (has(self.status) && has(self.status.phase) && self.status.phase{})",
+                one_of(saga::receipt_phases())
+            ),
             "receipt can be confirmed only once the food is delivered",
         ),
         rule(
             "",
-            "(has(self.spec.payment.token) == has(oldSelf.spec.payment.token) && \
+            format!(
+                "(has(self.spec.payment.token) == has(oldSelf.spec.payment.token) && \
              (!has(self.spec.payment.token) || self.spec.payment.token == oldSelf.spec.payment.token) && \
              has(self.spec.payment.tokenSecretRef) == has(oldSelf.spec.payment.tokenSecretRef) && \
              (!has(self.spec.payment.tokenSecretRef) || \
              self.spec.payment.tokenSecretRef == oldSelf.spec.payment.tokenSecretRef)) || \
-             (has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase == 'PaymentDeferred')",
+             (has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase{})",
+                one_of(saga::token_phases())
+            ),
             "the payment token can be replaced only while payment is deferred",
         ),
         immutable("spec", "customerRef", &format!("customerRef {fixed}")),

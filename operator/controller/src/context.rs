@@ -4,10 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
-    Ticket, for_each_kind,
-};
+use fooddelivery_api::for_each_kind;
 use fooddelivery_runtime::api::{ApiError, ApiServer, Namespaced};
 use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::events::{Events, Note};
@@ -37,12 +34,12 @@ macro_rules! caches {
         pub struct Caches {
             $(
                 #[doc = concat!("All ", $plural, ".")]
-                pub $field: Arc<Cache<$kind>>,
+                pub $field: Arc<Cache<fooddelivery_api::$kind>>,
             )+
         }
 
         $(
-            impl Kind for $kind {
+            impl Kind for fooddelivery_api::$kind {
                 fn cache(caches: &Caches) -> &Arc<Cache<Self>> {
                     &caches.$field
                 }

@@ -5,10 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, MessageProvider, Order, Payment, PaymentProvider, Rider, Store,
-    Ticket, for_each_kind,
-};
+use fooddelivery_api::for_each_kind;
 use fooddelivery_runtime::cache::Malformed;
 use fooddelivery_runtime::events::{Note, reference};
 use fooddelivery_runtime::health::Health;
@@ -162,11 +159,11 @@ macro_rules! kinds {
         /// The triggers of every kind.
         #[derive(Default)]
         pub(crate) struct AllTriggers {
-            $($field: Triggers<$kind>,)+
+            $($field: Triggers<fooddelivery_api::$kind>,)+
         }
 
         $(
-            impl Watched for $kind {
+            impl Watched for fooddelivery_api::$kind {
                 fn triggers(all: &mut AllTriggers) -> &mut Triggers<Self> {
                     &mut all.$field
                 }
@@ -193,7 +190,7 @@ macro_rules! kinds {
             ) {
                 let Self { context, jitter, scopes, triggers } = self;
                 let starter = Starter { context, jitter, watchdogs, health, stop };
-                $(starter.start::<$kind>(tasks, watch_scopes!($scope, scopes), triggers.$field);)+
+                $(starter.start::<fooddelivery_api::$kind>(tasks, watch_scopes!($scope, scopes), triggers.$field);)+
             }
         }
     };

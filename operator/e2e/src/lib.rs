@@ -40,6 +40,7 @@ pub mod metrics;
 mod names;
 pub mod namespace;
 pub mod operator;
+mod samples;
 pub mod sandbox;
 
 use std::time::{Duration, Instant};

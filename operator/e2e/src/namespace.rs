@@ -14,21 +14,20 @@ use fooddelivery_api::{
     TOKEN_SECRETS_ROLE,
 };
 use fooddelivery_saga::phases::OrderPhase;
-use fooddelivery_sandbox::config::DEFAULT_SECRET_KEY;
 use fooddelivery_sandbox::ledger::Entry;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::audit::{findings, holds};
-use crate::binaries::workspace;
 use crate::cluster::TestCluster;
 use crate::names::suffix;
 use crate::operator::{Operator, OperatorOptions};
+use crate::samples::{marketplace, provider};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::{LONG, pause};
 
@@ -129,7 +128,7 @@ impl TestNamespace {
         let sandbox = Sandbox::start(&programs.sandbox, dir, &sandbox_name, options.sandbox).await?;
         let mut fields = options.provider;
         fields.extend(options.provider_timeout.map(|timeout| ("timeout".to_owned(), timeout.into())));
-        let manifests = manifests(&name, &sandbox.url(), &fields)?;
+        let manifests = marketplace(&name, &sandbox.url(), &fields)?;
         cluster.access().kubectl_with_input(["apply", "-f", "-"], &manifests).await?;
         let mut of_operator = options.operator;
         if of_operator.namespaces.is_empty() {
@@ -447,57 +446,4 @@ fn shown(ledger: &[Entry]) -> String {
         let _ = writeln!(text, "{seq:>4} {at} {kind:?} {amount} {order_id} {key}");
     }
     text
-}
-
-/// The samples' marketplace in another namespace, and a provider of its own.
-fn manifests(namespace: &str, endpoint: &str, fields: &serde_json::Map<String, Value>) -> Result<String> {
-    let path = workspace().join("manifests/samples/marketplace.yaml");
-    let marketplace = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let marketplace = marketplace
-        .replace("namespace: food\n", &format!("namespace: {namespace}\n"))
-        .replace("name: food\n", &format!("name: {namespace}\n"));
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": namespace, "namespace": OPERATOR_NAMESPACE },
-        "stringData": { "secretKey": DEFAULT_SECRET_KEY },
-    });
-    let provider = provider(namespace, namespace, endpoint, fields);
-    // Who tests orders is not to be held up by what a rider can carry at once.
-    let rider = json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Rider",
-        "metadata": { "name": "minjun", "namespace": namespace },
-        "spec": { "region": "mapo", "capacity": 20 },
-    });
-    Ok(format!("{marketplace}\n---\n{rider}\n---\n{secret}\n---\n{provider}\n"))
-}
-
-fn provider(name: &str, secret: &str, endpoint: &str, fields: &serde_json::Map<String, Value>) -> Value {
-    let mut provider = json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "PaymentProvider",
-        "metadata": { "name": name },
-        "spec": {
-            "dialect": "Toss", "endpoint": endpoint, "allowPlainHttp": true,
-            "secretRef": { "name": secret },
-        },
-    });
-    for (field, value) in fields {
-        provider["spec"][field] = value.clone();
-    }
-    provider
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_test_namespace_is_the_samples_marketplace_in_a_namespace_of_its_own() {
-        let options = NamespaceOptions::default().with_provider(json!({ "timeout": "2s" }));
-        let text = manifests("test-1", "http://127.0.0.1:1", &options.provider).unwrap();
-        assert!(
-            text.contains("name: hanok") && text.contains("name: minjun") && text.contains("name: jiwoo")
-        );
-        assert!(!text.contains("food\n"), "{text}");
-        assert!(text.contains(r#""timeout":"2s""#));
-    }
 }

@@ -1,5 +1,8 @@
 //! The ticket and the delivery controller: they put paid orders into the store's queue, offer cooked ones to riders,
 //! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
+//!
+//! `saga::ticket` and `saga::delivery` decide. Transcribed are the reads, from caches of any age and live where the
+//! controllers read live, and the requests, which everything else may overtake.
 
 use fooddelivery_saga::delivery::{self, DeliveryView};
 use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};
@@ -45,18 +48,21 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
         deleting: false,
     };
     let mut decision = ticket::decide(&view(false));
-    if decision == ticket::Decision::CheckOrder && is_orphan(world) {
+    if decision == ticket::Decision::Act(ticket::Command::CheckOrder) && is_orphan(world) {
         decision = ticket::decide(&view(true));
     }
     match decision {
-        ticket::Decision::Create => {
+        ticket::Decision::Act(ticket::Command::Create) => {
             world.held::<Order>(replica).map(|(version, _)| TicketFlight::Create(version))
         }
-        ticket::Decision::Delete => held.map(|t| TicketFlight::Delete(t.uid)),
-        ticket::Decision::Rest
-        | ticket::Decision::Accept
-        | ticket::Decision::Mirror(_)
-        | ticket::Decision::CheckOrder => None,
+        ticket::Decision::Act(ticket::Command::Delete) => held.map(|t| TicketFlight::Delete(t.uid)),
+        ticket::Decision::Act(ticket::Command::Accept | ticket::Command::CheckOrder)
+        | ticket::Decision::Skip
+        | ticket::Decision::Halt(_)
+        | ticket::Decision::Write(_)
+        | ticket::Decision::Rest(_)
+        | ticket::Decision::Wait(_)
+        | ticket::Decision::Retry(_) => None,
     }
 }
 
@@ -74,15 +80,21 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight
         deleting: false,
     };
     let mut decision = delivery::decide(&view(false));
-    if decision == delivery::Decision::CheckOrder && is_orphan(world) {
+    if decision == delivery::Decision::Act(delivery::Command::CheckOrder) && is_orphan(world) {
         decision = delivery::decide(&view(true));
     }
     match decision {
-        delivery::Decision::Create => {
+        delivery::Decision::Act(delivery::Command::Create) => {
             world.held::<Order>(replica).map(|(version, _)| DeliveryFlight::Create(version))
         }
-        delivery::Decision::Delete => held.map(|d| DeliveryFlight::Delete(d.uid)),
-        delivery::Decision::Rest | delivery::Decision::Mirror(_) | delivery::Decision::CheckOrder => None,
+        delivery::Decision::Act(delivery::Command::Delete) => held.map(|d| DeliveryFlight::Delete(d.uid)),
+        delivery::Decision::Act(delivery::Command::CheckOrder)
+        | delivery::Decision::Skip
+        | delivery::Decision::Halt(_)
+        | delivery::Decision::Write(_)
+        | delivery::Decision::Rest(_)
+        | delivery::Decision::Wait(_)
+        | delivery::Decision::Retry(_) => None,
     }
 }
 

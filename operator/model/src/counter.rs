@@ -1,6 +1,7 @@
 //! A model of its own: tickets that are counted by their store, and two replicas of the store's controller.
-//! `saga::counter` and `saga::ticket` decide here as they do in the operator; how the controllers carry it out is
-//! transcribed.
+//! `saga::counter` and `saga::ticket` decide here as they do in the operator. Transcribed is how the controllers carry it
+//! out, as that is what the model varies: when a copy of the store is taken, which tickets are read live after it, and
+//! that a write may be overtaken, lost or late.
 //!
 //! Caches are not kept: whatever is read from one may be as it was at any time before, so far as that makes a difference.
 

@@ -15,6 +15,8 @@ pub enum OrderStep {
         /// It has a deadline.
         wakes: bool,
     },
+    /// The decision breaks a rule of its machine: nothing is done, and a property fails.
+    Halt,
     /// Write this status.
     Write(Order),
     /// Create the payment; as a tombstone when a reason is given.
@@ -103,17 +105,19 @@ pub struct CallResults {
 /// A step of the payment controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaymentStep {
-    /// Nothing to do, or nothing until asked again.
+    /// Nothing to do now.
     Rest,
-    /// Ask again later: the provider has not told.
-    AskAgain,
+    /// The decision breaks a rule of its machine: nothing is done, and a property fails.
+    Halt,
+    /// Retry later: the outcome of a call is not known.
+    Retry,
     /// Read the order live.
     CheckOrder,
     /// Read the provider live.
     CheckAccess,
     /// Make a payment at the provider that can be charged.
     Prepare,
-    /// Ask the provider what became of it.
+    /// Look the payment up at the provider.
     LookUp,
     /// Charge.
     Charge,

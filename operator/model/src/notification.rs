@@ -1,9 +1,10 @@
 //! A model of its own: an order whose history grows, providers that are notified of it, and two replicas that both
-//! believe that the order is theirs. `saga::notification` says which step is next, as it does in the operator; how the controllers carry
-//! it out is transcribed.
+//! believe that the order is theirs. `saga::notification` says which step is next, as it does in the operator. Transcribed
+//! is what the model varies: copies of the order of any age, a progress that is in memory until a status is written, and
+//! that a message is answered, lost or late.
 //!
 //! A provider is known to every replica as soon as it is there: one that came a moment before an order went may not be
-//! told of it.
+//! notified of it.
 
 use fooddelivery_saga::notification::{Step, next, steps};
 use fooddelivery_saga::order::OrderState;

@@ -1,4 +1,9 @@
 //! The order controller: from the caches to `saga::order::decide`, and from its commands to writes, one at a time.
+//!
+//! What is decided is not transcribed: the machine of `saga` decides here. Transcribed is what the model varies, and what
+//! the controller does with an API server and async I/O that no state can hold: which copies a replica reads, of any age;
+//! that a command is carried out later than it was decided, so that everything else may happen in between; and what its
+//! request does to the objects. A command that is not carried out does not compile.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,8 +54,13 @@ pub fn reconcile(world: &mut World, bounds: &Bounds, replica: usize) {
     if let Some(mutant) = bounds.carrying.mutant {
         step = mutated(world, mutant, &order, replica, step);
     }
-    if matches!(step, OrderStep::Rest { .. }) {
-        return;
+    match step {
+        OrderStep::Rest { .. } => return,
+        OrderStep::Halt => {
+            world.violations.halted = true;
+            return;
+        }
+        _ => {}
     }
     let irreversible = !matches!(step, OrderStep::Write(_) | OrderStep::LookForChildren);
     if irreversible && bounds.carrying.order_is_live && Order::chain(world).last().0 != version {
@@ -114,7 +124,7 @@ pub fn carry_out(world: &mut World, bounds: &Bounds, replica: usize) {
     let Some(slot) = world.replicas.get_mut(replica) else { return };
     let Some(flight) = slot.order.take() else { return };
     match flight.step {
-        OrderStep::Rest { .. } => {}
+        OrderStep::Rest { .. } | OrderStep::Halt => {}
         OrderStep::Write(new) => write_status(world, bounds, replica, flight.version, &new),
         OrderStep::CreatePayment(reversal) => create_payment(world, replica, reversal),
         OrderStep::ReturnMoney(why) => patch::<Payment>(world, replica, flight.payment, |p| Payment {
@@ -255,9 +265,9 @@ fn decided(seen: &Seen) -> OrderStep {
         decision = decide(&view, at(*epoch));
     }
     match decision {
-        Decision::Skip | Decision::Halt(_) | Decision::Wait(_) | Decision::Write(_) | Decision::Retry(_) => {
-            OrderStep::Rest { wakes: false }
-        }
+        // An order's machine writes its status at rest only, and never waits without saying so in it.
+        Decision::Halt(_) | Decision::Wait(_) | Decision::Write(_) | Decision::Retry(_) => OrderStep::Halt,
+        Decision::Skip => OrderStep::Rest { wakes: false },
         Decision::Act(command) => step(command),
         Decision::Rest(rest) => {
             let new = status(order, &rest.state, *epoch);

@@ -1,5 +1,9 @@
 //! The payment controller: a reconcile reads the payment, asks `saga::payment::decide` step by step, calls the provider,
 //! and writes what came of it. Between any decision and its effect everything else may happen.
+//!
+//! What is decided is not transcribed: the machine of `saga` decides here. Transcribed is the loop around it, because a
+//! reconcile that calls a provider is a state in which others act, and must be a value that can be compared and hashed:
+//! when the payment is read live, and what each request does.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,7 +12,7 @@ use fooddelivery_saga::payment::{
     Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderCall, ProviderSession,
     Responses, decide,
 };
-use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, PaymentPhase};
+use fooddelivery_saga::phases::{OrderPhase, PaymentDesired};
 use fooddelivery_saga::provider::{PrepareOutcome, ProviderStatus, VoidOutcome};
 use fooddelivery_saga::time::{Millis, Timestamp};
 
@@ -78,7 +82,11 @@ fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut flight: Payment
             step = PaymentStep::RemoveFinalizer;
         }
         match step {
-            PaymentStep::Rest | PaymentStep::AskAgain => return,
+            PaymentStep::Rest | PaymentStep::Retry => return,
+            PaymentStep::Halt => {
+                world.violations.halted = true;
+                return;
+            }
             PaymentStep::CheckOrder => flight.results.order = Some(standing(world)),
             PaymentStep::CheckAccess => flight.results.access = true,
             PaymentStep::Write(new)
@@ -175,7 +183,11 @@ pub fn carry_out(world: &mut World, bounds: &Bounds, replica: usize, fault: Prov
                 slot.payments.held = None;
             }
         }
-        PaymentStep::Rest | PaymentStep::AskAgain | PaymentStep::CheckOrder | PaymentStep::CheckAccess => {}
+        PaymentStep::Rest
+        | PaymentStep::Halt
+        | PaymentStep::Retry
+        | PaymentStep::CheckOrder
+        | PaymentStep::CheckAccess => {}
     }
 }
 
@@ -204,13 +216,11 @@ fn write(
     match world.swap::<Payment>(version, status) {
         Ok(()) => {
             world.refresh::<Payment>(replica);
-            let recorded =
-                if bounds.prepares { !old.known && new.known } else { old.attempt == 0 && new.attempt > 0 };
-            let fresh = new.phase == PaymentPhase::Pending && recorded;
+            let kept = responses(flight.results, bounds.prepares).after_write(&state(old), &state(new));
             let results = CallResults {
-                order: flight.results.order,
-                access: flight.results.access,
-                intent_is_fresh: fresh,
+                order: kept.order,
+                access: kept.access.is_some(),
+                intent_is_fresh: kept.intent_is_fresh,
                 ..CallResults::default()
             };
             let version = Payment::chain(world).last().0;
@@ -246,8 +256,9 @@ pub fn standing(world: &World) -> OrderStanding {
     OrderStanding::of(order.phase, order.verdict, order.cancel_wanted())
 }
 
-fn answers(results: CallResults, prepares: bool) -> Responses {
-    let way = || ProviderSession {
+/// What was read and answered, as `saga` has it.
+fn responses(results: CallResults, prepares: bool) -> Responses {
+    let session = || ProviderSession {
         provider_uid: "p".into(),
         credential: "c".into(),
         prepares,
@@ -258,7 +269,7 @@ fn answers(results: CallResults, prepares: bool) -> Responses {
     };
     Responses {
         order: results.order,
-        access: results.access.then(|| Access::Ready(way())),
+        access: results.access.then(|| Access::Ready(session())),
         unresolved_attempts: 0,
         intent_is_fresh: results.intent_is_fresh,
         prepare: results.prepare.map(|result| match result {
@@ -276,11 +287,10 @@ fn answers(results: CallResults, prepares: bool) -> Responses {
     }
 }
 
-/// Asks `saga`. The pause of a deferred payment is over at any time.
-fn decided(seen: &Seen) -> PaymentStep {
-    let (payment, order_in_cache, results, prepares) = seen;
+/// The payment's status, as `saga` has it.
+fn state(payment: &Payment) -> PaymentState {
     let amount = |moved: bool| if moved { TOTAL } else { 0 };
-    let state = PaymentState {
+    PaymentState {
         phase: payment.phase,
         reason: payment.reason.into(),
         attempt: i64::from(payment.attempt),
@@ -292,7 +302,12 @@ fn decided(seen: &Seen) -> PaymentStep {
         captured: amount(payment.captured),
         refunded: amount(payment.refunded),
         ..PaymentState::default()
-    };
+    }
+}
+
+/// Asks `saga`. The pause of a deferred payment is over at any time.
+fn decided(seen: &Seen) -> PaymentStep {
+    let (payment, order_in_cache, results, prepares) = seen;
     let view = PaymentView {
         has_finalizer: true,
         deleting: payment.deleting,
@@ -302,14 +317,16 @@ fn decided(seen: &Seen) -> PaymentStep {
         total: if payment.tombstone { 0 } else { TOTAL },
         currency: "KRW".into(),
         order_id: "o1".into(),
-        state,
+        state: state(payment),
         order_in_cache: *order_in_cache,
         spread: 0,
-        responses: answers(*results, *prepares),
+        responses: responses(*results, *prepares),
     };
     match decide(&view, Timestamp(0)) {
-        Decision::Skip | Decision::Halt(_) | Decision::Wait(_) | Decision::Rest(_) => PaymentStep::Rest,
-        Decision::Retry(_) => PaymentStep::AskAgain,
+        // A payment's machine writes its status step by step, and not at rest.
+        Decision::Halt(_) | Decision::Rest(_) => PaymentStep::Halt,
+        Decision::Skip | Decision::Wait(_) => PaymentStep::Rest,
+        Decision::Retry(_) => PaymentStep::Retry,
         Decision::Write(state) => PaymentStep::Write(status(payment, &state)),
         Decision::Act(command) => match command {
             Command::CheckOrder => PaymentStep::CheckOrder,

@@ -38,6 +38,8 @@ pub const VERDICT: &str = "a refused cancel never comes back to life";
 pub const TERMINAL: &str = "a terminal phase never changes";
 /// Rules are met.
 pub const LEGAL: &str = "no rule refuses what is decided on fresh data";
+/// Postconditions hold.
+pub const CHECKED: &str = "no decision breaks a rule of its machine, however old what it was made on";
 /// Nothing is left behind.
 pub const NOTHING_LEFT: &str = "no order goes before its children, and none with money on its way";
 /// Nothing needs a person.
@@ -98,6 +100,7 @@ pub fn all() -> Vec<Property<Saga>> {
         }),
         Property::always(TERMINAL, |_, w: &World| !w.violations.end_changed),
         Property::always(LEGAL, |_, w: &World| !w.violations.illegal_step),
+        Property::always(CHECKED, |_, w: &World| !w.violations.halted),
         Property::always(NOTHING_LEFT, |_, w: &World| {
             !w.violations.left_behind && !w.violations.payment_lost
         }),

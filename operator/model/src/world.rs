@@ -71,6 +71,8 @@ pub struct Violations {
     pub payment_lost: bool,
     /// A terminal phase or a verdict changed.
     pub end_changed: bool,
+    /// A decision broke a rule of its machine, and was not carried out.
+    pub halted: bool,
 }
 
 /// One replica of the operator. Its caches are shared by its controllers; each controller has at most one step that is

@@ -11,9 +11,13 @@
 //! for which none is kept any more. It never begins, as money moves only for an order that wants it, and so it is never
 //! counted and gives nothing back.
 
+use std::collections::BTreeMap;
+
+use crate::blocker::Blocker;
 use crate::counter::{LIST_LIMIT, OrderId, is_long};
+use crate::machine::{Next, Rest, StateMachine, Violation};
+use crate::money::CURRENCY;
 use crate::phases::{PaymentDesired, PaymentPhase};
-use crate::quote::{Blocker, CURRENCY};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -202,6 +206,105 @@ impl Redemptions {
     }
 }
 
+/// The counts of a coupon, over all or of one customer, and the orders that have to do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountsView {
+    /// The counts as they stand.
+    pub counts: Redemptions,
+    /// How often it can be redeemed; `None` for any number.
+    pub limit: Option<i64>,
+    /// How it stands with the orders, those that only leave a list first, then those that were placed first.
+    pub orders: Vec<(OrderId, RedemptionState)>,
+}
+
+/// What counts may ask for beside being written: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {}
+
+/// The decisions about a coupon's counts. They depend on no time.
+#[derive(Debug, Clone, Copy)]
+pub struct CouponMachine;
+
+impl StateMachine for CouponMachine {
+    type View = CountsView;
+    type Command = Command;
+    type Status = Redemptions;
+
+    fn decide(view: &CountsView, _: Timestamp) -> Next<Command, Redemptions> {
+        let mut counts = view.counts.clone();
+        let mut is_worth_it = false;
+        // Each is settled, also when an earlier one has made it worth a write.
+        for (order, state) in &view.orders {
+            is_worth_it |= counts.settle(order, *state, view.limit);
+        }
+        if is_worth_it {
+            Next::Rest(Rest { state: counts, notes: Vec::new(), wake_at: None })
+        } else {
+            Next::Wait(None)
+        }
+    }
+
+    fn check(view: &CountsView, next: &Next<Command, Redemptions>) -> Result<(), Violation> {
+        let (Next::Rest(Rest { state, .. }), was) = (next, &view.counts) else { return Ok(()) };
+        let taken = |counts: &Redemptions| {
+            counts.redeemed.saturating_add(i64::try_from(counts.reserved.len()).unwrap_or(i64::MAX))
+        };
+        if view.limit.is_some_and(|limit| taken(state) > limit.max(taken(was))) {
+            let detail = format!("{} of {:?}", taken(state), view.limit);
+            return Err(Violation::new("a coupon is redeemed as often as it can be", detail));
+        }
+        let grown = |is: &[OrderId], was: &[OrderId], most: usize| is.len() > most.max(was.len());
+        if grown(&state.reserved, &was.reserved, RESERVED_LIMIT)
+            || grown(&state.releasing, &was.releasing, LIST_LIMIT)
+        {
+            let detail = format!("{} reserved, {} releasing", state.reserved.len(), state.releasing.len());
+            return Err(Violation::new("the lists of a coupon are bounded", detail));
+        }
+        Ok(())
+    }
+}
+
+/// The counts that follow from how it stands with some orders; `None` when that is not worth a write.
+///
+/// # Errors
+/// A rule that they would break: nothing is to be written.
+pub fn settled(view: &CountsView) -> Result<Option<Redemptions>, Violation> {
+    match CouponMachine::step(view, Timestamp(0)) {
+        Next::Rest(rest) => Ok(Some(rest.state)),
+        Next::Halt(violation) => Err(violation),
+        Next::Skip | Next::Act(_) | Next::Write(_) | Next::Wait(_) | Next::Retry(_) => Ok(None),
+    }
+}
+
+/// All counts of a coupon, from which is seen which orders would change any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Over all.
+    pub redemptions: Redemptions,
+    /// How often it can be redeemed; `None` for any number.
+    pub limit: Option<i64>,
+    /// How often one customer can redeem it; `None` for any number.
+    pub per_customer: Option<i64>,
+    /// By customer.
+    pub of_customers: BTreeMap<String, Redemptions>,
+}
+
+impl Counts {
+    /// Takes in how it stands with an order, and says whether that changes any counts, or its payment is to say that it
+    /// gave the coupon back. One that its customer's counts have no room for asks the others for none.
+    pub fn take_in(&mut self, order: &OrderId, customer: Option<&str>, state: RedemptionState) -> bool {
+        let mut changed = state == RedemptionState::Releasing;
+        if let Some(customer) = customer.filter(|_| self.per_customer.is_some()) {
+            let own = self.of_customers.entry(customer.to_owned()).or_default();
+            changed |= own.settle(order, state, self.per_customer);
+            if state == RedemptionState::Requested && !own.is_reserved(order) {
+                return false;
+            }
+        }
+        self.redemptions.settle(order, state, self.limit) | changed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +374,31 @@ mod tests {
         assert_eq!(got.iter().filter(|got| **got).count(), 1);
         assert!(counts.is_reserved(&id(0)) && counts.is_exhausted(Some(5)));
         assert!(!counts.settle(&id(0), RedemptionState::Requested, Some(5)), "it has one already");
+    }
+
+    #[test]
+    fn the_machine_writes_counts_that_are_worth_it_and_keeps_to_the_limit() {
+        let orders = (0..10).map(|n| (id(n), RedemptionState::Requested)).collect();
+        let view = CountsView { counts: Redemptions::default(), limit: Some(3), orders };
+        let counts = settled(&view).expect("no rule is broken").expect("worth a write");
+        assert_eq!((counts.reserved.len(), counts.redeemed), (3, 0));
+        let again = CountsView { counts, ..view };
+        assert_eq!(settled(&again), Ok(None), "nothing changes any more");
+    }
+
+    #[test]
+    fn an_order_whose_customer_has_no_more_asks_the_coupon_for_none() {
+        let used_up = Redemptions { redeemed: 1, ..Redemptions::default() };
+        let mut counts = Counts {
+            redemptions: Redemptions::default(),
+            limit: None,
+            per_customer: Some(1),
+            of_customers: BTreeMap::from([("jiwoo".to_owned(), used_up)]),
+        };
+        assert!(!counts.take_in(&id(1), Some("jiwoo"), RedemptionState::Requested));
+        assert!(counts.take_in(&id(2), Some("minjun"), RedemptionState::Requested));
+        assert!(counts.take_in(&id(3), None, RedemptionState::Releasing));
+        assert_eq!(counts.redemptions.reserved, [id(2)]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What the riders' side of the operator does: offer cooked orders, mirror the stage into status, and clear away
 //! deliveries whose order is gone.
 
+use crate::machine::{Next, Rest, StateMachine, Violation};
 use crate::phases::{DeliveryStage, OrderPhase, TicketStage};
 use crate::ticket::OrderSeen;
 use crate::time::Timestamp;
-use crate::view::{Child, PaymentSeen, TicketSeen};
+use crate::view::{Child, Mirror, PaymentSeen, TicketSeen};
 
 /// All that a decision about a delivery depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +28,54 @@ pub struct DeliveryView {
     pub deleting: bool,
 }
 
-/// What to do for a delivery.
+/// What to do for a delivery. The status that is to stand there may lag, so that steps that pass quickly need one write.
+pub type Decision = Next<Command, Mirror<DeliveryStage>>;
+
+/// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing.
-    Rest,
+pub enum Command {
     /// Offer the food to riders.
     Create,
-    /// Show this stage in status, and that it is counted. It may lag, so that steps that pass quickly need one write.
-    Mirror(DeliveryStage),
     /// Find out whether the order is really gone.
     CheckOrder,
     /// Clear the delivery away.
     Delete,
+}
+
+/// The delivery's decisions. They depend on no time.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryMachine;
+
+impl StateMachine for DeliveryMachine {
+    type View = DeliveryView;
+    type Command = Command;
+    type Status = Mirror<DeliveryStage>;
+
+    fn decide(view: &DeliveryView, _: Timestamp) -> Decision {
+        next(view)
+    }
+
+    fn check(view: &DeliveryView, next: &Decision) -> Result<(), Violation> {
+        let cooked = view.ticket.present().is_some_and(|ticket| ticket.stage == TicketStage::Cooked);
+        match next {
+            Decision::Act(Command::Create) if !cooked || !view.delivery.is_absent() => {
+                Err(Violation::new("food is offered once, when it is cooked", format!("{:?}", view.ticket)))
+            }
+            Decision::Act(Command::Delete) if view.order != OrderSeen::Gone => {
+                Err(Violation::new("only an orphan is cleared away", format!("{:?}", view.order)))
+            }
+            Decision::Rest(rest) if rest.state.stage == DeliveryStage::Unknown => {
+                Err(Violation::new("a stage of another version is never written", "Unknown"))
+            }
+            Decision::Skip
+            | Decision::Halt(_)
+            | Decision::Act(_)
+            | Decision::Write(_)
+            | Decision::Rest(_)
+            | Decision::Wait(_)
+            | Decision::Retry(_) => Ok(()),
+        }
+    }
 }
 
 /// Whether a delivery belongs into its rider's count: when it has arrived.
@@ -76,25 +112,31 @@ pub fn is_surplus(claims: &[Claim], order_uid: &str, capacity: i64) -> bool {
 
 /// Names the next step for a delivery.
 pub fn decide(view: &DeliveryView) -> Decision {
+    DeliveryMachine::step(view, Timestamp(0))
+}
+
+fn next(view: &DeliveryView) -> Decision {
     if view.paused || view.deleting {
-        return Decision::Rest;
+        return Decision::Skip;
     }
     let (stage, shown) = match &view.delivery {
-        Child::Absent => return if may_create(view) { Decision::Create } else { Decision::Rest },
-        Child::Foreign | Child::Unreadable => return Decision::Rest,
+        Child::Absent if may_create(view) => return Decision::Act(Command::Create),
+        Child::Absent => return Decision::Wait(None),
+        Child::Foreign | Child::Unreadable => return Decision::Skip,
         Child::Present(stages) => *stages,
     };
     match view.order {
-        OrderSeen::Missing => return Decision::CheckOrder,
-        OrderSeen::Gone => return Decision::Delete,
+        OrderSeen::Missing => return Decision::Act(Command::CheckOrder),
+        OrderSeen::Gone => return Decision::Act(Command::Delete),
         OrderSeen::Present { .. } => {}
     }
     // That it is counted is said with the next mirror, and on its own only when none will follow.
     let says_less = view.counted && !view.is_marked && matches!(stage, DeliveryStage::Delivered);
     if (stage != shown || says_less) && stage != DeliveryStage::Unknown {
-        return Decision::Mirror(stage);
+        let mirror = Mirror { stage, counted: view.counted || view.is_marked };
+        return Decision::Rest(Rest { state: mirror, notes: Vec::new(), wake_at: None });
     }
-    Decision::Rest
+    Decision::Wait(None)
 }
 
 /// Only cooked and paid food is offered, once its order waits for a rider.

@@ -6,18 +6,21 @@
 //!
 //! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
 //! * [`reason`]: every reason that is given, with a sentence for users.
-//! * [`quote`]: what an order costs, from the store's menu.
+//! * [`quote`]: what an order costs, from the store's menu; [`blocker`] why it has no price; [`money`].
 //! * [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
 //! * [`machine`]: the shape of all decisions. [`order`], [`payment`], [`ticket`], [`delivery`]: a machine each.
 //! * [`notification`]: what people are told.
-//! * [`provider`]: what a payment provider can answer.
+//! * [`provider`], [`circuit`]: what a payment provider can answer, and whether it is called at all.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod blocker;
+pub mod circuit;
 pub mod counter;
 pub mod coupon;
 pub mod delivery;
 pub mod machine;
+pub mod money;
 pub mod notification;
 pub mod order;
 pub mod payment;

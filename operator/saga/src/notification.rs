@@ -1,10 +1,11 @@
 //! What people are told of an order: each phase that it enters, skipped ones included, in order, as one message. A step's
 //! number stays the same for ever, so that a message that is repeated can be recognised.
 
+use crate::machine::{Next, Rest, StateMachine, Violation};
 use crate::order::OrderState;
 use crate::phases::OrderPhase;
 use crate::reason::Reason;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 /// A step in an order's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +79,211 @@ impl NotificationStatus {
     }
 }
 
+/// All that a decision about notifying one provider of an order depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationView {
+    /// The provider's name.
+    pub provider: String,
+    /// All steps of the order.
+    pub steps: Vec<Step>,
+    /// How many of them, from the first on, were delivered, or need not be.
+    pub notified: i64,
+    /// Since when there has been such a provider.
+    pub since: Timestamp,
+    /// Whether it needs the customer's telephone number.
+    pub needs_contact: bool,
+    /// Whether the customer has left one.
+    pub has_contact: bool,
+    /// Whether it can be called, or why not; `None` until [`Command::Open`] was carried out.
+    pub session: Option<Result<(), String>>,
+    /// How long its breaker is still open, if it is.
+    pub open_for: Option<Millis>,
+    /// What came of the last [`Command::Send`].
+    pub response: Option<Response>,
+}
+
+/// What came of sending a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// It was delivered.
+    Sent,
+    /// It was refused for good; why.
+    Refused(String),
+    /// It is under way: the provider has not delivered it yet.
+    Pending,
+    /// It is not known, or it was not sent: why, and how long the breaker is open, if it is.
+    Failed(String, Option<Millis>),
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Read the provider and its credential.
+    Open,
+    /// Send this step. Repeated, it is the same message, by its id.
+    Send(Step),
+}
+
+/// How far notifying came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How many steps, from the first on, were delivered, or need not be.
+    pub notified: i64,
+    /// How it stands.
+    pub standing: NotificationStatus,
+    /// When the rest is tried; `None` when there is none.
+    pub retry: Option<Retry>,
+}
+
+/// When to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Retry {
+    /// After this time.
+    After(Millis),
+    /// With back-off.
+    WithBackoff,
+}
+
+/// The decisions about notifying one provider of an order. They depend on no time.
+#[derive(Debug, Clone, Copy)]
+pub struct NotificationMachine;
+
+/// The answer of the machine.
+pub type Decision = Next<Command, Progress>;
+
+impl StateMachine for NotificationMachine {
+    type View = NotificationView;
+    type Command = Command;
+    type Status = Progress;
+
+    fn decide(view: &NotificationView, _: Timestamp) -> Decision {
+        let waits = |why: String, retry| view.rest(NotificationStatus::Waits(why), Some(retry));
+        let Some(step) = next(&view.steps, view.notified, view.since) else {
+            return view.rest(NotificationStatus::Done, None);
+        };
+        let name = &view.provider;
+        match &view.response {
+            None => {}
+            Some(Response::Sent) => return passed(step, NotificationStatus::Done),
+            Some(Response::Refused(why)) => {
+                return passed(step, NotificationStatus::Refused(why.clone()));
+            }
+            Some(Response::Pending) => {
+                return waits(format!("{name} has not delivered it yet"), Retry::WithBackoff);
+            }
+            Some(Response::Failed(why, open_for)) => {
+                let retry = open_for.map_or(Retry::WithBackoff, Retry::After);
+                return waits(format!("{name}: {why}"), retry);
+            }
+        }
+        match (&view.session, view.open_for) {
+            (None, _) => Next::Act(Command::Open),
+            (Some(Err(why)), _) => waits(why.clone(), Retry::WithBackoff),
+            (Some(Ok(())), _) if view.needs_contact && !view.has_contact => {
+                view.rest(NotificationStatus::NoContact, None)
+            }
+            (Some(Ok(())), Some(left)) => waits(format!("{name} is not reachable"), Retry::After(left)),
+            (Some(Ok(())), None) => Next::Act(Command::Send(step.clone())),
+        }
+    }
+
+    fn check(view: &NotificationView, next: &Decision) -> Result<(), Violation> {
+        match next {
+            Next::Act(Command::Send(step)) if step.number < view.notified => {
+                let detail = format!("{} of {}", step.number, view.notified);
+                Err(Violation::new("no step is sent after a later one", detail))
+            }
+            Next::Write(progress) if progress.notified <= view.notified => {
+                let detail = format!("{} to {}", view.notified, progress.notified);
+                Err(Violation::new("progress never falls", detail))
+            }
+            Next::Skip
+            | Next::Halt(_)
+            | Next::Act(_)
+            | Next::Write(_)
+            | Next::Rest(_)
+            | Next::Wait(_)
+            | Next::Retry(_) => Ok(()),
+        }
+    }
+}
+
+impl NotificationView {
+    fn rest(&self, standing: NotificationStatus, retry: Option<Retry>) -> Decision {
+        let state = Progress { notified: self.notified, standing, retry };
+        Next::Rest(Rest { state, notes: Vec::new(), wake_at: None })
+    }
+}
+
+/// The step is behind the order: it was delivered, or never will be.
+fn passed(step: &Step, standing: NotificationStatus) -> Decision {
+    Next::Write(Box::new(Progress { notified: step.number.saturating_add(1), standing, retry: None }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn view() -> NotificationView {
+        NotificationView {
+            provider: "kakao".into(),
+            steps: steps(&travelled(0), Timestamp(1)),
+            notified: 0,
+            since: Timestamp(0),
+            needs_contact: true,
+            has_contact: true,
+            session: Some(Ok(())),
+            open_for: None,
+            response: None,
+        }
+    }
+
+    fn decided(view: &NotificationView) -> Decision {
+        NotificationMachine::step(view, Timestamp(0))
+    }
+
+    fn rests(view: &NotificationView) -> (NotificationStatus, Option<Retry>) {
+        let Next::Rest(rest) = decided(view) else { panic!("a rest for {view:?}") };
+        (rest.state.standing, rest.state.retry)
+    }
+
+    #[test]
+    fn each_step_is_sent_once_its_predecessor_was_delivered_or_refused() {
+        let mut view = view();
+        let mut sent = Vec::new();
+        while let Next::Act(Command::Send(step)) = decided(&view) {
+            let refused = step.number == 2;
+            sent.push(step.number);
+            view.response = Some(if refused { Response::Refused("no".into()) } else { Response::Sent });
+            let Next::Write(progress) = decided(&view) else { panic!("progress for {view:?}") };
+            assert_eq!(matches!(progress.standing, NotificationStatus::Refused(_)), refused);
+            (view.notified, view.response) = (progress.notified, None);
+        }
+        assert_eq!(sent, [0, 1, 2, 3, 4]);
+        assert_eq!(rests(&view), (NotificationStatus::Done, None));
+    }
+
+    #[test]
+    fn a_message_whose_outcome_is_not_known_is_sent_again_later() {
+        let failed = |left| Response::Failed("time-out".into(), left);
+        let waits = |response| rests(&NotificationView { response: Some(response), ..view() });
+        let why = NotificationStatus::Waits("kakao: time-out".into());
+        assert_eq!(waits(failed(None)), (why.clone(), Some(Retry::WithBackoff)));
+        assert_eq!(waits(failed(Some(Millis(5)))), (why, Some(Retry::After(Millis(5)))));
+        assert_eq!(waits(Response::Pending).1, Some(Retry::WithBackoff));
+    }
+
+    #[test]
+    fn nothing_is_sent_to_nobody_or_through_an_open_breaker() {
+        let nobody = NotificationView { has_contact: false, ..view() };
+        assert_eq!(rests(&nobody), (NotificationStatus::NoContact, None));
+        let open = NotificationView { open_for: Some(Millis(9)), ..view() };
+        assert_eq!(rests(&open).1, Some(Retry::After(Millis(9))));
+        let barred = NotificationView { session: Some(Err("no secret".into())), ..view() };
+        assert_eq!(rests(&barred).0, NotificationStatus::Waits("no secret".into()));
+        let closed = NotificationView { session: None, ..view() };
+        assert_eq!(decided(&closed), Next::Act(Command::Open));
+    }
 
     fn travelled(flaps: i64) -> OrderState {
         let mut state = OrderState::default();

@@ -1,12 +1,11 @@
 //! What an order costs: from the store's menu, never from the customer. Amounts are whole units of the currency
 //! (KRW has no smaller one), as `i64`; every sum is checked.
 
+pub use crate::blocker::Blocker;
 use crate::coupon::Terms;
+pub use crate::money::CURRENCY;
 use crate::reason::Reason;
 use crate::time::Timestamp;
-
-/// The only currency of this version, ISO 4217.
-pub const CURRENCY: &str = "KRW";
 
 /// A dish as ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,29 +98,6 @@ impl Quote {
             total: 0,
             coupon: None,
         }
-    }
-}
-
-/// Why an order cannot be priced now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocker {
-    /// One word for machines, such as `StoreNotFound`.
-    pub reason: Reason,
-    /// A sentence for people.
-    pub message: String,
-    /// Whether waiting may help (something that may still be applied), or nothing will.
-    pub retryable: bool,
-}
-
-impl Blocker {
-    /// Something that may still appear or change.
-    pub fn retryable(reason: Reason, message: String) -> Self {
-        Self { reason, message, retryable: true }
-    }
-
-    /// Something that no waiting will change.
-    pub fn terminal(reason: Reason, message: String) -> Self {
-        Self { reason, message, retryable: false }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the store's side of the operator does: put paid orders into the store's queue, accept on the store's behalf
 //! where it wants that, mirror the stage into status, and clear away tickets whose order is gone.
 
+use crate::machine::{Next, Rest, StateMachine, Violation};
 use crate::phases::{Acceptance, OrderPhase, TicketStage};
-use crate::view::{Child, PaymentSeen};
+use crate::time::Timestamp;
+use crate::view::{Child, Mirror, PaymentSeen};
 
 /// The order behind a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,21 +45,62 @@ pub struct TicketView {
     pub deleting: bool,
 }
 
-/// What to do for a ticket.
+/// What to do for a ticket. The status that is to stand there may lag, so that steps that pass quickly need one write.
+pub type Decision = Next<Command, Mirror<TicketStage>>;
+
+/// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing.
-    Rest,
+pub enum Command {
     /// Put the order into the store's queue.
     Create,
     /// Accept on the store's behalf.
     Accept,
-    /// Show this stage in status, and that it is counted. It may lag, so that steps that pass quickly need one write.
-    Mirror(TicketStage),
     /// Find out whether the order is really gone.
     CheckOrder,
     /// Clear the ticket away.
     Delete,
+}
+
+/// The ticket's decisions. They depend on no time.
+#[derive(Debug, Clone, Copy)]
+pub struct TicketMachine;
+
+impl StateMachine for TicketMachine {
+    type View = TicketView;
+    type Command = Command;
+    type Status = Mirror<TicketStage>;
+
+    fn decide(view: &TicketView, _: Timestamp) -> Decision {
+        next(view)
+    }
+
+    fn check(view: &TicketView, next: &Decision) -> Result<(), Violation> {
+        let paid = view.payment.present().is_some_and(PaymentSeen::is_captured);
+        match next {
+            Decision::Act(Command::Create) if !paid || !view.ticket.is_absent() => Err(Violation::new(
+                "a ticket is made once, for captured money",
+                format!("{:?}", view.payment),
+            )),
+            Decision::Act(Command::Accept)
+                if view.ticket.present().is_none_or(|(stage, _)| *stage != TicketStage::Pending) =>
+            {
+                Err(Violation::new("only a ticket in the queue is accepted", format!("{:?}", view.ticket)))
+            }
+            Decision::Act(Command::Delete) if view.order != OrderSeen::Gone => {
+                Err(Violation::new("only an orphan is cleared away", format!("{:?}", view.order)))
+            }
+            Decision::Rest(rest) if rest.state.stage == TicketStage::Unknown => {
+                Err(Violation::new("a stage of another version is never written", "Unknown"))
+            }
+            Decision::Skip
+            | Decision::Halt(_)
+            | Decision::Act(_)
+            | Decision::Write(_)
+            | Decision::Rest(_)
+            | Decision::Wait(_)
+            | Decision::Retry(_) => Ok(()),
+        }
+    }
 }
 
 /// Whether a ticket belongs into its store's counts: from when the store has begun to cook it. Whenever it is looked at,
@@ -68,21 +111,26 @@ pub fn counts(stage: TicketStage) -> bool {
 
 /// Names the next step for a ticket.
 pub fn decide(view: &TicketView) -> Decision {
+    TicketMachine::step(view, Timestamp(0))
+}
+
+fn next(view: &TicketView) -> Decision {
     if view.paused || view.deleting {
-        return Decision::Rest;
+        return Decision::Skip;
     }
     let (stage, shown) = match &view.ticket {
-        Child::Absent => return if may_create(view) { Decision::Create } else { Decision::Rest },
-        Child::Foreign | Child::Unreadable => return Decision::Rest,
+        Child::Absent if may_create(view) => return Decision::Act(Command::Create),
+        Child::Absent => return Decision::Wait(None),
+        Child::Foreign | Child::Unreadable => return Decision::Skip,
         Child::Present(stages) => *stages,
     };
     match view.order {
-        OrderSeen::Missing => return Decision::CheckOrder,
-        OrderSeen::Gone => return Decision::Delete,
+        OrderSeen::Missing => return Decision::Act(Command::CheckOrder),
+        OrderSeen::Gone => return Decision::Act(Command::Delete),
         OrderSeen::Present { cancel_wanted, .. } => {
             let automatic = view.acceptance == Some(Acceptance::Automatic);
             if automatic && stage == TicketStage::Pending && !cancel_wanted {
-                return Decision::Accept;
+                return Decision::Act(Command::Accept);
             }
         }
     }
@@ -91,9 +139,10 @@ pub fn decide(view: &TicketView) -> Decision {
     let is_last = matches!(stage, TicketStage::Cooked | TicketStage::Abandoned);
     let says_less = view.counted && !view.is_marked && (is_last || view.list_is_long);
     if (stage != shown || says_less) && stage != TicketStage::Unknown {
-        return Decision::Mirror(stage);
+        let mirror = Mirror { stage, counted: view.counted || view.is_marked };
+        return Decision::Rest(Rest { state: mirror, notes: Vec::new(), wake_at: None });
     }
-    Decision::Rest
+    Decision::Wait(None)
 }
 
 /// No ticket before the money is in; none for an order that somebody wants undone.
@@ -135,34 +184,39 @@ mod tests {
         }
     }
 
+    fn mirrored(stage: TicketStage) -> Decision {
+        let mirror = Mirror { stage, counted: true };
+        Decision::Rest(Rest { state: mirror, notes: Vec::new(), wake_at: None })
+    }
+
     #[test]
     fn a_paid_order_gets_a_ticket_and_no_other_does() {
-        assert_eq!(decide(&view()), Decision::Create);
+        assert_eq!(decide(&view()), Decision::Act(Command::Create));
         for phase in OrderPhase::ALL.iter().filter(|p| **p != OrderPhase::AwaitingStore) {
             let order = OrderSeen::Present { phase: *phase, cancel_wanted: false };
-            assert_eq!(decide(&TicketView { order, ..view() }), Decision::Rest, "{phase}");
+            assert_eq!(decide(&TicketView { order, ..view() }), Decision::Wait(None), "{phase}");
         }
         for phase in PaymentPhase::ALL.iter().filter(|p| **p != PaymentPhase::Captured) {
             let payment = Child::Present(PaymentSeen { phase: *phase, ..paid() });
-            assert_eq!(decide(&TicketView { payment, ..view() }), Decision::Rest, "{phase}");
+            assert_eq!(decide(&TicketView { payment, ..view() }), Decision::Wait(None), "{phase}");
         }
         let going_back = Child::Present(PaymentSeen { desired: PaymentDesired::Refunded, ..paid() });
-        assert_eq!(decide(&TicketView { payment: going_back, ..view() }), Decision::Rest);
+        assert_eq!(decide(&TicketView { payment: going_back, ..view() }), Decision::Wait(None));
     }
 
     #[test]
     fn an_order_that_is_to_be_cancelled_gets_none() {
         let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
-        assert_eq!(decide(&TicketView { order, ..view() }), Decision::Rest);
+        assert_eq!(decide(&TicketView { order, ..view() }), Decision::Wait(None));
     }
 
     #[test]
     fn a_store_that_accepts_by_itself_has_it_done_unless_the_customer_wants_out() {
         let ticket = Child::Present((TicketStage::Pending, TicketStage::Pending));
         let automatic = TicketView { ticket, acceptance: Some(Acceptance::Automatic), ..view() };
-        assert_eq!(decide(&automatic), Decision::Accept);
+        assert_eq!(decide(&automatic), Decision::Act(Command::Accept));
         let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
-        assert_eq!(decide(&TicketView { order, ..automatic }), Decision::Rest);
+        assert_eq!(decide(&TicketView { order, ..automatic }), Decision::Wait(None));
     }
 
     #[test]
@@ -171,22 +225,22 @@ mod tests {
             let ticket = Child::Present((stage, shown));
             decide(&TicketView { ticket, counted: true, ..view() })
         };
-        assert_eq!(counted(TicketStage::Cooking, TicketStage::Cooking), Decision::Rest);
+        assert_eq!(counted(TicketStage::Cooking, TicketStage::Cooking), Decision::Wait(None));
         let cooking = Child::Present((TicketStage::Cooking, TicketStage::Cooking));
         let crowded = TicketView { ticket: cooking, counted: true, list_is_long: true, ..view() };
-        assert_eq!(decide(&crowded), Decision::Mirror(TicketStage::Cooking));
+        assert_eq!(decide(&crowded), mirrored(TicketStage::Cooking));
         let cooked = TicketStage::Cooked;
-        assert_eq!(counted(cooked, cooked), Decision::Mirror(cooked));
+        assert_eq!(counted(cooked, cooked), mirrored(cooked));
         let said =
             TicketView { ticket: Child::Present((cooked, cooked)), counted: true, is_marked: true, ..view() };
-        assert_eq!(decide(&said), Decision::Rest);
+        assert_eq!(decide(&said), Decision::Wait(None));
     }
 
     #[test]
     fn an_orphan_goes_only_after_a_live_look() {
         let ticket = Child::Present((TicketStage::Cooking, TicketStage::Cooking));
         let missing = TicketView { ticket, order: OrderSeen::Missing, ..view() };
-        assert_eq!(decide(&missing), Decision::CheckOrder);
-        assert_eq!(decide(&TicketView { order: OrderSeen::Gone, ..missing }), Decision::Delete);
+        assert_eq!(decide(&missing), Decision::Act(Command::CheckOrder));
+        assert_eq!(decide(&TicketView { order: OrderSeen::Gone, ..missing }), Decision::Act(Command::Delete));
     }
 }

@@ -144,6 +144,15 @@ impl TicketSeen {
     }
 }
 
+/// What the status of a ticket or of a delivery shows of its spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mirror<T> {
+    /// The stage that an actor reached.
+    pub stage: T,
+    /// Whether it is included in its counter.
+    pub counted: bool,
+}
+
 /// A delivery, as the order sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliverySeen {

@@ -211,12 +211,42 @@ fn an_order_that_is_stopped_while_it_is_undone_keeps_the_reason() {
     assert_eq!((world.phase(), world.reason().as_str()), (OrderPhase::Cancelled, "CancelledByCustomer"));
 }
 
-/// How long the phase may last, and the reason that an order is given when it has lasted too long.
+/// How long a paid order may stay in the phase, and the reason that it is given when it has stayed too long: stated here
+/// once more, as a test of the table.
 fn term(phase: OrderPhase) -> Option<(Millis, &'static str)> {
-    let step = steps::step(phase);
-    let Late::Undo(reason, _) = step.when_late else { return None };
-    // Paid orders only: what an unpaid one was waiting for is its reason.
-    (step.needs != Controller::Payment).then_some((step.deadline?.of(&spans()), reason.as_str()))
+    let spans = spans();
+    match phase {
+        OrderPhase::AwaitingStore => Some((spans.acceptance, "StoreDidNotAnswer")),
+        OrderPhase::Accepted | OrderPhase::Cooking => Some((spans.cooking, "CookingTimedOut")),
+        OrderPhase::AwaitingRider => Some((spans.rider, "NoRider")),
+        OrderPhase::PickedUp => Some((spans.delivery, "DeliveryTimedOut")),
+        // What an unpaid order was waiting for is its reason; another rider may come, and food that has arrived is paid
+        // for; and nobody is waited for in the others.
+        OrderPhase::AwaitingPayment
+        | OrderPhase::PaymentDeferred
+        | OrderPhase::RiderAssigned
+        | OrderPhase::Delivered
+        | OrderPhase::Completed
+        | OrderPhase::Cancelling
+        | OrderPhase::Cancelled
+        | OrderPhase::Rejected
+        | OrderPhase::PaymentFailed
+        | OrderPhase::Unknown => None,
+    }
+}
+
+#[test]
+fn the_table_gives_every_phase_its_deadline() {
+    for phase in OrderPhase::ALL {
+        let step = steps::step(*phase);
+        let undone = match step.when_late {
+            Late::Undo(reason, _) if step.needs != Controller::Payment => {
+                step.deadline.map(|span| (span.of(&spans()), reason.as_str()))
+            }
+            Late::Undo(..) | Late::ReleaseClaim | Late::Complete | Late::Never => None,
+        };
+        assert_eq!(undone, term(*phase), "{phase}");
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -150,6 +150,17 @@ fn an_order_moves_along_the_table_and_nowhere_else() {
 }
 
 #[test]
+fn an_order_whose_ticket_went_where_no_order_can_follow_is_left_alone_and_says_so() {
+    let refused = OrderView { ticket: ticket(T::Rejected), ..view(O::Accepted) };
+    match order::decide(&refused, NOW) {
+        Decision::Halt(violation) => {
+            assert!(violation.detail.contains("Accepted to Rejected"), "{violation}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn no_situation_moves_an_order_that_has_ended() {
     for end in O::ALL.iter().filter(|p| p.is_terminal()) {
         for (situation, _) in situations() {

@@ -79,7 +79,8 @@ pub struct Oracle {
 
 macro_rules! kinds {
     ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
-        /// The kinds: all there are, so that a new one asks for its promises here, or for a word that it has none.
+        /// The kinds: all there are. What holds for each (its caches are what there is, whatever was missed is made up for) needs
+        /// no arm; promises of its own are in [`steps`], [`counts`] and [`ends`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Kind {
             $(

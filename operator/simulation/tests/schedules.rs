@@ -1,5 +1,5 @@
-//! The real controllers under a thousand schedules (`cargo test-all`: ten thousand), and what makes that worth something:
-//! the same seed gives the same run.
+//! The real controllers under many schedules (in `cargo test-all`: ten thousand), and what makes that worth something: the
+//! same seed gives the same run.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use fooddelivery_simulation::scheduler::play;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many schedules are played: by `cargo test`, and by `cargo test-all`.
-const SCHEDULES: [u64; 2] = [1_000, 10_000];
+const SCHEDULES: [u64; 2] = [150, 10_000];
 
 #[test]
-fn schedules_by_the_thousand_break_no_promise() {
+fn no_schedule_breaks_a_promise() {
     let all = std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all");
     let schedules = SCHEDULES[usize::from(all)];
     let campaign = Campaign {

@@ -10,11 +10,9 @@
 
 use serde_json::{Value, json};
 
-use super::{binding, check, is_cluster, is_operator, resources};
-use crate::{GROUP, PAUSED_ANNOTATION, VERSION, kinds};
-
-/// The verb, on orders, of those who may do what belongs to others.
-pub const ACT_FOR_OTHERS: &str = "actforothers";
+use super::parts::{binding, check, is_cluster, is_operator, resources};
+use crate::kinds::{self, ACT_FOR_OTHERS};
+use crate::{GROUP, PAUSED_ANNOTATION, VERSION};
 
 /// The policies and their bindings. `operators` are the users that the operator runs as.
 pub fn documents(operators: &[String]) -> Vec<Value> {

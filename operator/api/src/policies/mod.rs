@@ -6,13 +6,15 @@
 
 pub mod actors;
 pub mod drain;
+mod parts;
 
 use fooddelivery_saga::table;
 use serde_json::{Value, json};
 
 use crate::crds::{GenerateError, to_yaml};
 use crate::kinds::{self, Kind};
-use crate::{FINALIZER, GROUP, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, VERSION};
+use crate::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
+use parts::{binding, check, is_cluster, is_operator, resources};
 
 /// The user that the operator's service account is, in the shipped manifests.
 pub fn operator_user() -> String {
@@ -21,13 +23,6 @@ pub fn operator_user() -> String {
 
 /// The name of the mutating policy, [`stamp`], and of its binding.
 pub const STAMP: &str = "fooddelivery-stamp-finalizer";
-
-/// The controllers of Kubernetes that delete on somebody's behalf, by either way of running them.
-const CLUSTER_USERS: [&str; 3] = [
-    "system:serviceaccount:kube-system:generic-garbage-collector",
-    "system:serviceaccount:kube-system:namespace-controller",
-    "system:kube-controller-manager",
-];
 
 /// A file of policies: its name and its documents.
 pub struct PolicyFile {
@@ -68,12 +63,6 @@ pub fn files(operators: &[String]) -> Result<Vec<(&'static str, String)>, Genera
             Ok((file.name, texts?.join("---\n")))
         })
         .collect()
-}
-
-fn resources(operations: &[&str], names: &[&str]) -> Value {
-    json!({ "resourceRules": [{
-        "apiGroups": [GROUP], "apiVersions": [VERSION], "operations": operations, "resources": names,
-    }]})
 }
 
 /// The policy that stamps the finalizer on orders and payments at birth, and its binding. An API server before
@@ -155,12 +144,11 @@ fn validating(operators: &[String]) -> Vec<Value> {
     ));
     documents.extend(stages(operators, "tickets", &table::operator_only(table::TICKET)));
     documents.extend(stages(operators, "deliveries", &table::operator_only(table::DELIVERY)));
-    let statuses: Vec<String> = kinds::ALL.iter().map(|kind| format!("{}/status", kind.plural)).collect();
-    let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
+    // Of whatever kind: one that is added is protected without being named.
     documents.extend(policy(
         operators,
         "fooddelivery-status",
-        &resources(&["UPDATE"], &statuses),
+        &resources(&["UPDATE"], &["*/status"]),
         &[check("variables.isOperator", "status is written by the operator alone")],
     ));
     documents
@@ -200,10 +188,6 @@ fn unchanged(field: &str) -> String {
     )
 }
 
-fn check(expression: &str, message: &str) -> Value {
-    json!({ "expression": expression, "message": message, "reason": "Forbidden" })
-}
-
 fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[Value]) -> Vec<Value> {
     vec![
         json!({
@@ -222,31 +206,4 @@ fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[
         }),
         binding(name, None),
     ]
-}
-
-/// What puts a policy in force, with the parameters that it is evaluated for.
-fn binding(name: &str, parameters: Option<Value>) -> Value {
-    let mut spec = json!({ "policyName": name, "validationActions": ["Deny"] });
-    if let Some(parameters) = parameters {
-        spec["paramRef"] = parameters;
-    }
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": name },
-        "spec": spec,
-    })
-}
-
-fn is_operator(operators: &[String]) -> String {
-    is_one_of(&mut operators.iter().map(String::as_str))
-}
-
-fn is_cluster() -> String {
-    is_one_of(&mut CLUSTER_USERS.into_iter())
-}
-
-fn is_one_of(users: &mut dyn Iterator<Item = &str>) -> String {
-    let quoted: Vec<String> = users.map(|user| format!("'{user}'")).collect();
-    format!("request.userInfo.username in [{}]", quoted.join(", "))
 }

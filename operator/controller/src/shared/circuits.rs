@@ -14,6 +14,7 @@ use fooddelivery_api::{Payment, PaymentProvider, PaymentProviderStatus};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::time::sleep_until;
+use fooddelivery_saga::circuit::{self, Entry, Summary};
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::{CircuitState, PaymentPhase};
 use fooddelivery_saga::reason::Reason;
@@ -30,10 +31,6 @@ use crate::names::ControllerName;
 const HALF_OPEN_WRITE_DELAY: Duration = Duration::from_secs(2);
 /// Pause before a failed write is tried again.
 const WRITE_RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Maximum age of another replica's open entry; an older one is of a replica that no longer runs.
-const ENTRY_AGE_MAX: Millis = Millis::seconds(3_600);
-/// Maximum number of entries, as the schema has it.
-const REPLICAS_MAX: usize = 16;
 
 /// Hears every turn until `stop` turns true.
 pub(crate) async fn run(context: Arc<Context>, mut events: CircuitReceiver, mut stop: watch::Receiver<bool>) {
@@ -161,46 +158,55 @@ async fn record(context: &Context, provider: &PaymentProvider, transition: &Circ
     context.record(provider, &Note::warning(Reason::CircuitOpen, message)).await;
 }
 
+/// The status after this replica's circuit has turned.
 fn with_entry(
     old: &PaymentProviderStatus,
     replica: &str,
     transition: &CircuitTransition,
 ) -> PaymentProviderStatus {
-    let own = old.replicas.iter().find(|entry| entry.name == replica);
-    let same = own.map_or(transition.to == CircuitState::Closed, |entry| entry.circuit == transition.to);
-    let stale = |entry: &ReplicaCircuit| {
-        entry.name != replica
-            && entry.circuit != CircuitState::Closed
-            && entry.since.0 + ENTRY_AGE_MAX < transition.at
+    let entries: Vec<Entry> = old.replicas.iter().map(entry).collect();
+    let own = Entry {
+        replica: replica.to_owned(),
+        circuit: transition.to,
+        since: transition.at,
+        failure_percent: transition.failure_percent,
+        slow_percent: transition.slow_percent,
     };
-    let mut replicas: Vec<ReplicaCircuit> = old.replicas.iter().filter(|e| !stale(e)).cloned().collect();
-    if !same {
-        replicas.retain(|entry| entry.name != replica);
-        replicas.push(ReplicaCircuit {
-            name: replica.to_owned(),
-            circuit: transition.to,
-            since: Time(transition.at),
-            failure_rate_percent: transition.failure_percent,
-            slow_call_rate_percent: transition.slow_percent,
-        });
-    }
-    replicas.sort_by_key(|entry| std::cmp::Reverse((entry.name == replica, entry.since)));
-    replicas.truncate(REPLICAS_MAX);
-    let worst = replicas.iter().max_by_key(|entry| (entry.circuit, entry.since)).cloned();
-    replicas.sort_by(|a, b| a.name.cmp(&b.name));
+    let Summary { entries, worst } = circuit::turned(&entries, &own);
     PaymentProviderStatus {
         circuit: worst.as_ref().map_or(CircuitState::Closed, |entry| entry.circuit),
-        since: worst.as_ref().map(|entry| entry.since),
-        failure_rate_percent: worst.as_ref().map(|entry| entry.failure_rate_percent),
-        slow_call_rate_percent: worst.as_ref().map(|entry| entry.slow_call_rate_percent),
-        replicas,
+        since: worst.as_ref().map(|entry| Time(entry.since)),
+        failure_rate_percent: worst.as_ref().map(|entry| entry.failure_percent),
+        slow_call_rate_percent: worst.as_ref().map(|entry| entry.slow_percent),
+        replicas: entries.into_iter().map(shown).collect(),
         ..old.clone()
+    }
+}
+
+fn entry(shown: &ReplicaCircuit) -> Entry {
+    Entry {
+        replica: shown.name.clone(),
+        circuit: shown.circuit,
+        since: shown.since.0,
+        failure_percent: shown.failure_rate_percent,
+        slow_percent: shown.slow_call_rate_percent,
+    }
+}
+
+fn shown(entry: Entry) -> ReplicaCircuit {
+    ReplicaCircuit {
+        name: entry.replica,
+        circuit: entry.circuit,
+        since: Time(entry.since),
+        failure_rate_percent: entry.failure_percent,
+        slow_call_rate_percent: entry.slow_percent,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fooddelivery_saga::circuit::{REPLICAS_MAX, STALE_AFTER};
     use fooddelivery_saga::time::Timestamp;
 
     const RATE: ReturnRate = ReturnRate { open_for: Duration::from_secs(10), trials: 3, per_second: 20 };
@@ -246,7 +252,7 @@ mod tests {
             status = with_entry(&status, &format!("r{n}"), &transition(CircuitState::Open, n));
         }
         assert_eq!(status.replicas.len(), REPLICAS_MAX);
-        let later = transition(CircuitState::Open, ENTRY_AGE_MAX.0 + 1_000);
+        let later = transition(CircuitState::Open, STALE_AFTER.0 + 1_000);
         let status = with_entry(&status, "new", &later);
         assert_eq!(status.replicas.len(), 1, "{status:?}");
     }

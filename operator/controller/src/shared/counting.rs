@@ -178,7 +178,7 @@ impl CountSchedule {
         Self(Debounce::new(context.settings.mirror_lag() / 2))
     }
 
-    /// Counts `keys` when it is time to; `count` says whether it came further.
+    /// Counts `keys` when it is time to; `count` returns whether it came further.
     pub(crate) async fn run(
         &self,
         key: &Key,

@@ -120,7 +120,7 @@ async fn the_kinds_go_only_when_every_order_is_settled_and_then_nothing_is_left(
     uninstall(&cluster).await
 }
 
-/// As the README says.
+/// As docs/operate/uninstall.md says.
 async fn uninstall(cluster: &TestCluster) -> Result<()> {
     let delete = |folder: &str| {
         let folder = workspace().join(folder);

@@ -128,7 +128,7 @@ async fn a_changed_setting_is_a_changed_pod_template() -> Result<()> {
         container["envFrom"][0]["configMapRef"]["name"].as_str().unwrap().to_owned()
     };
     let before = named(&rendered(&cluster, &workspace().join("manifests/default")).await?);
-    // As in the README: an overlay of one's own.
+    // As in docs/operate/configure.md: an overlay of one's own.
     let overlay = cluster.access().dir().join("overlay");
     std::fs::create_dir_all(&overlay)?;
     let up = "../".repeat(overlay.components().count() - 1);

@@ -1,5 +1,8 @@
 //! The coupon controller: it takes its copies of the counts, reads the orders, settles them in the customers' counts and
 //! in the coupon's, and has the payments say what was given back. Between any two of these everything else may happen.
+//!
+//! What an order does to some counts is decided by `saga`. Transcribed is what the model varies: which copies a pass takes
+//! when, what it reads live, and that each write is a request that others may overtake or a crash may cut off.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
 //! Orders and their payments, as far as the coupon goes. What each controller decides is the big model's matter: here
-//! every step is taken that one may take on what is there.
+//! every step may be taken that a controller, a person or the provider can take on what is there, whether or not it would
+//! be decided now. So nothing of their decisions is transcribed but the conditions under which a step is possible at all.
 
 use fooddelivery_saga::phases::PaymentPhase;
 

@@ -101,7 +101,7 @@ impl MessagePort for Webhook {
             .header(TIMESTAMP, now)
             .header(SIGNATURE, self.signer.sign(&message.id, now, &body))
             .body(body);
-        outcome(&self.account.send("cloudevents", "send", &message.order_uid, request).await)
+        outcome(&self.account.send("webhook", "send", &message.order_uid, request).await)
     }
 }
 

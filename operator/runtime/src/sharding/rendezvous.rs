@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn all_agree_whatever_order_they_heard_of_each_other_in() {
+    fn all_agree_in_whichever_sequence_they_heard_of_each_other() {
         let (one, other) = (rendezvous(&["a", "b", "c"]), rendezvous(&["c", "a", "b", "a"]));
         assert_eq!(one, other);
         assert!(uids().all(|uid| one.owner("alpha", "food", &uid) == other.owner("beta", "food", &uid)));

@@ -3,9 +3,9 @@
 //! The ticket comes first, because the store races for it and the API server decides. Then the delivery, then the
 //! money. A missing child is created as a tombstone, so that a late create by a stalled replica meets it.
 
-use super::status::{ConditionKind, OrderState};
+use super::status::ConditionKind;
 use super::steps::{self, Cancel, Fence, Late, Proof};
-use super::{ChildKind, Command, Decision, OrderView, Rest, deadline, forward};
+use super::{ChildKind, Command, Decision, OrderView, Rest, conditions, deadline, forward};
 use crate::machine::{Note, Violation};
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
@@ -90,11 +90,11 @@ fn of_ticket(view: &OrderView) -> Option<Cause> {
     let lost = steps::has(view.state.phase, ChildKind::Ticket);
     match &view.ticket {
         Child::Present(TicketSeen { stage: TicketStage::Cancelled, reason, .. }) => Some(Cause::new(
-            non_empty(reason, Reason::TicketCancelled.as_str()),
+            conditions::non_empty(reason, Reason::TicketCancelled.as_str()),
             "the ticket was taken from the store's queue",
         )),
         Child::Present(TicketSeen { stage: TicketStage::Abandoned, reason, .. }) => Some(Cause::new(
-            non_empty(reason, Reason::CookingTimedOut.as_str()),
+            conditions::non_empty(reason, Reason::CookingTimedOut.as_str()),
             "cooking did not end in time",
         )),
         Child::Absent if lost => Some(Cause::new(Reason::TicketLost, "the store's ticket no longer exists")),
@@ -112,10 +112,10 @@ fn of_delivery(view: &OrderView) -> Option<Cause> {
             Some(Cause::new(Reason::DeliveryTimedOut, "the food did not arrive in time"))
         }
         Child::Present(DeliverySeen { stage: DeliveryStage::Failed, reason, .. }) => {
-            Some(Cause::new(Reason::DeliveryFailed, non_empty(reason, "the food did not arrive")))
+            Some(Cause::new(Reason::DeliveryFailed, conditions::non_empty(reason, "the food did not arrive")))
         }
         Child::Present(DeliverySeen { stage: DeliveryStage::Cancelled, reason, .. }) => Some(Cause::new(
-            non_empty(reason, Reason::DeliveryCancelled.as_str()),
+            conditions::non_empty(reason, Reason::DeliveryCancelled.as_str()),
             "no rider brought the food",
         )),
         Child::Absent if lost => Some(Cause::new(Reason::DeliveryLost, "the delivery no longer exists")),
@@ -128,7 +128,8 @@ fn of_payment(view: &OrderView) -> Option<Cause> {
     let PaymentSeen { reason, message, .. } = payment;
     if payment.phase == PaymentPhase::Declined {
         return Some(
-            Cause::new(non_empty(reason, Reason::PaymentDeclined.as_str()), message.clone()).unpaid(),
+            Cause::new(conditions::non_empty(reason, Reason::PaymentDeclined.as_str()), message.clone())
+                .unpaid(),
         );
     }
     if payment.phase == PaymentPhase::Deferred && view.when_unavailable == WhenUnavailable::Fail {
@@ -163,8 +164,8 @@ fn of_deadline(view: &OrderView, now: Timestamp) -> Option<Cause> {
     match steps::step(state.phase).when_late {
         // What it was waiting for says more.
         Late::Undo(reason, why) if state.phase == OrderPhase::AwaitingPayment => {
-            let why = non_empty(&state.message, why).to_owned();
-            Some(Cause::new(non_empty(&state.reason, reason.as_str()), why))
+            let why = conditions::non_empty(&state.message, why).to_owned();
+            Some(Cause::new(conditions::non_empty(&state.reason, reason.as_str()), why))
         }
         Late::Undo(reason, why) => Some(Cause::new(reason, why)),
         // The claim is released, or the order completes: nothing to undo.
@@ -264,40 +265,7 @@ fn undone(view: &OrderView, cause: &Cause, now: Timestamp) -> Result<Rest, Viola
     if first && !cause.asked {
         notes.push(Note::warning(&cause.reason, cause.message.clone()));
     }
-    close(&mut state, view, back, now);
-    notes.extend(review_note(view, &state));
+    conditions::close(&mut state, view, back, now);
+    notes.extend(conditions::review_note(view, &state));
     Ok(Rest { state, notes, wake_at: None })
-}
-
-/// Sets the conditions of an order that has been, or is being, undone.
-pub(super) fn close(state: &mut OrderState, view: &OrderView, money_back: bool, now: Timestamp) {
-    let (reason, message) =
-        (non_empty(&state.reason, Reason::Undone.as_str()).to_owned(), state.message.clone());
-    if state.phase.is_terminal() {
-        state.set(ConditionKind::Ended, true, state.phase.as_str(), "", now);
-        state.set(ConditionKind::Completed, false, state.phase.as_str(), "", now);
-        if !view.state.holds(ConditionKind::Paid) {
-            state.set(ConditionKind::Paid, false, &reason, &message, now);
-        }
-    }
-    let settled = money_back && state.phase.is_terminal();
-    let review = view.payment.present().filter(|p| p.phase == PaymentPhase::NeedsReview);
-    let (why, detail) = match review {
-        Some(payment) => (Reason::PaymentNeedsReview, payment.message.as_str()),
-        None if settled => (Reason::MoneyReturned, ""),
-        None => (Reason::MoneyOnItsWay, ""),
-    };
-    state.set(ConditionKind::Settled, settled, why, detail, now);
-}
-
-/// A warning, once, when the money waits for a person.
-pub(super) fn review_note(view: &OrderView, state: &OrderState) -> Option<Note> {
-    let reviewing = |s: &OrderState| s.says(ConditionKind::Settled, Reason::PaymentNeedsReview);
-    let payment = view.payment.present()?;
-    (reviewing(state) && !reviewing(&view.state))
-        .then(|| Note::warning(Reason::PaymentNeedsReview, payment.message.clone()))
-}
-
-fn non_empty<'a>(word: &'a str, otherwise: &'a str) -> &'a str {
-    if word.is_empty() { otherwise } else { word }
 }

@@ -1,7 +1,7 @@
 //! An order that has ended: its money is settled, and when it is deleted its children go before it.
 
 use super::status::{ConditionKind, OrderState};
-use super::{ChildKind, Command, Decision, OrderView, Rest, compensate};
+use super::{ChildKind, Command, Decision, OrderView, Rest, conditions};
 use crate::machine::Note;
 use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 use crate::reason::Reason;
@@ -35,7 +35,7 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if removal.is_some_and(|at| now >= at) && state == view.state {
         return Decision::Act(Command::DeleteOrder);
     }
-    let mut notes: Vec<Note> = compensate::review_note(view, &state).into_iter().collect();
+    let mut notes: Vec<Note> = conditions::review_note(view, &state).into_iter().collect();
     if state.cancellation != view.state.cancellation && completed {
         notes.push(Note::warning(
             Reason::CancelRefused,
@@ -59,7 +59,7 @@ fn settled_state(view: &OrderView, settled: bool, now: Timestamp) -> OrderState 
             Some(if harmless { CancellationVerdict::Refused } else { CancellationVerdict::Accepted });
     }
     if state.phase != OrderPhase::Completed {
-        compensate::close(&mut state, view, settled, now);
+        conditions::close(&mut state, view, settled, now);
     }
     state
 }

@@ -2,7 +2,7 @@
 
 use super::status::{ConditionKind, OrderState};
 use super::steps::{self, Late, Proof, Step};
-use super::{Command, Decision, OrderView, Rest, deadline};
+use super::{Command, Decision, OrderView, Rest, conditions, deadline};
 use crate::machine::{Note, Violation};
 use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 use crate::quote::Blocker;
@@ -149,7 +149,7 @@ fn reject(view: &OrderView, state: &mut OrderState, notes: &mut Vec<Note>, now: 
     let message = why.unwrap_or_else(|| "the store gave no reason".into());
     state.set_reason(Reason::RejectedByStore, &message);
     notes.push(Note::warning(Reason::RejectedByStore, message));
-    super::compensate::close(state, view, false, now);
+    conditions::close(state, view, false, now);
 }
 
 fn complete(state: &mut OrderState, now: Timestamp) {

@@ -4,8 +4,10 @@
 //! only then the status is written, once, as a compare-and-set. So the status never runs ahead of the facts, and a
 //! crash at any point leaves something from which the same decision follows.
 
+pub mod admission;
 mod check;
 mod compensate;
+mod conditions;
 mod deadline;
 mod finished;
 mod forward;

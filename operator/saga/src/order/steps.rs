@@ -188,6 +188,7 @@ const fn at_rest(phase: O, proofs: &'static [Proof]) -> Step {
 }
 
 /// The row of a phase.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each phase")]
 pub const fn step(phase: O) -> Step {
     match phase {
         O::AwaitingPayment => Step {
@@ -305,6 +306,18 @@ pub fn proved_by_delivery(stage: DeliveryStage, claimed: bool) -> Option<Step> {
 /// Whether children of this kind must exist in `phase`.
 pub fn has(phase: OrderPhase, child: ChildKind) -> bool {
     step(phase).has.contains(&child)
+}
+
+/// The phases in which the customer may confirm the receipt: the food is with them.
+pub fn receipt_phases() -> impl Iterator<Item = OrderPhase> {
+    let arrived = |step: &Step| step.when_late == Late::Complete || step.proofs.contains(&Proof::Receipt);
+    all().filter(arrived).map(|step| step.phase)
+}
+
+/// The phases in which the customer may replace the payment token: none is on its way to the provider.
+pub fn token_phases() -> impl Iterator<Item = OrderPhase> {
+    let deferred = |step: &Step| step.proofs.contains(&Proof::Payment(PaymentPhase::Deferred));
+    all().filter(deferred).map(|step| step.phase)
 }
 
 /// The phases and the steps between them, as a state diagram in the notation of Mermaid. A phase says who moves the order

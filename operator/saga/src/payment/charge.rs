@@ -29,7 +29,7 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
     }
     let session = match session(view) {
         Ok(session) => session,
-        Err(decision) => return decision,
+        Err(decision) => return *decision,
     };
     if let Some(until) = session.open_until {
         return held_by_circuit(view, until, now);

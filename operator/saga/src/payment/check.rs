@@ -84,3 +84,86 @@ fn of_call(view: &PaymentView, call: &ProviderCall) -> Result<(), Violation> {
         | ProviderCall::Refund { .. } => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payment::{ProviderPaymentId, ProviderSession, Responses};
+    use crate::time::Millis;
+
+    fn view(phase: PaymentPhase) -> PaymentView {
+        let session = ProviderSession {
+            provider_uid: "p".into(),
+            credential: "c".into(),
+            prepares: true,
+            retention: Millis::seconds(1),
+            token_lifetime: None,
+            no_token: None,
+            open_until: None,
+        };
+        PaymentView {
+            has_finalizer: true,
+            deleting: false,
+            paused: false,
+            desired: PaymentDesired::Captured,
+            resolution: None,
+            total: 9_000,
+            currency: "KRW".into(),
+            order_id: "o1".into(),
+            state: PaymentState { phase, attempt: 1, captured: 9_000, ..PaymentState::default() },
+            order_in_cache: true,
+            spread: 0,
+            responses: Responses { access: Some(Access::Ready(session)), ..Responses::default() },
+        }
+    }
+
+    fn broken(view: &PaymentView, next: &Decision) -> &'static str {
+        check(view, next).expect_err("a rule is broken").rule
+    }
+
+    fn written(change: impl FnOnce(&mut PaymentState)) -> &'static str {
+        let view = view(PaymentPhase::Refunding);
+        let mut state = view.state.clone();
+        change(&mut state);
+        broken(&view, &Decision::Write(Box::new(state)))
+    }
+
+    fn called(phase: PaymentPhase, call: ProviderCall) -> &'static str {
+        broken(&view(phase), &Decision::Act(Command::Call(call)))
+    }
+
+    #[test]
+    fn a_status_that_no_payment_may_have_is_found_at_its_source() {
+        assert_eq!(written(|s| s.phase = PaymentPhase::Captured), "a payment moves along the table");
+        assert_eq!(written(|s| s.attempt = 0), "attempts never fall");
+        assert_eq!(written(|s| s.refunded = 9_001), "no more is refunded than was captured");
+        assert_eq!(
+            written(|s| (s.phase, s.refunded) = (PaymentPhase::Refunded, 1)),
+            "a payment is refunded when all of it went back"
+        );
+    }
+
+    #[test]
+    fn a_call_that_nobody_may_make_is_found_at_its_source() {
+        let payment_id = || ProviderPaymentId::new("pk");
+        let charge = |payment_id, amount| ProviderCall::Charge { payment_id, amount };
+        let pending = |call| called(PaymentPhase::Pending, call);
+        assert_eq!(pending(charge(None, 9_000)), "only a stored id is charged");
+        assert_eq!(pending(charge(payment_id(), 1)), "the whole total is charged");
+        assert_eq!(
+            called(PaymentPhase::Captured, charge(payment_id(), 9_000)),
+            "the intent comes before the call"
+        );
+        let payment_id = payment_id().expect("not empty");
+        let refund = ProviderCall::Refund { payment_id, amount: 9_001 };
+        assert_eq!(
+            called(PaymentPhase::Refunding, refund),
+            "only what was captured and is still there is refunded"
+        );
+    }
+
+    #[test]
+    fn a_providers_name_for_a_payment_is_never_empty() {
+        assert_eq!(ProviderPaymentId::new(""), None);
+    }
+}

@@ -44,7 +44,12 @@ impl From<&CallFailure> for ChargeInquiry {
             CallFailure::Unauthorized(why) => {
                 Self::Unresolved(Reason::ProviderRefusesCredentials, why.clone(), RetryAfter::Soon)
             }
-            other => Self::Unresolved(Reason::OutcomeUnknown, other.why().to_owned(), RetryAfter::Soon),
+            CallFailure::InProgress
+            | CallFailure::Errored(_)
+            | CallFailure::IdempotencyKeyConsumed(_)
+            | CallFailure::OutcomeUnknown(_) => {
+                Self::Unresolved(Reason::OutcomeUnknown, failure.why().to_owned(), RetryAfter::Soon)
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 mod charge;
 mod check;
 mod inquiry;
+mod memory;
 mod refund;
 mod review;
 mod transitions;
@@ -440,12 +441,12 @@ fn captured(view: &PaymentView) -> Decision {
 }
 
 /// The way to the provider, or what to do for want of one.
-fn session(view: &PaymentView) -> Result<&ProviderSession, Decision> {
+fn session(view: &PaymentView) -> Result<&ProviderSession, Box<Decision>> {
     match &view.responses.access {
-        None => Err(Decision::Act(Command::CheckAccess)),
+        None => Err(Box::new(Decision::Act(Command::CheckAccess))),
         Some(Access::Ready(session)) => Ok(session),
         Some(Access::NotReady { reason, message }) => {
-            Err(transitions::unresolved(view, reason, message, RetryAfter::Soon))
+            Err(Box::new(transitions::unresolved(view, reason, message, RetryAfter::Soon)))
         }
     }
 }

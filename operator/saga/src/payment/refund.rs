@@ -22,7 +22,7 @@ pub(super) fn refund(view: &PaymentView, now: Timestamp) -> Decision {
     }
     let session = match session(view) {
         Ok(session) => session,
-        Err(decision) => return decision,
+        Err(decision) => return *decision,
     };
     if let Some(until) = session.open_until {
         return wait_for_circuit(view, until);

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub(super) fn void(view: &PaymentView, now: Timestamp) -> Decision {
     let session = match session(view) {
         Ok(session) => session,
-        Err(decision) => return decision,
+        Err(decision) => return *decision,
     };
     let payment_id = view.state.provider_payment_id();
     if session.prepares && payment_id.is_none() {

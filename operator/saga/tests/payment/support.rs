@@ -134,7 +134,8 @@ pub(crate) fn acts(view: &PaymentView) -> Command {
 }
 
 fn id(view: &PaymentView) -> ProviderPaymentId {
-    view.state.provider_payment_id().expect("the provider's name for the payment")
+    let Some(id) = view.state.provider_payment_id() else { panic!("a payment that the provider knows") };
+    id
 }
 
 pub(crate) fn look_up(view: &PaymentView) -> Command {

@@ -3,11 +3,13 @@
 #![allow(missing_docs, unreachable_pub, dead_code)]
 
 mod money;
+mod repeated;
 
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
 use fooddelivery_saga::payment::PaymentState;
 use fooddelivery_saga::phases::{
-    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage, WhenUnavailable,
+    Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, Resolution, TicketStage,
+    WhenUnavailable,
 };
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
@@ -48,7 +50,10 @@ pub enum Event {
     OperatorAway(i64),
 }
 
+#[derive(Debug)]
 struct Payment {
+    finalizer: bool,
+    resolution: Option<Resolution>,
     desired: PaymentDesired,
     reversal: Option<Reversal>,
     total: i64,
@@ -74,6 +79,9 @@ pub struct World {
     payment: Option<Payment>,
     ticket: Option<TicketSeen>,
     delivery: Option<DeliverySeen>,
+    another_token: bool,
+    surplus: bool,
+    time_to_live: Option<Millis>,
     bank: money::Bank,
     paid_before_ticket: bool,
     ended_as: Option<OrderPhase>,
@@ -103,6 +111,9 @@ impl World {
             payment: None,
             ticket: None,
             delivery: None,
+            another_token: false,
+            surplus: false,
+            time_to_live: None,
             bank: money::Bank::default(),
             paid_before_ticket: true,
             ended_as: None,
@@ -280,7 +291,7 @@ impl World {
             cancellation: self.cancel.then(|| "changed my mind".into()),
             receipt_confirmed: self.confirmed,
             when_unavailable: self.when_unavailable,
-            token_replaced: false,
+            token_replaced: self.another_token,
             state,
             payment: self.payment_seen(),
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
@@ -291,7 +302,12 @@ impl World {
             availability: self.availability,
             deadlines: Deadlines::default(),
             watching_since: self.watching_since,
-            related: RelatedState::default(),
+            related: RelatedState {
+                claim_is_surplus: self.surplus,
+                deleting_since: self.deleting.then_some(self.now),
+                time_to_live: self.time_to_live,
+                ..RelatedState::default()
+            },
         }
     }
 
@@ -320,7 +336,7 @@ impl World {
     fn act(&mut self, command: Command) {
         match command {
             Command::AddFinalizer => self.finalizer = true,
-            Command::ReplaceToken => unreachable!("no token is replaced here"),
+            Command::ReplaceToken => self.another_token = false,
             Command::ResolveReferences => unreachable!("answered above"),
             Command::CreatePayment(quote) => self.create_payment(quote.total, None),
             Command::CreatePaymentTombstone(why) => self.create_payment(0, Some(why)),
@@ -372,8 +388,15 @@ impl World {
     fn create_payment(&mut self, total: i64, reversal: Option<Reversal>) {
         assert!(self.payment.is_none() && !self.terminating);
         let desired = if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured };
-        self.payment =
-            Some(Payment { desired, reversal, total, state: PaymentState::default(), deleting: false });
+        self.payment = Some(Payment {
+            finalizer: true,
+            resolution: None,
+            desired,
+            reversal,
+            total,
+            state: PaymentState::default(),
+            deleting: false,
+        });
     }
 
     fn create_delivery(&mut self, stage: DeliveryStage) {
@@ -407,7 +430,7 @@ impl World {
             deleting: false,
         };
         match ticket::decide(&view) {
-            ticket::Decision::Create if !self.terminating => {
+            ticket::Decision::Act(ticket::Command::Create) if !self.terminating => {
                 self.paid_before_ticket &= self.captures == 1 && self.refunded == 0;
                 self.ticket = Some(TicketSeen {
                     stage: TicketStage::Pending,
@@ -416,7 +439,8 @@ impl World {
                     deleting: false,
                 });
             }
-            ticket::Decision::Delete => self.ticket = None,
+            ticket::Decision::Act(ticket::Command::Delete) => self.ticket = None,
+            ticket::Decision::Halt(violation) => panic!("{violation}"),
             _ => {}
         }
     }
@@ -433,8 +457,11 @@ impl World {
             deleting: false,
         };
         match delivery::decide(&view) {
-            delivery::Decision::Create if !self.terminating => self.create_delivery(DeliveryStage::Waiting),
-            delivery::Decision::Delete => self.delivery = None,
+            delivery::Decision::Act(delivery::Command::Create) if !self.terminating => {
+                self.create_delivery(DeliveryStage::Waiting);
+            }
+            delivery::Decision::Act(delivery::Command::Delete) => self.delivery = None,
+            delivery::Decision::Halt(violation) => panic!("{violation}"),
             _ => {}
         }
     }

@@ -64,21 +64,7 @@ fn refused() -> ChargeOutcome {
 impl World {
     /// A whole reconcile of the payment, in which the provider behaves as `weather` says; it may be cut short.
     pub(super) fn reconcile_payment(&mut self, weather: u8) {
-        let Some(payment) = &self.payment else { return };
-        let mut view = PaymentView {
-            has_finalizer: true,
-            deleting: payment.deleting,
-            paused: false,
-            desired: payment.desired,
-            resolution: None,
-            total: payment.total,
-            currency: "KRW".into(),
-            order_id: "o1".into(),
-            state: payment.state.clone(),
-            order_in_cache: self.order.is_some(),
-            spread: 500,
-            responses: payment::Responses::default(),
-        };
+        let Some(mut view) = self.payment_view() else { return };
         // Only a prepared payment can be found again wherever the credential went.
         self.bank.rotations += u32::from(weather == 12 && self.bank.prepares);
         for _ in 0..16 {
@@ -104,7 +90,25 @@ impl World {
         panic!("the payment's decisions do not come to rest: {view:?}");
     }
 
-    fn write_payment(&mut self, view: &mut PaymentView, state: PaymentState) {
+    pub(super) fn payment_view(&self) -> Option<PaymentView> {
+        let payment = self.payment.as_ref()?;
+        Some(PaymentView {
+            has_finalizer: payment.finalizer,
+            deleting: payment.deleting,
+            paused: false,
+            desired: payment.desired,
+            resolution: payment.resolution,
+            total: payment.total,
+            currency: "KRW".into(),
+            order_id: "o1".into(),
+            state: payment.state.clone(),
+            order_in_cache: self.order.is_some(),
+            spread: 500,
+            responses: payment::Responses::default(),
+        })
+    }
+
+    pub(super) fn write_payment(&mut self, view: &mut PaymentView, state: PaymentState) {
         let from = view.state.phase;
         assert!(
             from == state.phase || table::allows(table::PAYMENT, from, state.phase),
@@ -122,9 +126,21 @@ impl World {
             payment::Responses { order: view.responses.order, intent_is_fresh: fresh, ..Default::default() };
     }
 
-    fn answer(&mut self, view: &mut PaymentView, command: payment::Command, weather: u8) -> Option<()> {
+    pub(super) fn answer(
+        &mut self,
+        view: &mut PaymentView,
+        command: payment::Command,
+        weather: u8,
+    ) -> Option<()> {
         match command {
-            payment::Command::AddFinalizer | payment::Command::ClearResolution => return None,
+            payment::Command::AddFinalizer => {
+                self.payment.as_mut()?.finalizer = true;
+                return None;
+            }
+            payment::Command::ClearResolution => {
+                self.payment.as_mut()?.resolution = None;
+                return None;
+            }
             payment::Command::CheckOrder => view.responses.order = Some(self.standing()),
             payment::Command::CheckAccess => view.responses.access = Some(Access::Ready(self.way(weather))),
             payment::Command::Call(call) => self.call(view, &call, weather),

@@ -47,7 +47,15 @@ impl Match {
     fn concerns(&self, about: &Attributes<'_>) -> bool {
         self.group == about.kind.group
             && self.operations.iter().any(|o| o == about.operation)
-            && self.resources.iter().any(|r| r == about.resource)
+            && self.resources.iter().any(|resource| covers(resource, about.resource))
+    }
+}
+
+/// Whether a resource of a rule is that of a request: by name, or as `*/status`, which is the status of whatever kind.
+fn covers(rule: &str, resource: &str) -> bool {
+    match rule.strip_prefix("*/") {
+        Some(subresource) => resource.split_once('/').is_some_and(|(_, of)| of == subresource),
+        None => rule == resource,
     }
 }
 

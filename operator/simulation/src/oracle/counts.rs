@@ -95,8 +95,8 @@ impl Oracle {
                     self.redemptions_changed(&now.of, now, limit);
                 }
             }
-            // Nothing is counted of who is told, and of what is only configured.
-            Kind::Customer | Kind::PaymentProvider | Kind::MessageProvider => {}
+            // The others count nothing.
+            _ => {}
         }
     }
 

@@ -8,10 +8,10 @@ use fooddelivery_api::{Coupon, CouponStatus, CouponUse, CouponUseSpec};
 use fooddelivery_runtime::api::{ApiError, Namespaced};
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Key};
-use fooddelivery_saga::coupon::Redemptions;
+use fooddelivery_saga::coupon::{self, CountsView, Redemptions};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
-use tracing::info;
+use tracing::{error, info};
 
 use super::Coupons;
 use super::gather::Case;
@@ -112,8 +112,10 @@ fn settled<'a>(
     cases: impl Iterator<Item = &'a Case>,
     limit: Option<i64>,
 ) -> Option<Redemptions> {
-    let mut counts = before.clone();
-    // Each is settled, also when an earlier one has made it worth a write.
-    let worth_it = cases.fold(false, |worth_it, case| counts.settle(&case.id, case.holder, limit) | worth_it);
-    worth_it.then_some(counts)
+    let orders = cases.map(|case| (case.id.clone(), case.holder)).collect();
+    let view = CountsView { counts: before.clone(), limit, orders };
+    coupon::settled(&view).unwrap_or_else(|violation| {
+        error!(%violation, "a decision breaks a rule; nothing is done");
+        None
+    })
 }

@@ -8,8 +8,8 @@ use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::counter::OrderId;
-use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
-use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::coupon::{Counts, RedemptionState};
+use fooddelivery_saga::order::admission::{Candidate, may_wait_for_coupon};
 use fooddelivery_saga::quote::price;
 use fooddelivery_saga::time::Timestamp;
 
@@ -127,10 +127,16 @@ fn of_payment(coupon: &Coupon, payment: &Payment) -> RedemptionState {
 
 /// Whether an order would be paid if it had the coupon.
 fn requests(context: &Context, coupon: &Coupon, order: &Order) -> bool {
-    let dying = order.metadata.deletion_timestamp.is_some();
-    if order.phase() != OrderPhase::AwaitingPayment || dying || order.cancel_wanted() || order.is_paused() {
-        return false;
-    }
+    let candidate = Candidate {
+        phase: order.phase(),
+        deleting: order.metadata.deletion_timestamp.is_some(),
+        cancel_wanted: order.cancel_wanted(),
+        paused: order.is_paused(),
+    };
+    may_wait_for_coupon(candidate, || has_price(context, coupon, order))
+}
+
+fn has_price(context: &Context, coupon: &Coupon, order: &Order) -> bool {
     let key = Key::of(order);
     let Some(store) = store_of(context, &key, order, None) else { return false };
     let Some(store) = context.caches.stores.object(&Key::new(&key.namespace, &store)) else { return false };
@@ -146,25 +152,13 @@ pub(super) fn keep_what_changes(
     cases: &mut Vec<Case>,
     limit: usize,
 ) -> bool {
-    let mut counts = coupon.redemptions();
-    let mut own: BTreeMap<String, Redemptions> =
-        uses.iter().map(|(customer, own)| (customer.clone(), own.redemptions())).collect();
-    cases.retain(|case| {
-        let spec = &coupon.spec;
-        let in_use = match &case.customer {
-            Some(customer) if spec.per_customer.is_some() => {
-                let own = own.entry(customer.clone()).or_default();
-                let changed = own.settle(&case.id, case.holder, spec.per_customer);
-                if case.holder == RedemptionState::Requested && !own.is_reserved(&case.id) {
-                    return false;
-                }
-                changed
-            }
-            _ => false,
-        };
-        let unmarked = case.holder == RedemptionState::Releasing;
-        counts.settle(&case.id, case.holder, spec.max_redemptions) | in_use | unmarked
-    });
+    let mut counts = Counts {
+        redemptions: coupon.redemptions(),
+        limit: coupon.spec.max_redemptions,
+        per_customer: coupon.spec.per_customer,
+        of_customers: uses.iter().map(|(customer, own)| (customer.clone(), own.redemptions())).collect(),
+    };
+    cases.retain(|case| counts.take_in(&case.id, case.customer.as_deref(), case.holder));
     let more = cases.len() > limit;
     cases.truncate(limit);
     more

@@ -8,8 +8,9 @@ use fooddelivery_api::{Delivery, Order, Store};
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
-use fooddelivery_saga::delivery::Decision;
+use fooddelivery_saga::delivery::Command;
 use fooddelivery_saga::phases::DeliveryStage;
+use fooddelivery_saga::view::Mirror;
 use tracing::info;
 
 use super::DeliveryReconcile;
@@ -22,31 +23,29 @@ impl DeliveryReconcile<'_> {
     pub(super) async fn carry_out(
         &mut self,
         view: Gathered,
-        decision: Decision,
+        command: Command,
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
         let (context, key) = (&self.controller.context, self.key);
-        match (decision, &view.delivery, &view.order) {
-            (Decision::Create, _, Some(order)) => {
+        match (command, &view.delivery, &view.order) {
+            (Command::Create, _, Some(order)) => {
                 // A replica that had stalled must not make one for an order that has been undone meanwhile.
                 if context.is_unchanged(&context.caches.orders, key, &**order).await? {
                     self.create(order).await?;
                 }
             }
-            (Decision::CheckOrder, Some(delivery), _) => {
+            (Command::CheckOrder, Some(delivery), _) => {
                 if !is_orphan(context, key, &delivery.spec.order_ref).await? {
                     return Ok(ControlFlow::Break(Outcome::Done));
                 }
                 self.gone = Some(delivery.spec.order_ref.clone());
             }
-            (Decision::Delete, Some(delivery), _) => {
+            (Command::Delete, Some(delivery), _) => {
                 context.api.delete(&**delivery).await?;
                 context.caches.deliveries.forget(key, Some(delivery));
                 info!("delivery removed: its order is gone");
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
-            (Decision::Create, _, None)
-            | (Decision::CheckOrder | Decision::Delete, None, _)
-            | (Decision::Rest | Decision::Mirror(_), _, _) => {
+            (Command::Create, _, None) | (Command::CheckOrder | Command::Delete, None, _) => {
                 self.controller.mirror_delay.clear(key);
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
@@ -77,9 +76,9 @@ impl DeliveryReconcile<'_> {
     pub(super) async fn mirror(
         &self,
         delivery: &Delivery,
-        stage: DeliveryStage,
-        counted: bool,
+        mirror: Mirror<DeliveryStage>,
     ) -> Result<Outcome, ReconcileError> {
+        let Mirror { stage, counted } = mirror;
         if let Some(remaining) = self.controller.mirror_delay.remaining(self.key) {
             return Ok(Outcome::After(remaining));
         }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use fooddelivery_api::{Delivery, Order, OrderRef, Payment, Rider, Ticket};
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Debounce, Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::delivery::{Decision, decide};
+use fooddelivery_saga::delivery::{Command, decide};
 use fooddelivery_saga::phases::DeliveryStage;
+use fooddelivery_saga::view::Mirror;
 use kube::ResourceExt;
 use tracing::Span;
 
@@ -21,6 +22,7 @@ use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::waiting::listed;
 
 use gather::{Gathered, gather};
@@ -83,41 +85,39 @@ struct DeliveryReconcile<'a> {
 
 impl Reconcile for DeliveryReconcile<'_> {
     type View = Gathered;
-    type Command = Decision;
-    /// The stage to show, if it is not shown yet.
-    type Rest = Option<DeliveryStage>;
+    type Command = Apply<Command, Mirror<DeliveryStage>>;
+    type Rest = Resting<Mirror<DeliveryStage>>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let context = &self.controller.context;
         Ok(ControlFlow::Continue(gather(context, self.key, self.gone.as_ref())))
     }
 
-    fn decide(&self, gathered: &Gathered) -> Step<Decision, Option<DeliveryStage>> {
-        let decision = decide(&gathered.view);
-        match decision {
-            Decision::Rest => Step::Rest(None),
-            Decision::Mirror(stage) => Step::Rest(Some(stage)),
-            Decision::Create | Decision::CheckOrder | Decision::Delete => Step::Apply(decision),
-        }
+    fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
+        step(decide(&gathered.view))
     }
 
     async fn apply(
         &mut self,
         gathered: Gathered,
-        decision: Decision,
+        command: Self::Command,
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
-        self.carry_out(gathered, decision).await
+        match command {
+            Apply::Command(command) => self.carry_out(gathered, command).await,
+            Apply::Write(mirror) => {
+                let Some(delivery) = &gathered.delivery else { return Ok(ControlFlow::Break(Outcome::Done)) };
+                self.mirror(delivery, *mirror).await.map(ControlFlow::Break)
+            }
+        }
     }
 
-    async fn rest(
-        &mut self,
-        gathered: Gathered,
-        stage: Option<DeliveryStage>,
-    ) -> Result<Outcome, ReconcileError> {
-        if let (Some(stage), Some(delivery)) = (stage, &gathered.delivery) {
-            return self.mirror(delivery, stage, gathered.view.counted).await;
-        }
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        let outcome = match (resting.status_or_outcome(&self.controller.context.clock), &gathered.delivery) {
+            (Ok(rest), Some(delivery)) => return self.mirror(delivery, rest.state).await,
+            (Ok(_), None) => Outcome::Done,
+            (Err(outcome), _) => outcome,
+        };
         self.controller.mirror_delay.clear(self.key);
-        Ok(Outcome::Done)
+        Ok(outcome)
     }
 }

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use fooddelivery_api::store::StoreDeadlines;
-use fooddelivery_api::{Coupon, Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
+use fooddelivery_api::{Delivery, Order, Payment, PaymentProvider, Store, Ticket, convert};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_saga::order::{ChildKind, ConditionKind, OrderView, steps};
+use fooddelivery_saga::order::admission::{References, StoreChoice, absence_is_believed, admit};
+use fooddelivery_saga::order::{ChildKind, OrderView};
 use fooddelivery_saga::phases::{Acceptance, OrderPhase};
-use fooddelivery_saga::quote::{Blocker, Quote, price};
+use fooddelivery_saga::quote::{Blocker, Quote};
 use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::{Deadlines, Millis};
 use fooddelivery_saga::view::{Child, ControllerAvailability};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::children::Children;
-use super::gather_related::{coupon, preferred_store, related, reserve_coupon};
+use super::gather_related::{coupon, preferred_store, related};
 use super::sources::Sources;
 use crate::context::Context;
+use crate::names::ControllerName;
 use crate::shared::children::{child, seen};
 
 /// What the order's decision sees. A child that should be there but is not in the cache is looked for live: only then
@@ -37,23 +40,19 @@ pub(super) async fn gather(
     let phase = state.phase;
     let deleting = order.metadata.deletion_timestamp.is_some();
     let namespace_terminating = deleting && terminating(context, &key.namespace).await?;
-    let is_open = !phase.is_terminal() || !state.holds(ConditionKind::Settled);
-    let believed_nowhere = namespace_terminating && is_open;
+    let must_look = |child| !absence_is_believed(&state, child, namespace_terminating);
     let mut payment = child(&context.caches.payments, key, &uid);
-    let was_made = steps::has(phase, ChildKind::Payment) && is_open;
-    if payment.is_absent() && (was_made || believed_nowhere) {
+    if payment.is_absent() && must_look(ChildKind::Payment) {
         context.refresh(&context.caches.payments, key).await?;
         payment = child(&context.caches.payments, key, &uid);
     }
     let mut ticket = child(&context.caches.tickets, key, &uid);
-    let was_made = steps::has(phase, ChildKind::Ticket);
-    if ticket.is_absent() && (was_made || believed_nowhere) {
+    if ticket.is_absent() && must_look(ChildKind::Ticket) {
         context.refresh(&context.caches.tickets, key).await?;
         ticket = child(&context.caches.tickets, key, &uid);
     }
     let mut delivery = child(&context.caches.deliveries, key, &uid);
-    let was_made = steps::has(phase, ChildKind::Delivery);
-    if delivery.is_absent() && (was_made || believed_nowhere) {
+    if delivery.is_absent() && must_look(ChildKind::Delivery) {
         context.refresh(&context.caches.deliveries, key).await?;
         delivery = child(&context.caches.deliveries, key, &uid);
     }
@@ -149,31 +148,41 @@ pub(super) async fn resolve(
     key: &Key,
     order: &Order,
 ) -> Result<Result<Quote, Blocker>, ApiError> {
+    let admitted = admit(&references(context, key, order).await?);
+    if let (Err(blocker), Some(code)) = (&admitted, order.coupon_name())
+        && blocker.reason == Reason::CouponPending
+    {
+        context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
+    }
+    Ok(admitted)
+}
+
+async fn references(context: &Context, key: &Key, order: &Order) -> Result<References, ApiError> {
     let spec = &order.spec;
     let store = match &spec.store_ref {
-        Some(store) => Ok(store.name.clone()),
+        Some(store) => StoreChoice::Named(store.name.clone()),
         None => preferred_store(context, key, order).await?,
     };
-    let (store, coupon) = match (store, coupon(context, key, order).await?) {
-        (Ok(store), Ok(coupon)) => (store, coupon),
-        (Err(blocker), _) | (_, Err(blocker)) => return Ok(Err(blocker)),
-    };
-    let store_key = Key::new(&key.namespace, &store);
-    let Some(store) = context.refresh(&context.caches.stores, &store_key).await? else {
-        let message = format!("there is no Store {}; the order waits for it", store_key.name);
-        return Ok(Err(Blocker::retryable(Reason::StoreNotFound, message)));
+    let coupon = coupon(context, key, order).await?;
+    let menu = match &store {
+        StoreChoice::Named(name) => {
+            let store = context.refresh(&context.caches.stores, &Key::new(&key.namespace, name)).await?;
+            store.map(|store| store.menu())
+        }
+        StoreChoice::NoPreference | StoreChoice::NoCustomer => None,
     };
     let provider = &spec.payment.provider_ref.name;
     let cached = context.caches.providers.object(&Key::new("", provider)).is_some();
-    if !cached && context.api.read_cluster::<PaymentProvider>(provider).await?.is_none() {
-        let message = format!("there is no PaymentProvider {provider}; the order waits for it");
-        return Ok(Err(Blocker::retryable(Reason::ProviderNotFound, message)));
-    }
-    let terms = coupon.as_ref().map(Coupon::terms);
-    let placed_at = convert::created_at(&order.metadata);
-    let priced = price(&order.ordered_items(), &store.menu(), terms.as_ref(), spec.expected_total, placed_at);
-    match (priced, coupon) {
-        (Ok(quote), Some(coupon)) => reserve_coupon(context, key, order, &coupon, quote).await,
-        (priced, _) => Ok(priced),
-    }
+    Ok(References {
+        order: order.id(),
+        placed_at: convert::created_at(&order.metadata),
+        customer: spec.customer_ref.name.clone(),
+        items: order.ordered_items(),
+        expected_total: spec.expected_total,
+        store,
+        menu,
+        coupon,
+        provider: provider.clone(),
+        provider_exists: cached || context.api.read_cluster::<PaymentProvider>(provider).await?.is_some(),
+    })
 }

@@ -7,18 +7,15 @@ use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Cached, Key};
 use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
+use fooddelivery_saga::order::admission::{CouponChoice, CouponCounts, StoreChoice};
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
-use fooddelivery_saga::quote::{Blocker, Quote};
-use fooddelivery_saga::reason::Reason;
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
 use kube::ResourceExt;
-use tokio::time::Instant;
 
 use super::children::Children;
 use super::sources::Sources;
 use crate::context::Context;
-use crate::names::ControllerName;
 use crate::shared::counting::Counted;
 use crate::shared::coupon_keys::{redemption_record, use_key};
 use crate::shared::notifications;
@@ -193,63 +190,32 @@ pub(super) async fn preferred_store(
     context: &Context,
     key: &Key,
     order: &Order,
-) -> Result<Result<String, Blocker>, ApiError> {
+) -> Result<StoreChoice, ApiError> {
     let name = &order.spec.customer_ref.name;
     let customer: Option<Customer> =
         context.refresh(&context.caches.customers, &Key::new(&key.namespace, name)).await?;
-    let Some(customer) = customer else {
-        let message =
-            format!("the order names no store, and there is no Customer {name} who could prefer one");
-        return Ok(Err(Blocker::retryable(Reason::CustomerNotFound, message)));
-    };
-    Ok(customer.spec.preferred_store_ref.map(|store| store.name).ok_or_else(|| {
-        let message = format!("the order names no store, and Customer {name} prefers none");
-        Blocker::retryable(Reason::NoPreferredStore, message)
-    }))
+    let Some(customer) = customer else { return Ok(StoreChoice::NoCustomer) };
+    let preferred = customer.spec.preferred_store_ref;
+    Ok(preferred.map_or(StoreChoice::NoPreference, |store| StoreChoice::Named(store.name)))
 }
 
-/// The order's coupon, read live; `None` where it names none.
-pub(super) async fn coupon(
-    context: &Context,
-    key: &Key,
-    order: &Order,
-) -> Result<Result<Option<Coupon>, Blocker>, ApiError> {
-    let Some(name) = order.coupon_name() else { return Ok(Ok(None)) };
+/// The order's coupon and its counts, read live.
+pub(super) async fn coupon(context: &Context, key: &Key, order: &Order) -> Result<CouponChoice, ApiError> {
+    let Some(name) = order.coupon_name() else { return Ok(CouponChoice::None) };
     let found = context.refresh(&context.caches.coupons, &Key::new(&key.namespace, &name)).await?;
-    Ok(match found {
-        Some(coupon) => Ok(Some(coupon)),
-        None => Err(Blocker::terminal(Reason::CouponNotFound, format!("there is no coupon {name:?}"))),
-    })
-}
-
-/// A price with a coupon holds only once the coupon is reserved for the order: of many that race for the last one, one gets
-/// it, and the others are refused before any money moves.
-pub(super) async fn reserve_coupon(
-    context: &Context,
-    key: &Key,
-    order: &Order,
-    coupon: &Coupon,
-    quote: Quote,
-) -> Result<Result<Quote, Blocker>, ApiError> {
-    let (id, code) = (order.id(), order.coupon_name().unwrap_or_default());
-    let counts = coupon.redemptions();
-    if counts.is_reserved(&id) {
-        return Ok(Ok(quote));
-    }
-    if counts.is_exhausted(coupon.spec.max_redemptions) {
-        let message = format!("coupon {code:?} has been redeemed as often as it can be");
-        return Ok(Err(Blocker::terminal(Reason::CouponExhausted, message)));
-    }
-    if let Some(limit) = coupon.spec.per_customer
-        && let Some(own) = redemptions_of(context, key, order, coupon).await?
-        && own.is_exhausted(Some(limit))
-        && !own.is_reserved(&id)
-    {
-        let customer = &order.spec.customer_ref.name;
-        let message = format!("{customer} has redeemed coupon {code:?} as often as one customer can");
-        return Ok(Err(Blocker::terminal(Reason::CouponUsedUp, message)));
-    }
-    context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
-    let message = format!("coupon {code:?} is being kept for the order");
-    Ok(Err(Blocker::retryable(Reason::CouponPending, message)))
+    let Some(coupon) = found else { return Ok(CouponChoice::Missing(name)) };
+    let redemptions = coupon.redemptions();
+    // Those of the customer matter only where one is not reserved for the order yet.
+    let of_customer = if coupon.spec.per_customer.is_some() && !redemptions.is_reserved(&order.id()) {
+        redemptions_of(context, key, order, &coupon).await?
+    } else {
+        None
+    };
+    Ok(CouponChoice::Found(Box::new(CouponCounts {
+        terms: coupon.terms(),
+        redemptions,
+        limit: coupon.spec.max_redemptions,
+        per_customer: coupon.spec.per_customer,
+        of_customer,
+    })))
 }

@@ -177,7 +177,10 @@ impl Reconcile for OrderReconcile<'_> {
         match what {
             Apply::Write(state) => {
                 let rest = Rest { state: *state, notes: Vec::new(), wake_at: None };
-                self.controller.write(key, &order, rest).await?;
+                let outcome = self.controller.write(key, &order, rest).await?;
+                if outcome != Outcome::Done {
+                    return Ok(ControlFlow::Break(outcome));
+                }
             }
             Apply::Command(Command::ResolveReferences) => {
                 self.quote = Some(gather::resolve(context, key, &order).await?);

@@ -122,16 +122,7 @@ impl PaymentReconcile<'_> {
         let written = self.controller.context.api.write_status(payment, &old, &new).await?;
         self.controller.context.caches.payments.remember(written.clone());
         let was = payment.state();
-        let intent_is_fresh = state.phase == PaymentPhase::Pending && is_fresh(&self.responses, &was, state);
-        // What was learnt of the order and of the session with the provider is still young; responses about money are not
-        // carried over a write.
-        self.responses = Responses {
-            order: self.responses.order,
-            access: self.responses.access.clone(),
-            unresolved_attempts: self.responses.unresolved_attempts,
-            intent_is_fresh,
-            ..Responses::default()
-        };
+        self.responses = self.responses.after_write(&was, state);
         self.read_at = Some(before);
         if was.phase != state.phase {
             self.controller.context.metrics.phase("Payment", state.phase.as_str());
@@ -187,15 +178,5 @@ impl PaymentReconcile<'_> {
             }
             result => result,
         }
-    }
-}
-
-/// Whether what a charge is made under was recorded just now, so that no earlier charge can have been sent under it.
-fn is_fresh(responses: &Responses, was: &PaymentState, state: &PaymentState) -> bool {
-    match &responses.access {
-        Some(Access::Ready(session)) if session.prepares => {
-            was.payment_id.is_none() && state.payment_id.is_some()
-        }
-        _ => was.attempt == 0 && state.attempt > 0,
     }
 }

@@ -8,7 +8,8 @@ use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::phases::TicketStage;
-use fooddelivery_saga::ticket::Decision;
+use fooddelivery_saga::ticket::Command;
+use fooddelivery_saga::view::Mirror;
 use serde_json::json;
 use tracing::info;
 
@@ -22,37 +23,36 @@ impl TicketReconcile<'_> {
     pub(super) async fn carry_out(
         &mut self,
         view: Gathered,
-        decision: Decision,
+        command: Command,
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
         let (context, key) = (&self.controller.context, self.key);
-        match (decision, &view.ticket, &view.order) {
-            (Decision::Create, _, Some(order)) => {
+        match (command, &view.ticket, &view.order) {
+            (Command::Create, _, Some(order)) => {
                 // A replica that had stalled must not make one for an order that has been undone meanwhile.
                 if context.is_unchanged(&context.caches.orders, key, &**order).await? {
                     self.create(order).await?;
                 }
             }
-            (Decision::Accept, Some(ticket), _) => {
+            (Command::Accept, Some(ticket), _) => {
                 let change = json!({ "spec": { "stage": TicketStage::Accepted } });
                 let written = context.api.patch(&**ticket, change).await?;
                 info!("ticket accepted automatically");
                 context.caches.tickets.remember(written);
             }
-            (Decision::CheckOrder, Some(ticket), _) => {
+            (Command::CheckOrder, Some(ticket), _) => {
                 if !is_orphan(context, key, &ticket.spec.order_ref).await? {
                     return Ok(ControlFlow::Break(Outcome::Done));
                 }
                 self.gone = Some(ticket.spec.order_ref.clone());
             }
-            (Decision::Delete, Some(ticket), _) => {
+            (Command::Delete, Some(ticket), _) => {
                 context.api.delete(&**ticket).await?;
                 context.caches.tickets.forget(key, Some(ticket));
                 info!("ticket removed: its order is gone");
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
-            (Decision::Create, _, None)
-            | (Decision::Accept | Decision::CheckOrder | Decision::Delete, None, _)
-            | (Decision::Rest | Decision::Mirror(_), _, _) => {
+            (Command::Create, _, None)
+            | (Command::Accept | Command::CheckOrder | Command::Delete, None, _) => {
                 self.controller.mirror_delay.clear(key);
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
@@ -89,9 +89,9 @@ impl TicketReconcile<'_> {
     pub(super) async fn mirror(
         &self,
         ticket: &Ticket,
-        stage: TicketStage,
-        counted: bool,
+        mirror: Mirror<TicketStage>,
     ) -> Result<Outcome, ReconcileError> {
+        let Mirror { stage, counted } = mirror;
         if let Some(remaining) = self.controller.mirror_delay.remaining(self.key) {
             return Ok(Outcome::After(remaining));
         }

@@ -11,7 +11,8 @@ use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket};
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Debounce, Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::phases::TicketStage;
-use fooddelivery_saga::ticket::{Decision, decide};
+use fooddelivery_saga::ticket::{Command, decide};
+use fooddelivery_saga::view::Mirror;
 use kube::ResourceExt;
 use tracing::Span;
 
@@ -21,6 +22,7 @@ use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::waiting::{listed, orders_of_store};
 
 use gather::{Gathered, gather};
@@ -84,43 +86,39 @@ struct TicketReconcile<'a> {
 
 impl Reconcile for TicketReconcile<'_> {
     type View = Gathered;
-    type Command = Decision;
-    /// The stage to show, if it is not shown yet.
-    type Rest = Option<TicketStage>;
+    type Command = Apply<Command, Mirror<TicketStage>>;
+    type Rest = Resting<Mirror<TicketStage>>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let context = &self.controller.context;
         Ok(ControlFlow::Continue(gather(context, self.key, self.gone.as_ref())))
     }
 
-    fn decide(&self, gathered: &Gathered) -> Step<Decision, Option<TicketStage>> {
-        let decision = decide(&gathered.view);
-        match decision {
-            Decision::Rest => Step::Rest(None),
-            Decision::Mirror(stage) => Step::Rest(Some(stage)),
-            Decision::Create | Decision::Accept | Decision::CheckOrder | Decision::Delete => {
-                Step::Apply(decision)
-            }
-        }
+    fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
+        step(decide(&gathered.view))
     }
 
     async fn apply(
         &mut self,
         gathered: Gathered,
-        decision: Decision,
+        command: Self::Command,
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
-        self.carry_out(gathered, decision).await
+        match command {
+            Apply::Command(command) => self.carry_out(gathered, command).await,
+            Apply::Write(mirror) => {
+                let Some(ticket) = &gathered.ticket else { return Ok(ControlFlow::Break(Outcome::Done)) };
+                self.mirror(ticket, *mirror).await.map(ControlFlow::Break)
+            }
+        }
     }
 
-    async fn rest(
-        &mut self,
-        gathered: Gathered,
-        stage: Option<TicketStage>,
-    ) -> Result<Outcome, ReconcileError> {
-        if let (Some(stage), Some(ticket)) = (stage, &gathered.ticket) {
-            return self.mirror(ticket, stage, gathered.view.counted).await;
-        }
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        let outcome = match (resting.status_or_outcome(&self.controller.context.clock), &gathered.ticket) {
+            (Ok(rest), Some(ticket)) => return self.mirror(ticket, rest.state).await,
+            (Ok(_), None) => Outcome::Done,
+            (Err(outcome), _) => outcome,
+        };
         self.controller.mirror_delay.clear(self.key);
-        Ok(Outcome::Done)
+        Ok(outcome)
     }
 }

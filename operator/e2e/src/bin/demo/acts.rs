@@ -8,8 +8,8 @@ use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::metrics::{Write, Writes, difference, writes};
 use fooddelivery_e2e::{CancellationVerdict, ClusterAccess, DeliveryStage, OrderPhase, TicketStage};
 
+use crate::environment::{DemoEnvironment, shown};
 use crate::people::NAMESPACE;
-use crate::scene::{Scene, shown};
 use crate::timeline::DEADLINE;
 
 /// How long the counters must stand still before they are believed.
@@ -22,17 +22,16 @@ const QUEUE: [&str; 5] =
 ///
 /// # Errors
 /// When a step is refused, or something is not seen within 30 s.
-pub(crate) async fn to_the_end(scene: &Scene) -> Result<Writes> {
-    scene.paper.heading("Act 1: lunch, from the order to the table");
-    let before = settled_writes(&scene.access).await?;
-    apply(scene, "order.yaml").await?;
-    await_queue(scene, "lunch").await?;
-    cook(scene, "lunch").await?;
-    deliver(scene, "lunch").await?;
-    show_orders(scene).await?;
+pub(crate) async fn to_the_end(demo: &DemoEnvironment) -> Result<Writes> {
+    demo.console.heading("Act 1: lunch, from the order to the table");
+    let before = settled_writes(&demo.access).await?;
+    apply(demo, "order.yaml").await?;
+    await_queue(demo, "lunch").await?;
+    cook(demo, "lunch").await?;
+    deliver(demo, "lunch").await?;
+    show_orders(demo).await?;
     let is_settled = "everything about lunch to be recorded (Settled, mirrored, counted, told)";
-    scene
-        .timeline
+    demo.timeline
         .until(is_settled, |seen| {
             let ticket = seen.tickets.get("lunch").and_then(|it| it.status.as_ref());
             let delivery = seen.deliveries.get("lunch").and_then(|it| it.status.as_ref());
@@ -42,7 +41,7 @@ pub(crate) async fn to_the_end(scene: &Scene) -> Result<Writes> {
                 && delivery.is_some_and(|status| status.phase == DeliveryStage::Delivered && status.counted)
         })
         .await?;
-    let after = settled_writes(&scene.access).await?;
+    let after = settled_writes(&demo.access).await?;
     Ok(difference(&before, &after, &written_by_people()))
 }
 
@@ -50,71 +49,71 @@ pub(crate) async fn to_the_end(scene: &Scene) -> Result<Writes> {
 ///
 /// # Errors
 /// As [`to_the_end`], and when the store's queue still shows the order.
-pub(crate) async fn second_thoughts(scene: &Scene) -> Result<()> {
-    let (name, people) = ("second-thoughts", scene.people());
-    scene.paper.heading("Act 2: second-thoughts, cancelled before the store cooks");
-    apply(scene, "order-to-cancel.yaml").await?;
-    await_queue(scene, name).await?;
+pub(crate) async fn second_thoughts(demo: &DemoEnvironment) -> Result<()> {
+    let (name, people) = ("second-thoughts", demo.people());
+    demo.console.heading("Act 2: second-thoughts, cancelled before the store cooks");
+    apply(demo, "order-to-cancel.yaml").await?;
+    await_queue(demo, name).await?;
     people.run("the store looks at its queue", &QUEUE).await?;
     people.customer_cancels(name, "changed my mind").await?;
-    scene.timeline.until_phase(name, OrderPhase::Cancelled).await?;
+    demo.timeline.until_phase(name, OrderPhase::Cancelled).await?;
     let settled = |seen: &crate::timeline::Seen| seen.holds(name, "Settled");
-    scene.timeline.until("the money of second-thoughts to be settled", settled).await?;
+    demo.timeline.until("the money of second-thoughts to be settled", settled).await?;
     let queue = people.run("the store looks again", &QUEUE).await?;
     ensure!(!queue.contains(name), "the store's queue still shows {name}");
-    show_orders(scene).await
+    show_orders(demo).await
 }
 
 /// Act 3: a cancel comes when the food is on the stove.
 ///
 /// # Errors
 /// As [`to_the_end`].
-pub(crate) async fn too_late(scene: &Scene) -> Result<()> {
-    let (name, people) = ("too-late", scene.people());
-    scene.paper.heading("Act 3: too-late, a cancel when the food is on the stove");
-    apply(scene, "order-too-late.yaml").await?;
-    await_queue(scene, name).await?;
+pub(crate) async fn too_late(demo: &DemoEnvironment) -> Result<()> {
+    let (name, people) = ("too-late", demo.people());
+    demo.console.heading("Act 3: too-late, a cancel when the food is on the stove");
+    apply(demo, "order-too-late.yaml").await?;
+    await_queue(demo, name).await?;
     people.store_moves(name, "Accepted").await?;
-    scene.timeline.until_phase(name, OrderPhase::Accepted).await?;
+    demo.timeline.until_phase(name, OrderPhase::Accepted).await?;
     people.store_moves(name, "Cooking").await?;
-    scene.timeline.until_phase(name, OrderPhase::Cooking).await?;
+    demo.timeline.until_phase(name, OrderPhase::Cooking).await?;
     people.customer_cancels(name, "I would rather have pizza").await?;
     let refused = |seen: &crate::timeline::Seen| {
         seen.verdict(name) == Some(CancellationVerdict::Refused)
             && seen.event(name, "CancelRefused").is_some()
     };
-    scene.timeline.until("the cancel of too-late to be refused, with an Event", refused).await?;
+    demo.timeline.until("the cancel of too-late to be refused, with an Event", refused).await?;
     let why =
         ["-n", NAMESPACE, "get", "order", name, "-o", "jsonpath={.status.cancellation}: {.status.message}"];
     people.run("the customer reads why", &why).await?;
     people.run("and the Event", &["-n", NAMESPACE, "events", "--for", &format!("order/{name}")]).await?;
     people.store_moves(name, "Cooked").await?;
-    deliver(scene, name).await?;
-    show_orders(scene).await
+    deliver(demo, name).await?;
+    show_orders(demo).await
 }
 
 /// Act 4: the payment provider is out of order, and comes back.
 ///
 /// # Errors
 /// As [`to_the_end`].
-pub(crate) async fn hard_times(scene: &Scene) -> Result<()> {
-    let (name, people, paper) = ("hard-times", scene.people(), &scene.paper);
-    paper.heading("Act 4: hard-times, an order while the payment provider is out of order");
-    paper.note("from now on the payment provider answers every call with 503");
-    scene.sandbox.set_outage("error").await?;
-    apply(scene, "order-in-hard-times.yaml").await?;
+pub(crate) async fn hard_times(demo: &DemoEnvironment) -> Result<()> {
+    let (name, people, console) = ("hard-times", demo.people(), &demo.console);
+    console.heading("Act 4: hard-times, an order while the payment provider is out of order");
+    console.note("from now on the payment provider answers every call with 503");
+    demo.sandbox.set_outage("error").await?;
+    apply(demo, "order-in-hard-times.yaml").await?;
     people.run("the operator has tried, and tries no more", &CIRCUIT_OPENS).await?;
     people.run("an administrator looks", &["get", "psp"]).await?;
-    scene.timeline.until_phase(name, OrderPhase::PaymentDeferred).await?;
+    demo.timeline.until_phase(name, OrderPhase::PaymentDeferred).await?;
     people.run("when is it tried again?", &["-n", NAMESPACE, "get", "pay", name]).await?;
-    paper.note("the payment provider is back");
-    scene.sandbox.set_outage("none").await?;
-    await_queue(scene, name).await?;
+    console.note("the payment provider is back");
+    demo.sandbox.set_outage("none").await?;
+    await_queue(demo, name).await?;
     people.run("the circuit was tried, and has closed", &CIRCUIT_CLOSES).await?;
     people.run("an administrator looks again", &["get", "psp"]).await?;
-    cook(scene, name).await?;
-    deliver(scene, name).await?;
-    show_orders(scene).await
+    cook(demo, name).await?;
+    deliver(demo, name).await?;
+    show_orders(demo).await
 }
 
 const CIRCUIT_OPENS: [&str; 4] =
@@ -122,20 +121,20 @@ const CIRCUIT_OPENS: [&str; 4] =
 const CIRCUIT_CLOSES: [&str; 4] =
     ["wait", "psp/sandbox", "--for=jsonpath={.status.circuit}=Closed", "--timeout=30s"];
 
-pub(crate) async fn apply(scene: &Scene, file: &str) -> Result<()> {
+pub(crate) async fn apply(demo: &DemoEnvironment, file: &str) -> Result<()> {
     let path = shown(&workspace().join("manifests/samples").join(file))?;
-    scene.people().run("the customer orders", &["apply", "-f", &path]).await.map(drop)
+    demo.people().run("the customer orders", &["apply", "-f", &path]).await.map(drop)
 }
 
-pub(crate) async fn await_queue(scene: &Scene, name: &str) -> Result<()> {
+pub(crate) async fn await_queue(demo: &DemoEnvironment, name: &str) -> Result<()> {
     let queued = |seen: &crate::timeline::Seen| {
         seen.phase(name) == Some(OrderPhase::AwaitingStore) && seen.ticket(name) == Some(TicketStage::Pending)
     };
-    scene.timeline.until(&format!("{name} to be paid and in the store's queue"), queued).await
+    demo.timeline.until(&format!("{name} to be paid and in the store's queue"), queued).await
 }
 
-pub(crate) async fn cook(scene: &Scene, name: &str) -> Result<()> {
-    let (people, timeline) = (scene.people(), &scene.timeline);
+pub(crate) async fn cook(demo: &DemoEnvironment, name: &str) -> Result<()> {
+    let (people, timeline) = (demo.people(), &demo.timeline);
     people.store_moves(name, "Accepted").await?;
     timeline.until_phase(name, OrderPhase::Accepted).await?;
     people.store_moves(name, "Cooking").await?;
@@ -143,8 +142,8 @@ pub(crate) async fn cook(scene: &Scene, name: &str) -> Result<()> {
     people.store_moves(name, "Cooked").await
 }
 
-async fn deliver(scene: &Scene, name: &str) -> Result<()> {
-    let (people, timeline) = (scene.people(), &scene.timeline);
+async fn deliver(demo: &DemoEnvironment, name: &str) -> Result<()> {
+    let (people, timeline) = (demo.people(), &demo.timeline);
     timeline.until_phase(name, OrderPhase::AwaitingRider).await?;
     let waiting = |seen: &crate::timeline::Seen| seen.delivery(name) == Some(DeliveryStage::Waiting);
     timeline.until(&format!("a delivery for {name}"), waiting).await?;
@@ -158,8 +157,8 @@ async fn deliver(scene: &Scene, name: &str) -> Result<()> {
     timeline.until_phase(name, OrderPhase::Completed).await
 }
 
-pub(crate) async fn show_orders(scene: &Scene) -> Result<()> {
-    scene.people().run("how do the orders stand?", &["get", "orders", "-n", NAMESPACE]).await.map(drop)
+pub(crate) async fn show_orders(demo: &DemoEnvironment) -> Result<()> {
+    demo.people().run("how do the orders stand?", &["get", "orders", "-n", NAMESPACE]).await.map(drop)
 }
 
 /// What this demo itself writes in act 1.

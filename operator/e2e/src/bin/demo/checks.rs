@@ -11,8 +11,8 @@ use fooddelivery_e2e::metrics::{Write, Writes, table, total};
 use fooddelivery_e2e::sandbox::Message;
 use fooddelivery_e2e::{CancellationVerdict, Order, OrderPhase, Payment};
 
+use crate::environment::{DemoEnvironment, ORDERS};
 use crate::people::NAMESPACE;
-use crate::scene::{ORDERS, Scene};
 use crate::timeline::Seen;
 
 /// The most that a happy order may cost by itself, and what is written about it elsewhere: the counts of its store and
@@ -32,16 +32,16 @@ type Checks = Vec<(bool, String)>;
 ///
 /// # Errors
 /// When something cannot be read.
-pub(crate) async fn summary(scene: &Scene, counted: &Writes) -> Result<Vec<String>> {
-    let paper = &scene.paper;
-    paper.heading("Summary, checked");
+pub(crate) async fn summary(demo: &DemoEnvironment, counted: &Writes) -> Result<Vec<String>> {
+    let console = &demo.console;
+    console.heading("Summary, checked");
     let food = ["get", "food", "-n", NAMESPACE];
-    scene.people().run("all there is", &food).await?;
-    let ledger = scene.sandbox.ledger().await?;
-    let messages = scene.sandbox.messages().await?;
+    demo.people().run("all there is", &food).await?;
+    let ledger = demo.sandbox.ledger().await?;
+    let messages = demo.sandbox.messages().await?;
     let balances = balances(&ledger);
-    let seen = scene.timeline.seen();
-    paper.output(&orders_table(&seen, &balances));
+    let seen = demo.timeline.seen();
+    console.output(&orders_table(&seen, &balances));
     let mut checks = Checks::new();
     for name in ORDERS {
         checks.extend(of_order(&seen, &balances, name)?);
@@ -53,20 +53,20 @@ pub(crate) async fn summary(scene: &Scene, counted: &Writes) -> Result<Vec<Strin
     let found = findings(&orders, &payments, &ledger);
     checks.push((found.is_empty(), audit_line(&found)));
     drop(seen);
-    if scene.access.local_cluster().is_some() {
-        paper.note("the operator's writes for lunch, as the API server counted them:");
-        paper.output(&table(counted));
-        checks.extend(of_writes(counted, scene.installed.stamps_finalizers));
-        if !scene.installed.stamps_finalizers {
-            checks.push(of_what_the_server_lacks(scene.operator.log_path())?);
+    if demo.access.local_cluster().is_some() {
+        console.note("the operator's writes for lunch, as the API server counted them:");
+        console.output(&table(counted));
+        checks.extend(of_writes(counted, demo.installed.stamps_finalizers));
+        if !demo.installed.stamps_finalizers {
+            checks.push(of_what_the_server_lacks(demo.operator.log_path())?);
         }
     } else {
-        paper.note("writes are not counted: on this cluster others write too");
+        console.note("writes are not counted: on this cluster others write too");
     }
     for (holds, what) in &checks {
-        paper.check(*holds, what);
+        console.check(*holds, what);
     }
-    paper.note(&format!("after {:.1} s", paper.elapsed().as_secs_f32()));
+    console.note(&format!("after {:.1} s", console.elapsed().as_secs_f32()));
     Ok(checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| format!("not true: {what}")).collect())
 }
 

@@ -4,45 +4,45 @@ use anyhow::{Result, ensure};
 use fooddelivery_e2e::{DeliveryStage, OrderPhase};
 
 use crate::acts::{apply, await_queue, cook, show_orders};
+use crate::environment::DemoEnvironment;
 use crate::people::NAMESPACE;
-use crate::scene::Scene;
 use crate::timeline::Seen;
 
 /// Plays the act.
 ///
 /// # Errors
 /// When a step is refused that should not be, or one is taken that should be refused, or something is not seen in time.
-pub(crate) async fn favourites(scene: &Scene) -> Result<()> {
-    let (name, people) = ("favourites", scene.people());
-    scene.paper.heading("Act 5: favourites, at the preferred store, with a coupon; two riders race for it");
-    apply(scene, "order-of-favourites.yaml").await?;
-    await_queue(scene, name).await?;
+pub(crate) async fn favourites(demo: &DemoEnvironment) -> Result<()> {
+    let (name, people) = ("favourites", demo.people());
+    demo.console.heading("Act 5: favourites, at the preferred store, with a coupon; two riders race for it");
+    apply(demo, "order-of-favourites.yaml").await?;
+    await_queue(demo, name).await?;
     let order = ["-n", NAMESPACE, "get", "order", name, "-o", "wide"];
     people.run("the store was the customer's choice once; the discount is taken off", &order).await?;
     people.run("the coupon knows", &["-n", NAMESPACE, "get", "coupons"]).await?;
-    cook(scene, name).await?;
-    race(scene, name).await?;
-    scene.timeline.until_phase(name, OrderPhase::RiderAssigned).await?;
+    cook(demo, name).await?;
+    race(demo, name).await?;
+    demo.timeline.until_phase(name, OrderPhase::RiderAssigned).await?;
     for stage in ["PickedUp", "Delivered"] {
         people.rider_moves(name, stage).await?;
     }
-    scene.timeline.until_phase(name, OrderPhase::Delivered).await?;
+    demo.timeline.until_phase(name, OrderPhase::Delivered).await?;
     people.customer_confirms(name).await?;
-    scene.timeline.until_phase(name, OrderPhase::Completed).await?;
+    demo.timeline.until_phase(name, OrderPhase::Completed).await?;
     let told = |seen: &Seen| seen.holds(name, "Notified");
-    scene.timeline.until("the customer to be told everything", told).await?;
+    demo.timeline.until("the customer to be told everything", told).await?;
     let counts = ["-n", NAMESPACE, "get", "store", "hanok", "-o", "jsonpath={.status.ordersByMenuItem}"];
     people.run("what was ordered here so far", &counts).await?;
     people.run("and who brought it", &["-n", NAMESPACE, "get", "riders"]).await?;
-    show_orders(scene).await
+    show_orders(demo).await
 }
 
 /// Two riders take the delivery at the same moment: the API server lets one.
-async fn race(scene: &Scene, name: &str) -> Result<()> {
-    scene.timeline.until_phase(name, OrderPhase::AwaitingRider).await?;
+async fn race(demo: &DemoEnvironment, name: &str) -> Result<()> {
+    demo.timeline.until_phase(name, OrderPhase::AwaitingRider).await?;
     let waiting = |seen: &Seen| seen.delivery(name) == Some(DeliveryStage::Waiting);
-    scene.timeline.until(&format!("a delivery for {name}"), waiting).await?;
-    let people = scene.people();
+    demo.timeline.until(&format!("a delivery for {name}"), waiting).await?;
+    let people = demo.people();
     let open = "--field-selector=spec.dropoff.region=mapo,spec.stage=Waiting";
     people.run("what the riders of the region see", &["-n", NAMESPACE, "get", "deliveries", open]).await?;
     let patch = |rider: &str| format!(r#"{{"spec":{{"riderRef":{{"name":"{rider}"}}}}}}"#);

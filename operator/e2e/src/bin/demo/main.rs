@@ -5,11 +5,11 @@
 
 mod acts;
 mod checks;
+mod console;
+mod environment;
 mod favourites;
 mod messages;
-mod paper;
 mod people;
-mod scene;
 mod timeline;
 
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ use clap::Parser;
 use fooddelivery_sandbox::faults::Latency;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::paper::Paper;
-use crate::scene::Scene;
+use crate::console::Console;
+use crate::environment::DemoEnvironment;
 
 /// How many of the operator's last log lines a failure shows.
 const SHOWN_LOG_LINES: usize = 40;
@@ -59,21 +59,21 @@ fn latency(text: &str) -> Result<String, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let paper = Arc::new(Paper::new());
-    let failure = match run(&arguments, &paper).await {
+    let console = Arc::new(Console::new());
+    let failure = match run(&arguments, &console).await {
         Ok(failed) if failed.is_empty() => {
-            paper.verdict(true, "demo: passed");
+            console.verdict(true, "demo: passed");
             return ExitCode::SUCCESS;
         }
         Ok(failed) => failed.join("; "),
         Err(error) => format!("{error:#}"),
     };
-    paper.verdict(false, &format!("demo: failed: {failure}"));
+    console.verdict(false, &format!("demo: failed: {failure}"));
     ExitCode::FAILURE
 }
 
 /// Returns what turned out not to be true.
-async fn run(arguments: &Arguments, paper: &Arc<Paper>) -> Result<Vec<String>> {
+async fn run(arguments: &Arguments, console: &Arc<Console>) -> Result<Vec<String>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let stopped = async {
@@ -83,33 +83,33 @@ async fn run(arguments: &Arguments, paper: &Arc<Paper>) -> Result<Vec<String>> {
         }
     };
     tokio::pin!(stopped);
-    let opening = Scene::open(arguments, Arc::clone(paper));
-    let scene = tokio::select! {
-        scene = opening => scene?,
+    let opening = DemoEnvironment::open(arguments, Arc::clone(console));
+    let demo = tokio::select! {
+        demo = opening => demo?,
         () = &mut stopped => bail!("interrupted"),
     };
     let played = tokio::select! {
-        played = play(&scene) => played,
+        played = play(&demo) => played,
         () = &mut stopped => bail!("interrupted"),
     };
     if let Err(error) = &played {
-        paper.check(false, &format!("{error:#}"));
-        paper.heading("The end of the operator's log");
-        paper.output(&scene.operator.log_tail(SHOWN_LOG_LINES));
+        console.check(false, &format!("{error:#}"));
+        console.heading("The end of the operator's log");
+        console.output(&demo.operator.log_tail(SHOWN_LOG_LINES));
     }
     if arguments.keep {
-        scene.say_how_to_go_on();
+        demo.say_how_to_go_on();
         stopped.await;
     }
-    scene.close(!arguments.keep && played.is_ok()).await?;
+    demo.close(!arguments.keep && played.is_ok()).await?;
     played
 }
 
-async fn play(scene: &Scene) -> Result<Vec<String>> {
-    let counted = acts::to_the_end(scene).await?;
-    acts::second_thoughts(scene).await?;
-    acts::too_late(scene).await?;
-    acts::hard_times(scene).await?;
-    favourites::favourites(scene).await?;
-    checks::summary(scene, &counted).await
+async fn play(demo: &DemoEnvironment) -> Result<Vec<String>> {
+    let counted = acts::to_the_end(demo).await?;
+    acts::second_thoughts(demo).await?;
+    acts::too_late(demo).await?;
+    acts::hard_times(demo).await?;
+    favourites::favourites(demo).await?;
+    checks::summary(demo, &counted).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fooddelivery_e2e::Sandbox;
 use tokio::task::JoinHandle;
 
-use crate::paper::{Paper, Tone};
+use crate::console::{Console, Tone};
 
 /// How often the sandbox is asked.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -16,8 +16,8 @@ pub(crate) struct Messages(JoinHandle<()>);
 
 impl Messages {
     /// From now on.
-    pub(crate) fn follow(sandbox: &Sandbox, paper: &Arc<Paper>) -> Self {
-        let (source, paper) = (sandbox.messages_source(), Arc::clone(paper));
+    pub(crate) fn follow(sandbox: &Sandbox, console: &Arc<Console>) -> Self {
+        let (source, console) = (sandbox.messages_source(), Arc::clone(console));
         Self(tokio::spawn(async move {
             let mut shown = 0;
             loop {
@@ -28,7 +28,7 @@ impl Messages {
                     // The other service hears the same; it is counted at the end.
                     if let Some(text) = message.text.as_ref().filter(|_| message.channel == "AlimTalk") {
                         let whom = format!("  to {}", message.recipient.clone().unwrap_or_default());
-                        paper.event(Tone::Aside, &whom, "AlimTalk", &text.replace('\n', " "));
+                        console.event(Tone::Aside, &whom, "AlimTalk", &text.replace('\n', " "));
                     }
                 }
                 shown = messages.iter().map(|message| message.seq).max().unwrap_or(shown);

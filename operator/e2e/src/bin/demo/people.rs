@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fooddelivery_e2e::ClusterAccess;
 
-use crate::paper::Paper;
+use crate::console::Console;
 
 /// Where the samples' marketplace is.
 pub(crate) const NAMESPACE: &str = "food";
@@ -15,12 +15,12 @@ const MOMENT: Duration = Duration::from_millis(400);
 /// Runs commands of people.
 pub(crate) struct People<'a> {
     access: &'a ClusterAccess,
-    paper: &'a Paper,
+    console: &'a Console,
 }
 
 impl<'a> People<'a> {
-    pub(crate) fn new(access: &'a ClusterAccess, paper: &'a Paper) -> Self {
-        Self { access, paper }
+    pub(crate) fn new(access: &'a ClusterAccess, console: &'a Console) -> Self {
+        Self { access, console }
     }
 
     /// Shows the command, runs it, shows what it printed, and returns that.
@@ -29,9 +29,9 @@ impl<'a> People<'a> {
     /// What kubectl said, when it fails.
     pub(crate) async fn run(&self, who: &str, args: &[&str]) -> Result<String> {
         let line = command_line(args);
-        self.paper.command(who, &line);
+        self.console.command(who, &line);
         let printed = self.access.kubectl(args).await.with_context(|| line.clone())?;
-        self.paper.output(if printed.is_empty() { "(nothing)" } else { &printed });
+        self.console.output(if printed.is_empty() { "(nothing)" } else { &printed });
         Ok(printed)
     }
 
@@ -62,9 +62,9 @@ impl<'a> People<'a> {
 
     /// A command of which it is not known beforehand whether it will be let through; what kubectl said, either way.
     pub(crate) async fn try_to(&self, who: &str, args: &[&str]) -> Result<String, String> {
-        self.paper.command(who, &command_line(args));
+        self.console.command(who, &command_line(args));
         let said = self.access.kubectl(args).await.map_err(|error| format!("{error:#}"));
-        self.paper.output(said.as_deref().unwrap_or_else(|refused| refused));
+        self.console.output(said.as_deref().unwrap_or_else(|refused| refused));
         said
     }
 

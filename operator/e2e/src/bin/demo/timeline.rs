@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::paper::{Paper, Tone};
+use crate::console::{Console, Tone};
 use crate::people::NAMESPACE;
 
 /// How long anything may take.
@@ -86,20 +86,20 @@ pub(crate) struct Timeline {
 /// A change of an object.
 trait Told: Sized {
     /// Keeps it in `seen` and tells of it.
-    fn tell(self, seen: &mut Seen, paper: &Paper);
+    fn tell(self, seen: &mut Seen, console: &Console);
 }
 
 impl Timeline {
     /// Starts to watch.
-    pub(crate) fn start(client: &Client, paper: &Arc<Paper>) -> Self {
+    pub(crate) fn start(client: &Client, console: &Arc<Console>) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
         let sender = Arc::new(sender);
         let mut watches = JoinSet::new();
-        watches.spawn(follow::<Order>(client.clone(), Arc::clone(&sender), Arc::clone(paper)));
-        watches.spawn(follow::<Payment>(client.clone(), Arc::clone(&sender), Arc::clone(paper)));
-        watches.spawn(follow::<Ticket>(client.clone(), Arc::clone(&sender), Arc::clone(paper)));
-        watches.spawn(follow::<Delivery>(client.clone(), Arc::clone(&sender), Arc::clone(paper)));
-        watches.spawn(follow::<Event>(client.clone(), sender, Arc::clone(paper)));
+        watches.spawn(follow::<Order>(client.clone(), Arc::clone(&sender), Arc::clone(console)));
+        watches.spawn(follow::<Payment>(client.clone(), Arc::clone(&sender), Arc::clone(console)));
+        watches.spawn(follow::<Ticket>(client.clone(), Arc::clone(&sender), Arc::clone(console)));
+        watches.spawn(follow::<Delivery>(client.clone(), Arc::clone(&sender), Arc::clone(console)));
+        watches.spawn(follow::<Event>(client.clone(), sender, Arc::clone(console)));
         Self { seen, _watches: watches }
     }
 
@@ -131,7 +131,7 @@ impl Timeline {
     }
 }
 
-async fn follow<K>(client: Client, seen: Arc<watch::Sender<Seen>>, paper: Arc<Paper>)
+async fn follow<K>(client: Client, seen: Arc<watch::Sender<Seen>>, console: Arc<Console>)
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
         + Told
@@ -145,10 +145,10 @@ where
     let mut changes = Box::pin(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
     loop {
         match changes.try_next().await {
-            Ok(Some(object)) => seen.send_modify(|seen| object.tell(seen, &paper)),
+            Ok(Some(object)) => seen.send_modify(|seen| object.tell(seen, &console)),
             Ok(None) => return,
             // The next poll goes on after a pause.
-            Err(error) => paper.note(&format!("(the watch of {} is interrupted: {error})", K::plural(&()))),
+            Err(error) => console.note(&format!("(the watch of {} is interrupted: {error})", K::plural(&()))),
         }
     }
 }
@@ -161,14 +161,14 @@ impl Seen {
 }
 
 impl Told for Order {
-    fn tell(self, seen: &mut Seen, paper: &Paper) {
+    fn tell(self, seen: &mut Seen, console: &Console) {
         let name = self.name_any();
         let state = self.state();
         let passed = state.history.iter().map(|entry| OrderPhase::parse(&entry.phase));
         for phase in passed.chain([state.phase]) {
             if seen.is_new(format!("{name} {phase}")) {
                 let (tone, meaning) = meaning(phase);
-                paper.event(tone, &format!("order {name}"), phase.as_str(), meaning);
+                console.event(tone, &format!("order {name}"), phase.as_str(), meaning);
             }
         }
         if let Some(verdict) = state.cancellation
@@ -178,7 +178,7 @@ impl Told for Order {
                 CancellationVerdict::Refused => "it is too late to cancel; the order goes on unharmed",
                 _ => "the cancel came in time",
             };
-            paper.event(Tone::Turn, &format!("order {name}"), &format!("cancel {verdict}"), meaning);
+            console.event(Tone::Turn, &format!("order {name}"), &format!("cancel {verdict}"), meaning);
         }
         seen.orders.insert(name, self);
     }
@@ -208,7 +208,7 @@ fn meaning(phase: OrderPhase) -> (Tone, &'static str) {
 }
 
 impl Told for Payment {
-    fn tell(self, seen: &mut Seen, paper: &Paper) {
+    fn tell(self, seen: &mut Seen, console: &Console) {
         let name = self.name_any();
         let state = self.state();
         let meaning = match state.phase {
@@ -219,14 +219,14 @@ impl Told for Payment {
             _ => String::new(),
         };
         if !meaning.is_empty() && seen.is_new(format!("payment {name} {}", state.phase)) {
-            paper.event(Tone::Aside, &format!("  payment {name}"), state.phase.as_str(), &meaning);
+            console.event(Tone::Aside, &format!("  payment {name}"), state.phase.as_str(), &meaning);
         }
         seen.payments.insert(name, self);
     }
 }
 
 impl Told for Ticket {
-    fn tell(self, seen: &mut Seen, paper: &Paper) {
+    fn tell(self, seen: &mut Seen, console: &Console) {
         let name = self.name_any();
         // The other stages are the store's: its commands are shown.
         let meaning = match self.spec.stage {
@@ -238,14 +238,14 @@ impl Told for Ticket {
         if let Some(meaning) = meaning
             && seen.is_new(format!("ticket {name} {}", self.spec.stage))
         {
-            paper.event(Tone::Aside, &format!("  ticket {name}"), self.spec.stage.as_str(), meaning);
+            console.event(Tone::Aside, &format!("  ticket {name}"), self.spec.stage.as_str(), meaning);
         }
         seen.tickets.insert(name, self);
     }
 }
 
 impl Told for Delivery {
-    fn tell(self, seen: &mut Seen, paper: &Paper) {
+    fn tell(self, seen: &mut Seen, console: &Console) {
         let name = self.name_any();
         let meaning = match self.spec.stage {
             DeliveryStage::Waiting => Some("created by the operator, for the riders of the region"),
@@ -255,18 +255,18 @@ impl Told for Delivery {
         if let Some(meaning) = meaning
             && seen.is_new(format!("delivery {name} {}", self.spec.stage))
         {
-            paper.event(Tone::Aside, &format!("  delivery {name}"), self.spec.stage.as_str(), meaning);
+            console.event(Tone::Aside, &format!("  delivery {name}"), self.spec.stage.as_str(), meaning);
         }
         seen.deliveries.insert(name, self);
     }
 }
 
 impl Told for Event {
-    fn tell(self, seen: &mut Seen, paper: &Paper) {
+    fn tell(self, seen: &mut Seen, console: &Console) {
         let about = self.regarding.as_ref().and_then(|it| it.name.clone()).unwrap_or_default();
         let (reason, note) = (self.reason.unwrap_or_default(), self.note.unwrap_or_default());
         if seen.is_new(format!("event {about} {reason} {note}")) {
-            paper.event(Tone::Turn, &format!("  event {about}"), &reason, &note);
+            console.event(Tone::Turn, &format!("  event {about}"), &reason, &note);
             seen.events.push((about, reason, note));
         }
     }
@@ -294,9 +294,9 @@ mod tests {
 
     #[test]
     fn a_phase_is_told_once_also_when_it_passed_unseen() {
-        let (mut seen, paper) = (Seen::default(), Paper::new());
-        order("AwaitingPayment", &[]).tell(&mut seen, &paper);
-        order("Accepted", &["AwaitingPayment", "AwaitingStore", "Accepted"]).tell(&mut seen, &paper);
+        let (mut seen, console) = (Seen::default(), Console::new());
+        order("AwaitingPayment", &[]).tell(&mut seen, &console);
+        order("Accepted", &["AwaitingPayment", "AwaitingStore", "Accepted"]).tell(&mut seen, &console);
         let told: Vec<_> = seen.told.iter().map(String::as_str).collect();
         assert_eq!(told, ["lunch Accepted", "lunch AwaitingPayment", "lunch AwaitingStore"]);
         assert_eq!(seen.phase("lunch"), Some(OrderPhase::Accepted));

@@ -1,4 +1,4 @@
-//! From nothing to the first order's end, with the commands of the README.
+//! From nothing to the first order's end, with the commands of docs/operate/install.md.
 
 use std::time::{Duration, Instant};
 

@@ -140,6 +140,19 @@ fn the_readme_is_short_and_every_page_can_be_reached() {
     assert!(lost.is_empty(), "nobody finds {lost:?} from the README");
 }
 
+#[test]
+fn every_alert_has_a_line_that_says_what_to_do_and_no_line_is_for_another() {
+    let rules = read(&workspace().join("manifests/monitoring/rules.yaml"));
+    let alerts: BTreeSet<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let page = read(&workspace().join("docs/operate/monitoring.md"));
+    let explained: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `Fooddelivery")?.split('`').next()).collect();
+    let alerts: BTreeSet<&str> =
+        alerts.iter().filter_map(|alert| alert.strip_prefix("Fooddelivery")).collect();
+    assert_eq!(explained, alerts);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_documents_does_what_they_say() -> Result<()> {
     let ground = Ground::open().await?;

@@ -13,8 +13,8 @@ use fooddelivery_e2e::{ClusterAccess, Operator, OperatorOptions, Programs, Sandb
 use local_cluster::Progress;
 
 use crate::Arguments;
+use crate::console::Console;
 use crate::messages::Messages;
-use crate::paper::Paper;
 use crate::people::{NAMESPACE, People};
 use crate::timeline::Timeline;
 
@@ -24,7 +24,7 @@ const SAMPLE_PORT: u16 = 8787;
 pub(crate) const ORDERS: [&str; 5] = ["lunch", "second-thoughts", "too-late", "hard-times", "favourites"];
 
 /// Everything that the acts need.
-pub(crate) struct Scene {
+pub(crate) struct DemoEnvironment {
     /// The cluster.
     pub(crate) access: ClusterAccess,
     /// What was installed on it.
@@ -36,22 +36,22 @@ pub(crate) struct Scene {
     /// What goes on in the marketplace.
     pub(crate) timeline: Timeline,
     /// Standard output.
-    pub(crate) paper: Arc<Paper>,
+    pub(crate) console: Arc<Console>,
     _messages: Messages,
 }
 
-impl Scene {
+impl DemoEnvironment {
     /// Starts and installs everything.
     ///
     /// # Errors
     /// When something does not compile, start or install.
-    pub(crate) async fn open(arguments: &Arguments, paper: Arc<Paper>) -> Result<Self> {
-        paper.heading("The stage: a Kubernetes control plane, the operator, a payment provider");
+    pub(crate) async fn open(arguments: &Arguments, console: Arc<Console>) -> Result<Self> {
+        console.heading("The stage: a Kubernetes control plane, the operator, a payment provider");
         let programs = tokio::task::spawn_blocking(Programs::find_or_build).await??;
-        let access = cluster(arguments, &paper).await?;
-        let said = Arc::clone(&paper);
+        let access = cluster(arguments, &console).await?;
+        let said = Arc::clone(&console);
         let installed = install_base(&access, move |text| said.note(text)).await?;
-        paper.note("the new kinds, their rules and the admission policies are in force (manifests/base)");
+        console.note("the new kinds, their rules and the admission policies are in force (manifests/base)");
         check_vacant(&access).await?;
         let options = SandboxOptions {
             listen: sample_address(),
@@ -59,41 +59,42 @@ impl Scene {
             ..SandboxOptions::default()
         };
         let sandbox = Sandbox::start(&programs.sandbox, access.dir(), "sandbox", options).await?;
-        paper.note(&format!("a payment provider listens on {} (fooddelivery-sandbox)", sandbox.url()));
+        console.note(&format!("a payment provider listens on {} (fooddelivery-sandbox)", sandbox.url()));
         let kubeconfig = operator_kubeconfig(&access).await?;
         let options = OperatorOptions::in_namespace(NAMESPACE);
         let operator =
             Operator::start(&programs.operator, &kubeconfig, access.dir(), "operator", options).await?;
-        paper.note("the operator runs, with the permissions of its service account (fooddelivery-operator)");
+        console
+            .note("the operator runs, with the permissions of its service account (fooddelivery-operator)");
         if installed.stamps_finalizers {
             wait_stamped(&access).await?;
         }
-        apply_samples(&access, &paper, &sandbox).await?;
-        let timeline = Timeline::start(&access.client().await?, &paper);
-        let messages = Messages::follow(&sandbox, &paper);
-        Ok(Self { access, installed, operator, sandbox, timeline, paper, _messages: messages })
+        apply_samples(&access, &console, &sandbox).await?;
+        let timeline = Timeline::start(&access.client().await?, &console);
+        let messages = Messages::follow(&sandbox, &console);
+        Ok(Self { access, installed, operator, sandbox, timeline, console, _messages: messages })
     }
 
     /// The people of the marketplace.
     pub(crate) fn people(&self) -> People<'_> {
-        People::new(&self.access, &self.paper)
+        People::new(&self.access, &self.console)
     }
 
     /// What to type next, in another terminal.
     pub(crate) fn say_how_to_go_on(&self) {
-        let paper = &self.paper;
-        paper.heading("Go on by yourself, in another terminal");
+        let console = &self.console;
+        console.heading("Go on by yourself, in another terminal");
         if let Some(local) = self.access.local_cluster() {
-            paper.note(&format!("export KUBECONFIG='{}'", local.kubeconfig_path().display()));
-            paper.note(&format!("alias kubectl='{}'   # the same version", local.kubectl_path().display()));
+            console.note(&format!("export KUBECONFIG='{}'", local.kubeconfig_path().display()));
+            console.note(&format!("alias kubectl='{}'   # the same version", local.kubectl_path().display()));
         }
         let patch = |kind: &str, patch: &str| {
-            paper.note(&format!("kubectl -n {NAMESPACE} patch {kind} dinner --type=merge -p '{patch}'"));
+            console.note(&format!("kubectl -n {NAMESPACE} patch {kind} dinner --type=merge -p '{patch}'"));
         };
-        paper.note(&format!("kubectl get food -n {NAMESPACE}"));
+        console.note(&format!("kubectl get food -n {NAMESPACE}"));
         let sample = workspace().join("manifests/samples/order.yaml");
         let renamed = "sed 's/lunch/dinner/'";
-        paper.note(&format!("{renamed} '{}' | kubectl apply -f -", sample.display()));
+        console.note(&format!("{renamed} '{}' | kubectl apply -f -", sample.display()));
         for stage in ["Accepted", "Cooking", "Cooked"] {
             patch("ticket", &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#));
         }
@@ -102,9 +103,9 @@ impl Scene {
             patch("delivery", &format!(r#"{{"spec":{{"stage":"{stage}"}}}}"#));
         }
         patch("order", r#"{"spec":{"receiptConfirmed":true}}"#);
-        paper.note(&format!("curl -s {}/sandbox/ledger.txt", self.sandbox.admin_url()));
-        paper.note(&format!("tail -f '{}'", self.operator.log_path().display()));
-        paper.note("Ctrl-C here stops everything.");
+        console.note(&format!("curl -s {}/sandbox/ledger.txt", self.sandbox.admin_url()));
+        console.note(&format!("tail -f '{}'", self.operator.log_path().display()));
+        console.note("Ctrl-C here stops everything.");
     }
 
     /// Stops everything. On an existing cluster, `tidy` also removes the samples; the base stays there.
@@ -112,16 +113,16 @@ impl Scene {
     /// # Errors
     /// When something cannot be removed or ended.
     pub(crate) async fn close(self, tidy: bool) -> Result<()> {
-        let Self { access, operator, sandbox, timeline, paper, .. } = self;
+        let Self { access, operator, sandbox, timeline, console, .. } = self;
         drop(timeline);
         if access.local_cluster().is_none() && tidy {
-            paper.heading("Tidying up the existing cluster");
+            console.heading("Tidying up the existing cluster");
             let mut args = vec!["-n", NAMESPACE, "delete", "orders", "--timeout=30s"];
             args.extend(ORDERS);
             access.kubectl(args).await?;
             let samples = workspace().join("manifests/samples");
             access.kubectl(["delete".as_ref(), "-k".as_ref(), samples.as_os_str()]).await?;
-            paper.note("the samples are gone; what `kubectl apply -k manifests/base` made stays");
+            console.note("the samples are gone; what `kubectl apply -k manifests/base` made stays");
         }
         operator.stop().await?;
         sandbox.stop().await?;
@@ -129,16 +130,16 @@ impl Scene {
     }
 }
 
-async fn cluster(arguments: &Arguments, paper: &Paper) -> Result<ClusterAccess> {
+async fn cluster(arguments: &Arguments, console: &Console) -> Result<ClusterAccess> {
     if arguments.context.is_some() || arguments.kubeconfig.is_some() {
         let Arguments { kubeconfig, context, .. } = arguments;
         let access = ClusterAccess::existing(kubeconfig.clone(), context.clone(), &Progress::Stderr)?;
-        paper.note("an existing cluster is used");
+        console.note("an existing cluster is used");
         return Ok(access);
     }
     let access = ClusterAccess::local(Progress::Stderr).await?;
     let server = access.local_cluster().map(|cluster| cluster.server_url().to_owned()).unwrap_or_default();
-    paper.note(&format!("a control plane of its own runs at {server}"));
+    console.note(&format!("a control plane of its own runs at {server}"));
     Ok(access)
 }
 
@@ -167,8 +168,8 @@ fn sample_address() -> Option<SocketAddr> {
     TcpListener::bind(address).is_ok().then_some(address)
 }
 
-async fn apply_samples(access: &ClusterAccess, paper: &Paper, sandbox: &Sandbox) -> Result<()> {
-    let people = People::new(access, paper);
+async fn apply_samples(access: &ClusterAccess, console: &Console, sandbox: &Sandbox) -> Result<()> {
+    let people = People::new(access, console);
     let samples = workspace().join("manifests/samples");
     let sample_url = format!("http://127.0.0.1:{SAMPLE_PORT}");
     if sandbox.url() == sample_url {
@@ -180,12 +181,12 @@ async fn apply_samples(access: &ClusterAccess, paper: &Paper, sandbox: &Sandbox)
             )
             .await?;
     } else {
-        paper.note(&format!(
+        console.note(&format!(
             "port {SAMPLE_PORT} is taken: the sample provider is applied with another endpoint"
         ));
         let rendered = access.kubectl(["kustomize".as_ref(), samples.as_os_str()]).await?;
         let rendered = rendered.replace(&sample_url, &sandbox.url());
-        paper.output(&access.kubectl_with_input(["apply", "-f", "-"], &rendered).await?);
+        console.output(&access.kubectl_with_input(["apply", "-f", "-"], &rendered).await?);
     }
     let ready = ["wait", "--for=condition=Ready", "paymentprovider/sandbox", "--timeout=30s"];
     people.run("is the payment provider usable?", &ready).await?;

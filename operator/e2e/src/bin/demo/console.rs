@@ -28,13 +28,13 @@ pub(crate) enum Tone {
 
 /// Standard output. Each method writes in one go, so that the time line, which comes from another task, never tears a
 /// line.
-pub(crate) struct Paper {
+pub(crate) struct Console {
     out: Mutex<Box<dyn Write + Send>>,
     colour: bool,
     started: Instant,
 }
 
-impl Paper {
+impl Console {
     /// Time counts from here.
     pub(crate) fn new() -> Self {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn text_is_painted_only_where_colour_is_wanted() {
-        let mut paper = Paper::new();
-        paper.colour = true;
-        assert_eq!(paper.paint(RED, "x"), "\x1b[31mx\x1b[0m");
-        paper.colour = false;
-        assert_eq!(paper.paint(RED, "x"), "x");
+        let mut console = Console::new();
+        console.colour = true;
+        assert_eq!(console.paint(RED, "x"), "\x1b[31mx\x1b[0m");
+        console.colour = false;
+        assert_eq!(console.paint(RED, "x"), "x");
     }
 }

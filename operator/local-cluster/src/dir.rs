@@ -17,6 +17,10 @@ const KEEP: &str = "keep";
 const PREFIX: &str = "local-cluster-";
 /// A younger directory may be one whose maker has not locked it yet.
 const SWEEP_AGE: Duration = Duration::from_mins(1);
+/// Maximum tries for a lock that somebody holds.
+const LOCK_TRIES_MAX: usize = 20;
+/// Time between two of them.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the cluster's directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +68,7 @@ impl ClusterDir {
         }
         let lock = OpenOptions::new().create(true).append(true).open(&lock_path);
         let lock = lock.map_err(io_error(&lock_path))?;
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DirError::InUse(path)),
             Err(TryLockError::Error(source)) => return Err(DirError::Io { path: lock_path, source }),
@@ -167,6 +171,18 @@ fn sweep(parent: &Path) {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
+}
+
+/// Takes the lock, if nobody holds it. A process that is just being started holds for a moment whatever its parent had
+/// locked, also what the parent has let go meanwhile, so a lock that is held is tried again for a while.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES_MAX {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            done => return done,
+        }
+    }
+    lock.try_lock()
 }
 
 fn is_abandoned(dir: &Path, age: Duration) -> bool {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::size;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Within this time a machine that is busy with something else is quiet again.
 const UNTIL_QUIET: Duration = Duration::from_mins(5);
 

@@ -14,7 +14,7 @@ use fooddelivery_e2e::{
 use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// What an order of a test namespace comes to without a coupon.
 const FULL: i64 = 28_500;
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 /// A controller that is silent for longer was away.
 const GAP: &str = "--attendance-gap-ms=1500";
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()

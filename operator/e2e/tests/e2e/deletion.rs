@@ -12,7 +12,7 @@ use fooddelivery_e2e::{
 };
 use kube::api::PropagationPolicy;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The phases that an order can be brought to while the provider works.
 const PHASES: [OrderPhase; 12] = [

@@ -13,7 +13,7 @@ use fooddelivery_e2e::{
 use kube::ResourceExt;
 use serde_json::json;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn namespace(name: &str) -> Result<TestNamespace> {
     TestCluster::shared().await?.namespace(name).await

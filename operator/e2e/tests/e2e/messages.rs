@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Whose providers there are on the cluster for messages.
 pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 const HAPPY: [OrderPhase; 9] = [
     OrderPhase::AwaitingPayment,
     OrderPhase::AwaitingStore,

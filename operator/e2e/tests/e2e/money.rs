@@ -12,7 +12,7 @@ use fooddelivery_e2e::{
 use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 const DIALECTS: [&str; 2] = ["Toss", "Stripe"];
 
 /// A namespace whose provider speaks `dialect`, and whose circuit does not open: what is tested here is each payment.

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 /// Removal follows the end of an order by the time to live, and a refund has to come first.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// API group, resource with its subresource, verb.
 type Right = (String, String, String);

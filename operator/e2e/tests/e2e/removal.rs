@@ -13,7 +13,7 @@ use fooddelivery_e2e::{
 };
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn namespace(name: &str, dialect: &str) -> Result<TestNamespace> {
     let fields = json!({ "dialect": dialect, "breaker": { "minimumCalls": 10_000 } });

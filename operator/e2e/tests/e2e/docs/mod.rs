@@ -160,11 +160,14 @@ async fn every_command_of_the_documents_does_what_they_say() -> Result<()> {
     // What is uninstalled last is missed by nobody.
     let (last, first): (Vec<Page>, Vec<Page>) =
         pages::all().into_iter().partition(|page| page.name.ends_with("/uninstall.md"));
-    for page in first.iter().chain(&last) {
+    for (number, page) in first.iter().chain(&last).enumerate() {
         if !page.blocks.iter().any(Block::is_run_here) {
             continue;
         }
-        ground.between_pages().await?;
+        if let Err(error) = ground.between_pages(number).await {
+            failures.push(format!("before {}: {error:#}", page.name));
+            break;
+        }
         for block in page.blocks.iter().filter(|block| block.is_run_here()) {
             eprintln!("docs: {}:{}", page.name, block.line);
             if let Err(error) = ground.play(block).await {

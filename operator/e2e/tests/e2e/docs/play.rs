@@ -114,8 +114,19 @@ impl Ground {
         Ok(fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?)
     }
 
-    /// Every page finds the sample marketplace, and no orders.
-    pub(crate) async fn between_pages(&self) -> Result<()> {
+    /// Every page finds the sample marketplace, no orders, and checkouts that have not been used: a token pays once.
+    pub(crate) async fn between_pages(&self, page: usize) -> Result<()> {
+        let samples = self.dir.path().join("manifests/samples");
+        for entry in fs::read_dir(workspace().join("manifests/samples"))? {
+            let path = entry?.path();
+            let text = self.translate(&fs::read_to_string(&path)?);
+            let own = |line: &str| match line.trim_start().strip_prefix("token: ") {
+                Some(token) if !token.is_empty() => format!("{line}-{page}\n"),
+                _ => format!("{line}\n"),
+            };
+            let target = samples.join(path.file_name().context("a name")?);
+            fs::write(target, text.lines().map(own).collect::<String>())?;
+        }
         let script = "kubectl apply -k manifests/samples >/dev/null\n\
                       kubectl wait --for=condition=Ready paymentprovider/sandbox --timeout=60s >/dev/null\n\
                       kubectl -n food delete orders --all --timeout=120s >/dev/null";

@@ -19,8 +19,7 @@ pub(super) fn asker() -> String {
     let found = Span::current().with_subscriber(|(id, dispatch)| {
         let registry = dispatch.downcast_ref::<Registry>()?;
         let span = registry.span(id)?;
-        let controller = span.extensions().get::<Controller>().map(|found| found.0.clone());
-        controller
+        span.extensions().get::<Controller>().map(|found| found.0.clone())
     });
     found.flatten().unwrap_or_default()
 }

@@ -46,7 +46,7 @@ impl Mutation {
             Mutant::BlindOrderStatus if is_status_of("orders", &request) => forget_version(&mut request),
             Mutant::BlindPaymentStatus if is_status_of("payments", &request) => forget_version(&mut request),
             Mutant::NewestCopy if is_step_of_child(&request) && asker() == "order" => {
-                self.renew(&mut request)
+                self.renew(&mut request);
             }
             Mutant::ChargeBeforeIntent if is_status_of("payments", &request) => {
                 self.charge_early(&request).await;
@@ -105,11 +105,15 @@ impl Mutation {
         if request.options.labels.is_some() {
             return response;
         }
-        items.iter_mut().for_each(|object| self.alter(&request.plural, object));
+        for object in items.iter_mut() {
+            self.alter(&request.plural, object);
+        }
         let mut memory = self.memory();
         let vanished = memory.relist(&request.plural, items);
         if self.mutant == Mutant::VanishedStay {
-            vanished.iter().for_each(|object| memory.take_in(&request.plural, object));
+            for object in &vanished {
+                memory.take_in(&request.plural, object);
+            }
             items.extend(vanished);
         }
         drop(memory);

@@ -154,10 +154,10 @@ impl Scheduler {
                 self.writes += u64::from(world.server.version() != before);
                 match outcome {
                     RequestOutcome::AnswerLost => {
-                        world.say(name(replica), || "… and the answer is lost".into())
+                        world.say(name(replica), || "… and the answer is lost".into());
                     }
                     RequestOutcome::AnswerLate => {
-                        world.say(name(replica), || "… and the answer takes its time".into())
+                        world.say(name(replica), || "… and the answer takes its time".into());
                     }
                     _ => {}
                 }

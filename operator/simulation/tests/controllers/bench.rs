@@ -83,19 +83,19 @@ impl Bench {
         let bench = Self { cluster, outside, begun, order: String::new() };
         let menu = json!([{ "name": DISH, "price": PRICE }]);
         bench
-            .with("stores", "Store", "hanok", json!({ "region": "mapo", "menu": menu }))
-            .with("customers", "Customer", "jiwoo", json!({ "contact": "010-1234-5678" }))
-            .with("paymentproviders", "PaymentProvider", "toss", provider("Toss"))
+            .with("stores", "Store", "hanok", &json!({ "region": "mapo", "menu": menu }))
+            .with("customers", "Customer", "jiwoo", &json!({ "contact": "010-1234-5678" }))
+            .with("paymentproviders", "PaymentProvider", "toss", &provider("Toss"))
             .secret()
     }
 
     /// An object, as an administrator makes it.
-    pub(crate) fn with(self, plural: &str, kind: &str, name: &str, spec: Value) -> Self {
+    pub(crate) fn with(self, plural: &str, kind: &str, name: &str, spec: &Value) -> Self {
         self.made("admin", plural, kind, name, spec);
         self
     }
 
-    fn made(&self, user: &str, plural: &str, kind: &str, name: &str, spec: Value) -> Value {
+    fn made(&self, user: &str, plural: &str, kind: &str, name: &str, spec: &Value) -> Value {
         let version = format!("{GROUP}/{VERSION}");
         let object =
             json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name }, "spec": spec });
@@ -122,13 +122,13 @@ impl Bench {
     }
 
     /// A change of spec or metadata by somebody.
-    pub(crate) fn change(self, user: &str, plural: &str, name: &str, change: Value) -> Self {
-        self.handled(user, &request(Verb::Patch, plural, name, &change));
+    pub(crate) fn change(self, user: &str, plural: &str, name: &str, change: &Value) -> Self {
+        self.handled(user, &request(Verb::Patch, plural, name, change));
         self
     }
 
     /// A change by the operator's other controllers.
-    pub(crate) fn change_by_operator(self, plural: &str, name: &str, change: Value) -> Self {
+    pub(crate) fn change_by_operator(self, plural: &str, name: &str, change: &Value) -> Self {
         self.change(&policies::operator_user(), plural, name, change)
     }
 
@@ -136,11 +136,11 @@ impl Bench {
     pub(crate) fn store_made_anew(self) -> Self {
         let spec = self.get("stores", "hanok")["spec"].clone();
         self.handled("admin", &request(Verb::Delete, "stores", "hanok", &Value::Null));
-        self.with("stores", "Store", "hanok", spec)
+        self.with("stores", "Store", "hanok", &spec)
     }
 
     /// A status, as the operator has written it before.
-    pub(crate) fn status(self, plural: &str, name: &str, status: Value) -> Self {
+    pub(crate) fn status(self, plural: &str, name: &str, status: &Value) -> Self {
         let mut request = request(Verb::Patch, plural, name, &json!({ "status": status }));
         request.subresource = Some("status".into());
         self.handled(&policies::operator_user(), &request);
@@ -162,7 +162,7 @@ impl Bench {
             "payment": { "providerRef": { "name": "toss" }, "token": token },
         });
         json_patch::merge(&mut spec, change);
-        let order = self.made("customer", "orders", "Order", name, spec);
+        let order = self.made("customer", "orders", "Order", name, &spec);
         let uid = order["metadata"]["uid"].as_str().unwrap();
         self.outside.bank.lock().unwrap().check_out(&token, uid, PRICE, now(self.begun));
         name.clone_into(&mut self.order);
@@ -181,7 +181,7 @@ impl Bench {
         history.push(json!({ "phase": phase, "at": at }));
         let store = json!({ "name": "hanok" });
         let status = json!({ "phase": phase, "storeRef": store, "total": PRICE, "history": history });
-        self.status("orders", &order, status)
+        self.status("orders", &order, &status)
     }
 
     /// The order's payment, which nothing was done for yet.
@@ -201,7 +201,7 @@ impl Bench {
             "token": format!("tok-{}", self.order), "whenUnavailable": "Defer", "desired": "Captured",
         });
         json_patch::merge(&mut spec, change);
-        self.made(&policies::operator_user(), "payments", "Payment", &self.order, spec);
+        self.made(&policies::operator_user(), "payments", "Payment", &self.order, &spec);
         self
     }
 
@@ -209,7 +209,7 @@ impl Bench {
     pub(crate) fn paid(self) -> Self {
         let order = self.order.clone();
         let captured = json!({ "phase": "Captured", "attempt": 1, "capturedAmount": PRICE });
-        self.payment().status("payments", &order, captured).phase("AwaitingStore")
+        self.payment().status("payments", &order, &captured).phase("AwaitingStore")
     }
 
     /// The order's ticket, which its store has brought to a stage by these steps.
@@ -218,7 +218,7 @@ impl Bench {
         let items = json!([{ "menuItem": DISH, "quantity": 1 }]);
         let spec =
             json!({ "orderRef": self.reference(), "storeRef": store, "items": items, "stage": "Pending" });
-        self.made(&policies::operator_user(), "tickets", "Ticket", &self.order, spec);
+        self.made(&policies::operator_user(), "tickets", "Ticket", &self.order, &spec);
         self.steps("store", "tickets", steps)
     }
 
@@ -228,16 +228,12 @@ impl Bench {
         let dropoff = json!({ "address": "12 Wausan-ro", "region": "mapo" });
         let spec =
             json!({ "orderRef": self.reference(), "pickup": store, "dropoff": dropoff, "stage": "Waiting" });
-        self.made(&policies::operator_user(), "deliveries", "Delivery", &self.order, spec);
+        self.made(&policies::operator_user(), "deliveries", "Delivery", &self.order, &spec);
         let bench = match rider {
             Some(rider) => {
                 let order = self.order.clone();
-                self.change(
-                    "rider",
-                    "deliveries",
-                    &order,
-                    json!({ "spec": { "riderRef": { "name": rider } } }),
-                )
+                let claim = json!({ "spec": { "riderRef": { "name": rider } } });
+                self.change("rider", "deliveries", &order, &claim)
             }
             None => self,
         };
@@ -247,7 +243,7 @@ impl Bench {
     fn steps(mut self, user: &str, plural: &str, steps: &[&str]) -> Self {
         let order = self.order.clone();
         for stage in steps {
-            self = self.change(user, plural, &order, json!({ "spec": { "stage": stage } }));
+            self = self.change(user, plural, &order, &json!({ "spec": { "stage": stage } }));
         }
         self
     }
@@ -256,7 +252,7 @@ impl Bench {
     pub(crate) fn cancelled(self) -> Self {
         let order = self.order.clone();
         let change = json!({ "spec": { "cancellation": { "reason": "no longer hungry" } } });
-        self.change("customer", "orders", &order, change)
+        self.change("customer", "orders", &order, &change)
     }
 
     /// The order is deleted, and stays until the operator lets it go.

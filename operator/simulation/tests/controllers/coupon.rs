@@ -8,7 +8,7 @@ use super::bench::{Bench, PRICE};
 
 fn limited(orders: i64) -> Bench {
     let spec = json!({ "discount": { "amount": 1_000 }, "maxRedemptions": orders });
-    Bench::new().with("coupons", "Coupon", "spring", spec)
+    Bench::new().with("coupons", "Coupon", "spring", &spec)
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,7 +43,7 @@ async fn an_order_that_is_paid_with_it_is_counted() {
     let held = json!({ "name": "spring", "uid": bench.uid("coupons", "spring"), "returned": false });
     let bench = bench.payment_with(&json!({ "coupon": held }));
     let captured = json!({ "phase": "Captured", "attempt": 1, "capturedAmount": PRICE });
-    let bench = bench.status("payments", "lunch", captured).phase("AwaitingStore");
+    let bench = bench.status("payments", "lunch", &captured).phase("AwaitingStore");
     bench.reconcile("coupon").await;
     let status = &bench.get("coupons", "spring")["status"];
     assert_eq!(status["redeemed"], 1);
@@ -53,7 +53,7 @@ async fn an_order_that_is_paid_with_it_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn who_may_have_it_once_has_it_counted_for_themselves() {
     let spec = json!({ "discount": { "amount": 1_000 }, "perCustomer": 1 });
-    let bench = Bench::new().with("coupons", "Coupon", "spring", spec);
+    let bench = Bench::new().with("coupons", "Coupon", "spring", &spec);
     let bench = bench.order_with("lunch", &json!({ "couponCode": "SPRING" }));
     let writes = bench.reconcile("coupon").await;
     assert_eq!(writes, ["create couponuses", "patch couponuses/status", "patch coupons/status"]);

@@ -3,7 +3,7 @@
 use super::bench::{Bench, listener};
 
 fn with_provider() -> Bench {
-    Bench::new().with("messageproviders", "MessageProvider", "listener", listener())
+    Bench::new().with("messageproviders", "MessageProvider", "listener", &listener())
 }
 
 #[tokio::test(start_paused = true)]

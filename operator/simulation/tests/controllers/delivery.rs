@@ -27,7 +27,7 @@ async fn food_that_is_still_cooking_is_not_offered() {
 async fn an_order_that_is_paused_is_left_where_it_is() {
     let paused = json!({ "metadata": { "annotations": { "fooddelivery.dev/paused": "true" } } });
     let bench = Bench::new().order("lunch").paid().ticket(&COOKED).phase("AwaitingRider");
-    let bench = bench.change("customer", "orders", "lunch", paused);
+    let bench = bench.change("customer", "orders", "lunch", &paused);
     assert!(bench.reconcile("delivery").await.is_empty());
 }
 

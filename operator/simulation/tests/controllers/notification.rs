@@ -8,7 +8,7 @@ use serde_json::json;
 use super::bench::{Bench, listener};
 
 fn with_provider() -> Bench {
-    Bench::new().with("messageproviders", "MessageProvider", "listener", listener())
+    Bench::new().with("messageproviders", "MessageProvider", "listener", &listener())
 }
 
 #[tokio::test(start_paused = true)]

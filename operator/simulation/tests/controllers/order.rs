@@ -29,7 +29,7 @@ async fn what_is_not_on_the_menu_is_not_paid_for_and_the_order_says_so() {
 async fn an_order_whose_payment_is_captured_waits_for_its_store() {
     let bench = Bench::new().order("lunch").payment();
     let captured = json!({ "phase": "Captured", "attempt": 1, "capturedAmount": PRICE });
-    let bench = bench.status("payments", "lunch", captured);
+    let bench = bench.status("payments", "lunch", &captured);
     assert_eq!(bench.reconcile("order").await, ["patch orders/status"]);
     let status = &bench.get("orders", "lunch")["status"];
     assert_eq!((&status["phase"], &status["total"]), (&json!("AwaitingStore"), &json!(PRICE)));
@@ -39,7 +39,7 @@ async fn an_order_whose_payment_is_captured_waits_for_its_store() {
 #[tokio::test(start_paused = true)]
 async fn an_order_that_is_paused_is_left_where_it_is() {
     let paused = json!({ "metadata": { "annotations": { "fooddelivery.dev/paused": "true" } } });
-    let bench = Bench::new().order("lunch").change("customer", "orders", "lunch", paused);
+    let bench = Bench::new().order("lunch").change("customer", "orders", "lunch", &paused);
     bench.reconcile("order").await;
     assert_eq!(bench.count("payments"), 0);
 }

@@ -38,7 +38,7 @@ async fn a_card_that_is_declined_is_not_tried_again() {
 async fn money_that_is_wanted_back_is_refunded() {
     let bench = Bench::new().order("lunch").payment();
     bench.reconcile("payment").await;
-    let bench = bench.change_by_operator("payments", "lunch", json!({ "spec": { "desired": "Refunded" } }));
+    let bench = bench.change_by_operator("payments", "lunch", &json!({ "spec": { "desired": "Refunded" } }));
     bench.reconcile("payment").await;
     assert_eq!(bench.calls().last().unwrap(), "refund");
     let status = &bench.get("payments", "lunch")["status"];

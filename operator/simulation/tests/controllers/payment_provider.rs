@@ -23,7 +23,7 @@ async fn a_provider_with_its_secret_is_ready() {
 async fn a_provider_without_its_secret_says_so_in_status_and_event() {
     let mut spec = provider("Stripe");
     spec["secretRef"]["name"] = json!("nowhere");
-    let bench = Bench::new().with("paymentproviders", "PaymentProvider", "stripe", spec);
+    let bench = Bench::new().with("paymentproviders", "PaymentProvider", "stripe", &spec);
     bench.reconcile("payment-provider").await;
     let stripe = bench.get("paymentproviders", "stripe");
     assert_eq!(ready(&stripe), (&json!("False"), &json!("ProviderSecretMissing")));

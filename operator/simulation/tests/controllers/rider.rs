@@ -6,7 +6,7 @@ use super::bench::Bench;
 
 fn with_rider() -> Bench {
     Bench::new()
-        .with("riders", "Rider", "minsu", json!({ "region": "mapo", "capacity": 2 }))
+        .with("riders", "Rider", "minsu", &json!({ "region": "mapo", "capacity": 2 }))
         .order("lunch")
         .paid()
 }

@@ -30,7 +30,7 @@ async fn an_order_that_somebody_wants_undone_stays_out_of_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_accepts_by_itself_has_its_tickets_accepted() {
     let automatic = json!({ "spec": { "acceptance": "Automatic" } });
-    let bench = Bench::new().change("store", "stores", "hanok", automatic).order("lunch").paid().ticket(&[]);
+    let bench = Bench::new().change("store", "stores", "hanok", &automatic).order("lunch").paid().ticket(&[]);
     assert_eq!(bench.reconcile("ticket").await, ["patch tickets", "patch tickets/status"]);
     assert_eq!(bench.get("tickets", "lunch")["spec"]["stage"], "Accepted");
 }

@@ -47,7 +47,8 @@ fn report(mutant: &str, begun: Instant, found: Option<&Found>) -> bool {
         }
         None => format!("not found in {SCHEDULES_MAX} schedules in {took:.1} s"),
     };
-    writeln!(std::io::stdout(), "{mutant}: {sentence}").unwrap();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{mutant}: {sentence}").unwrap();
     found.is_some()
 }
 

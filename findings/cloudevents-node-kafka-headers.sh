@@ -28,7 +28,9 @@ const plain = {
 // As a producer encodes a record and a consumer decodes it.
 const wire = (message) => {
   const encoded = record({ timestamp: 0, ...message });
-  return decode(new Decoder(encoded.buffer), { firstOffset: "0", firstTimestamp: "0", magicByte: 2, isControlBatch: false });
+  const decoder = new Decoder(encoded.buffer);
+  decoder.readVarInt(); // the record's length
+  return decode(decoder, { firstOffset: "0", firstTimestamp: "0", magicByte: 2, isControlBatch: false });
 };
 const received = wire({ key: "order-1", value: '{"phase":"Cooking"}', headers: plain });
 const headers = Buffer.isBuffer(received.headers.ce_id) ? "Buffer" : typeof received.headers.ce_id;

@@ -9,7 +9,7 @@
 //! * [`quote`]: what an order costs, from the store's menu; [`blocker`] why it has no price; [`money`].
 //! * [`machine`]: the shape of all decisions; a machine for each of them. [`order`], [`payment`], [`ticket`], [`delivery`];
 //!   [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
-//! * [`notification`]: what people are told, and what they can read of it later.
+//! * [`notification`], [`order_notification`], [`message_log`]: what people are told, and what they can read of it later.
 //! * [`readiness`], [`provider`], [`circuit`]: whether a provider can be called, what it can answer, and whether it is called
 //!   at all.
 
@@ -21,9 +21,11 @@ pub mod counter;
 pub mod coupon;
 pub mod delivery;
 pub mod machine;
+pub mod message_log;
 pub mod money;
 pub mod notification;
 pub mod order;
+pub mod order_notification;
 pub mod payment;
 pub mod phases;
 pub mod provider;

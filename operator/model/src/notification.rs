@@ -211,6 +211,33 @@ impl NotificationModel {
         !self.has(Mutant::OwesNothing) && (0..PROVIDERS_MAX).any(owed)
     }
 
+    /// Sending comes to its end; what that is worth is decided.
+    fn sent(&self, world: &mut World, replica: usize, fate: Fate) -> Option<()> {
+        let this = world.replicas.get_mut(replica)?;
+        let (of, step) = this.sending.take()?;
+        let provider = world.providers.get_mut(usize::from(of))?;
+        // The copy that the message was decided on has this step, whichever is held by now.
+        let told = match self.decisions.decided(self.bounds.moves, step, provider.came?, Some(fate)) {
+            Decided::Halt => {
+                world.halted = true;
+                return Some(());
+            }
+            Decided::Told(told) => Some(told),
+            Decided::Rest | Decided::Send(_) | Decided::Write => None,
+        };
+        if let Some(told) = told.or(self.has(Mutant::TroubleIsTold).then_some(step + 1)) {
+            *this.told.get_mut(usize::from(of))? = told;
+        }
+        if let Some(told) = told.filter(|_| self.has(Mutant::OneForAll)) {
+            this.told = [told; PROVIDERS_MAX];
+        }
+        match fate {
+            Fate::Answered => self.hear(provider, step),
+            Fate::Lost => provider.wire |= 1 << step,
+        }
+        Some(())
+    }
+
     fn happen(&self, world: &mut World, event: Event) -> Option<()> {
         match event {
             Event::Move(replica) => {
@@ -224,7 +251,10 @@ impl NotificationModel {
             Event::Send(replica, of) => {
                 let step = match self.next(world, world.replicas.get(replica)?, of) {
                     Decided::Send(step) => step,
-                    Decided::Halt => return halt(world),
+                    Decided::Halt => {
+                        world.halted = true;
+                        return Some(());
+                    }
                     Decided::Rest | Decided::Told(_) | Decided::Write => return None,
                 };
                 let this = world.replicas.get_mut(replica)?;
@@ -233,27 +263,7 @@ impl NotificationModel {
                     *this.told.get_mut(of)? = step + 1;
                 }
             }
-            Event::Sent(replica, fate) => {
-                let this = world.replicas.get_mut(replica)?;
-                let (of, step) = this.sending.take()?;
-                let provider = world.providers.get_mut(usize::from(of))?;
-                // The copy that the message was decided on has this step, whichever is held by now.
-                let told = match self.decisions.decided(self.bounds.moves, step, provider.came?, Some(fate)) {
-                    Decided::Halt => return halt(world),
-                    Decided::Told(told) => Some(told),
-                    Decided::Rest | Decided::Send(_) | Decided::Write => None,
-                };
-                if let Some(told) = told.or(self.has(Mutant::TroubleIsTold).then_some(step + 1)) {
-                    *this.told.get_mut(usize::from(of))? = told;
-                }
-                if let Some(told) = told.filter(|_| self.has(Mutant::OneForAll)) {
-                    this.told = [told; PROVIDERS_MAX];
-                }
-                match fate {
-                    Fate::Answered => self.hear(provider, step),
-                    Fate::Lost => provider.wire |= 1 << step,
-                }
-            }
+            Event::Sent(replica, fate) => self.sent(world, replica, fate)?,
             Event::Arrive(of, step) => {
                 let provider = world.providers.get_mut(of)?;
                 provider.wire &= !(1 << step);
@@ -261,7 +271,8 @@ impl NotificationModel {
             }
             Event::LastWord(replica) => {
                 if self.last_word(world, world.replicas.get(replica)?) == Decided::Halt {
-                    return halt(world);
+                    world.halted = true;
+                    return Some(());
                 }
                 let moves = world.replicas.get(replica)?.order.value.moves;
                 Self::write(world, replica, moves)?;
@@ -360,12 +371,6 @@ impl NotificationModel {
             _ => true,
         }
     }
-}
-
-/// A decision broke a rule of its machine.
-fn halt(world: &mut World) -> Option<()> {
-    world.halted = true;
-    Some(())
 }
 
 /// All copies of the order are old now.

@@ -8,7 +8,7 @@
 //! * [`reason`]: every reason that is given, with a sentence for users.
 //! * [`quote`]: what an order costs, from the store's menu; [`blocker`] why it has no price; [`money`].
 //! * [`machine`]: the shape of all decisions; a machine for each of them. [`order`], [`payment`], [`ticket`], [`delivery`];
-//!   [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
+//!   [`coupon`], [`redemption`], [`counter`]: what is redeemed and counted, exactly once.
 //! * [`notification`], [`order_notification`], [`message_log`]: what people are told, and what they can read of it later.
 //! * [`readiness`], [`provider`], [`circuit`]: whether a provider can be called, what it can answer, and whether it is called
 //!   at all.
@@ -32,6 +32,7 @@ pub mod provider;
 pub mod quote;
 pub mod readiness;
 pub mod reason;
+pub mod redemption;
 pub mod table;
 pub mod ticket;
 pub mod time;

@@ -92,10 +92,9 @@ mod tests {
     }
 
     fn log(logged: Vec<Message>, sent: Vec<Message>) -> Vec<Message> {
-        match MessageLogMachine::step(&MessageLogView { logged, sent }, Timestamp(0)) {
-            Next::Rest(rest) => rest.state,
-            other => panic!("a log, not {other:?}"),
-        }
+        let view = MessageLogView { logged, sent };
+        let Next::Rest(rest) = MessageLogMachine::step(&view, Timestamp(0)) else { panic!("a log") };
+        rest.state
     }
 
     #[test]

@@ -190,17 +190,15 @@ mod tests {
     }
 
     fn standing(view: &OrderNotificationView) -> Standing {
-        match decided(view) {
-            Next::Rest(rest) => rest.state,
-            other => panic!("a rest, not {other:?}"),
-        }
+        let Next::Rest(rest) = decided(view) else { panic!("a rest for {view:?}") };
+        rest.state
     }
 
     #[test]
     fn one_provider_comes_after_the_other_and_none_waits_for_another() {
-        let sends = |view: &OrderNotificationView| match decided(view) {
-            Next::Act(Command::Send(name, step)) => (name, step.number),
-            other => panic!("a message, not {other:?}"),
+        let sends = |view: &OrderNotificationView| {
+            let Next::Act(Command::Send(name, step)) = decided(view) else { panic!("a message") };
+            (name, step.number)
         };
         assert_eq!(sends(&view(vec![provider("a", 1), provider("b", 0)])), ("a".into(), 1));
         assert_eq!(sends(&view(vec![provider("a", 2), provider("b", 0)])), ("b".into(), 0));

@@ -72,10 +72,8 @@ mod tests {
     use super::*;
 
     fn rest(view: &ReadinessView) -> Rest<Readiness> {
-        match ReadinessMachine::step(view, Timestamp(1_000)) {
-            Next::Rest(rest) => rest,
-            other => panic!("a rest, not {other:?}"),
-        }
+        let Next::Rest(rest) = ReadinessMachine::step(view, Timestamp(1_000)) else { panic!("a rest") };
+        rest
     }
 
     #[test]

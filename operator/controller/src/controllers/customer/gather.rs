@@ -9,7 +9,8 @@ use fooddelivery_saga::message_log::{Message, MessageLogView};
 use fooddelivery_saga::notification::told;
 use kube::ResourceExt;
 
-use super::Customers;
+use crate::context::Context;
+use crate::shared::notification_progress::NotificationProgress;
 use crate::shared::notifications::{logged, providers, steps};
 
 /// What was gathered: the view, and the copy that a decision on it is applied to.
@@ -20,37 +21,34 @@ pub(super) struct Gathered {
     pub(super) unlogged: usize,
 }
 
-impl Customers {
-    /// What a customer's log depends on; `None` when there is no such customer.
-    pub(super) fn gather(&self, key: &Key) -> Option<Gathered> {
-        let mut sent = self.notifications.unlogged_of(key);
-        let unlogged = sent.len();
-        let Some(customer) = self.context.caches.customers.object(key) else {
-            self.notifications.mark_logged(key, unlogged);
-            return None;
-        };
-        sent.extend(self.sent(key));
-        let logged = customer.status.iter().flat_map(|status| &status.messages).map(Message::from).collect();
-        Some(Gathered { view: MessageLogView { logged, sent }, customer, unlogged })
+/// What a customer's log depends on; `None` when there is no such customer.
+pub(super) fn gather(context: &Context, notifications: &NotificationProgress, key: &Key) -> Option<Gathered> {
+    let mut sent = notifications.unlogged_of(key);
+    let unlogged = sent.len();
+    let Some(customer) = context.caches.customers.object(key) else {
+        notifications.mark_logged(key, unlogged);
+        return None;
+    };
+    // What was sent of their orders that are there.
+    let is_theirs = |order: &Order| order.spec.customer_ref.name == *key.name;
+    for (key, order) in context.caches.orders.objects_in(&key.namespace, is_theirs) {
+        sent_of(context, notifications, &key, &order, &mut sent);
     }
+    let logged = customer.status.iter().flat_map(|status| &status.messages).map(Message::from).collect();
+    Some(Gathered { view: MessageLogView { logged, sent }, customer, unlogged })
+}
 
-    /// What was sent of the customer's orders that are there.
-    fn sent(&self, key: &Key) -> Vec<Message> {
-        let context = &self.context;
-        let is_theirs = |order: &Order| order.spec.customer_ref.name == *key.name;
-        let mut sent = Vec::new();
-        for (key, order) in context.caches.orders.objects_in(&key.namespace, is_theirs) {
-            self.sent_of(&key, &order, &mut sent);
-        }
-        sent
-    }
-
-    fn sent_of(&self, key: &Key, order: &Order, sent: &mut Vec<Message>) {
-        let steps = steps(order);
-        for provider in providers(&self.context) {
-            let reached = self.notifications.steps(key, order, &provider.name_any());
-            let told = told(&steps, reached, convert::created_at(&provider.metadata));
-            sent.extend(told.map(|step| logged(key, order, step)));
-        }
+fn sent_of(
+    context: &Context,
+    notifications: &NotificationProgress,
+    key: &Key,
+    order: &Order,
+    sent: &mut Vec<Message>,
+) {
+    let steps = steps(order);
+    for provider in providers(context) {
+        let reached = notifications.steps(key, order, &provider.name_any());
+        let told = told(&steps, reached, convert::created_at(&provider.metadata));
+        sent.extend(told.map(|step| logged(key, order, step)));
     }
 }

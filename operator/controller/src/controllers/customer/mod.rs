@@ -21,7 +21,7 @@ use crate::sharding::Shard;
 use crate::shared::machine::{Resting, rest};
 use crate::shared::notification_progress::NotificationProgress;
 
-use gather::Gathered;
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Customer;
 
@@ -67,7 +67,9 @@ impl Reconcile for CustomerReconcile<'_> {
     type Rest = Resting<Vec<Message>>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
-        Ok(self.controller.gather(self.key).map_or(ControlFlow::Break(Outcome::Done), ControlFlow::Continue))
+        let Customers { context, notifications } = self.controller;
+        let gathered = gather(context, notifications, self.key);
+        Ok(gathered.map_or(ControlFlow::Break(Outcome::Done), ControlFlow::Continue))
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {

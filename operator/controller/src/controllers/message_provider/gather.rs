@@ -6,7 +6,8 @@ use fooddelivery_api::MessageProvider;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_saga::readiness::ReadinessView;
 
-use super::MessageProviders;
+use crate::context::Context;
+use crate::shared::state::Shared;
 
 /// What was gathered: the view, and the copy that a decision on it is applied to.
 pub(super) struct Gathered {
@@ -14,11 +15,13 @@ pub(super) struct Gathered {
     pub(super) provider: Arc<MessageProvider>,
 }
 
-impl MessageProviders {
-    /// Whether a provider can be called: its client is built, if there is none yet.
-    pub(super) async fn gather(&self, provider: Arc<MessageProvider>) -> Result<Gathered, ApiError> {
-        let api = &self.context.api;
-        let opened = self.shared.message_clients.open(api, &provider).await?;
-        Ok(Gathered { view: opened.map(drop), provider })
-    }
+/// Whether a provider can be called: its client is built, if there is none yet.
+pub(super) async fn gather(
+    context: &Context,
+    shared: &Shared,
+    provider: Arc<MessageProvider>,
+) -> Result<Gathered, ApiError> {
+    let api = &context.api;
+    let opened = shared.message_clients.open(api, &provider).await?;
+    Ok(Gathered { view: opened.map(drop), provider })
 }

@@ -20,7 +20,7 @@ use crate::sharding::Shard;
 use crate::shared::machine::{Resting, rest};
 use crate::shared::state::Shared;
 
-use gather::Gathered;
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::MessageProvider;
 
@@ -62,10 +62,11 @@ impl Reconcile for ProviderReconcile<'_> {
     type Rest = Resting<Readiness>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
-        let Some(provider) = self.controller.context.caches.message_providers.object(self.key) else {
+        let MessageProviders { context, shared } = self.controller;
+        let Some(provider) = context.caches.message_providers.object(self.key) else {
             return Ok(ControlFlow::Break(Outcome::Done));
         };
-        Ok(ControlFlow::Continue(self.controller.gather(provider).await?))
+        Ok(ControlFlow::Continue(gather(context, shared, provider).await?))
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {

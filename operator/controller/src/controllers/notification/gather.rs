@@ -1,19 +1,21 @@
 //! From the caches, and from what this replica remembers, to what a decision about notifying everybody of an order depends
 //! on. Reads only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::{MessageProvider, Order};
 use fooddelivery_providers::notification::Permit;
+use fooddelivery_runtime::Key;
 use fooddelivery_saga::notification::{NotificationView, Response};
 use fooddelivery_saga::order_notification::OrderNotificationView;
 use fooddelivery_saga::time::Millis;
 use kube::ResourceExt;
 
-use super::NotificationReconcile;
+use crate::context::Context;
 use crate::shared::message_clients::MessageClient;
-use crate::shared::notification_progress::is_notification_pending;
+use crate::shared::notification_progress::{NotificationProgress, is_notification_pending};
 use crate::shared::notifications::{providers, view};
 
 /// What was gathered: the view, and the copies that a decision on it is applied to.
@@ -34,37 +36,44 @@ pub(super) struct Attempt {
     pub(super) response: Option<Response>,
 }
 
-impl NotificationReconcile<'_> {
-    /// What the decision sees of `order`.
-    pub(super) fn gathered(&self, order: Arc<Order>) -> Gathered {
-        let context = &self.controller.context;
-        let providers = providers(context);
-        let progress = &self.controller.shared.notifications;
-        let view = OrderNotificationView {
-            providers: providers.iter().map(|provider| self.view(&order, provider)).collect(),
-            refused: progress.refused(self.key, &order),
-            ended: order.phase().is_terminal(),
-            deleting: order.metadata.deletion_timestamp.is_some(),
-            says_pending: order.status.as_ref().is_some_and(is_notification_pending),
-        };
-        Gathered { view, order, providers }
-    }
+/// What was learnt of each provider, by its name.
+pub(super) type Attempts = BTreeMap<String, Attempt>;
 
-    fn view(&self, order: &Order, provider: &MessageProvider) -> NotificationView {
-        let (context, shared) = (&self.controller.context, &self.controller.shared);
-        let view = view(context, &shared.notifications, self.key, order, provider);
-        let Some(attempt) = self.attempts.get(&provider.name_any()) else { return view };
-        let needs_contact = match &attempt.client {
-            Some(Ok(client)) => client.port.needs_contact(),
-            Some(Err(_)) | None => view.needs_contact,
-        };
-        NotificationView {
-            needs_contact,
-            session: attempt.client.as_ref().map(|client| client.as_ref().map(drop).map_err(Clone::clone)),
-            permit: attempt.permit.as_ref().map(|said| said.as_ref().map(drop).map_err(|left| millis(*left))),
-            response: attempt.response.clone(),
-            ..view
-        }
+/// What the decision sees of `order`.
+pub(super) fn gather(
+    context: &Context,
+    progress: &NotificationProgress,
+    key: &Key,
+    order: Arc<Order>,
+    attempts: &Attempts,
+) -> Gathered {
+    let providers = providers(context);
+    let seen = |provider: &Arc<MessageProvider>| {
+        learnt(view(context, progress, key, &order, provider), attempts.get(&provider.name_any()))
+    };
+    let view = OrderNotificationView {
+        providers: providers.iter().map(seen).collect(),
+        refused: progress.refused(key, &order),
+        ended: order.phase().is_terminal(),
+        deleting: order.metadata.deletion_timestamp.is_some(),
+        says_pending: order.status.as_ref().is_some_and(is_notification_pending),
+    };
+    Gathered { view, order, providers }
+}
+
+/// The view of a provider with what was learnt of it.
+fn learnt(view: NotificationView, attempt: Option<&Attempt>) -> NotificationView {
+    let Some(attempt) = attempt else { return view };
+    let needs_contact = match &attempt.client {
+        Some(Ok(client)) => client.port.needs_contact(),
+        Some(Err(_)) | None => view.needs_contact,
+    };
+    NotificationView {
+        needs_contact,
+        session: attempt.client.as_ref().map(|client| client.as_ref().map(drop).map_err(Clone::clone)),
+        permit: attempt.permit.as_ref().map(|said| said.as_ref().map(drop).map_err(|left| millis(*left))),
+        response: attempt.response.clone(),
+        ..view
     }
 }
 

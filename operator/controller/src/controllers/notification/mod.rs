@@ -7,7 +7,6 @@
 mod apply;
 mod gather;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +29,7 @@ use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::state::Shared;
 use crate::shared::waiting::orders_of_customer;
 
-use gather::{Attempt, Gathered};
+use gather::{Attempts, Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Notification;
 
@@ -81,7 +80,7 @@ impl Reconciler for Notifications {
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         correlate(self.context.caches.orders.object(&key).and_then(|order| order.uid()));
         let reconcile =
-            NotificationReconcile { controller: self, key: &key, order: None, attempts: BTreeMap::new() };
+            NotificationReconcile { controller: self, key: &key, order: None, attempts: Attempts::new() };
         drive(self.name(), &key, reconcile).await
     }
 }
@@ -93,7 +92,7 @@ struct NotificationReconcile<'a> {
     /// The copy of the order that all of it rests on: what changes meanwhile has it looked at again.
     order: Option<Arc<Order>>,
     /// What was learnt of each provider since it was last notified of a step.
-    attempts: BTreeMap<String, Attempt>,
+    attempts: Attempts,
 }
 
 impl Reconcile for NotificationReconcile<'_> {
@@ -111,7 +110,9 @@ impl Reconcile for NotificationReconcile<'_> {
             return Ok(ControlFlow::Break(Outcome::Done));
         };
         self.order = Some(order.clone());
-        Ok(ControlFlow::Continue(self.gathered(order)))
+        let Notifications { context, shared, .. } = self.controller;
+        let gathered = gather(context, &shared.notifications, self.key, order, &self.attempts);
+        Ok(ControlFlow::Continue(gathered))
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {

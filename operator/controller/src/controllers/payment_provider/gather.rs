@@ -7,7 +7,8 @@ use fooddelivery_runtime::api::ApiError;
 use fooddelivery_saga::readiness::ReadinessView;
 use kube::ResourceExt;
 
-use super::PaymentProviders;
+use crate::context::Context;
+use crate::shared::state::Shared;
 
 /// What was gathered: the view, and the copy that a decision on it is applied to.
 pub(super) struct Gathered {
@@ -15,15 +16,13 @@ pub(super) struct Gathered {
     pub(super) provider: Arc<PaymentProvider>,
 }
 
-impl PaymentProviders {
-    /// Whether a provider can be called: its client is built, if there is none yet.
-    pub(super) async fn gather(&self, provider: Arc<PaymentProvider>) -> Result<Gathered, ApiError> {
-        let api = &self.context.api;
-        let opened = self
-            .shared
-            .payment_clients
-            .open(api, &self.context.caches.providers, &provider.name_any())
-            .await?;
-        Ok(Gathered { view: opened.map(drop), provider })
-    }
+/// Whether a provider can be called: its client is built, if there is none yet.
+pub(super) async fn gather(
+    context: &Context,
+    shared: &Shared,
+    provider: Arc<PaymentProvider>,
+) -> Result<Gathered, ApiError> {
+    let api = &context.api;
+    let opened = shared.payment_clients.open(api, &context.caches.providers, &provider.name_any()).await?;
+    Ok(Gathered { view: opened.map(drop), provider })
 }

@@ -20,7 +20,7 @@ use crate::sharding::Shard;
 use crate::shared::counting::{CountSchedule, Counted};
 use crate::shared::machine::{Resting, rest, wake_at};
 
-use gather::Gathered;
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Rider;
 
@@ -72,7 +72,8 @@ impl Reconcile for RiderReconcile<'_> {
     type Rest = Resting<Count<Deliveries>>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
-        Ok(self.controller.gather(self.key).await?)
+        let Riders { context, schedule } = self.controller;
+        Ok(gather(context, schedule, self.key).await?)
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {

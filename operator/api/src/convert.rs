@@ -2,6 +2,7 @@
 
 use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::coupon::{Redemptions, Terms};
+use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
 use fooddelivery_saga::payment::PaymentState;
 use fooddelivery_saga::phases::OrderPhase;
@@ -11,6 +12,7 @@ use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
 
 use crate::common::{Condition, Item, NameRef, OrderRef, Time};
 use crate::coupon::CouponStatus;
+use crate::customer::CustomerMessage;
 use crate::order::{MessageProgress, OrderStatus, PhaseChange};
 use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
 use crate::store::{MenuItemCount, RetiredCount, StoreStatus};
@@ -353,6 +355,20 @@ impl StoreStatus {
             retired: (dishes.retired != (0, 0)).then_some(RetiredCount { orders, quantity }),
             recently_counted: references(recently_counted),
         }
+    }
+}
+
+impl From<&CustomerMessage> for Message {
+    fn from(shown: &CustomerMessage) -> Self {
+        let CustomerMessage { id, order, phase, at } = shown.clone();
+        Self { id, order, phase, at: at.0 }
+    }
+}
+
+impl From<Message> for CustomerMessage {
+    fn from(message: Message) -> Self {
+        let Message { id, order, phase, at } = message;
+        Self { id, order, phase, at: Time(at) }
     }
 }
 

@@ -2,9 +2,11 @@
 //! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
 //!
 //! `saga::ticket` and `saga::delivery` decide. Transcribed are the reads, from caches of any age and live where the
-//! controllers read live, and the requests, which everything else may overtake.
+//! controllers read live, and the requests, which everything else may overtake. A decision that breaks a rule of its
+//! machine is a violation, whatever it was made on.
 
 use fooddelivery_saga::delivery::{self, DeliveryView};
+use fooddelivery_saga::machine::Violation;
 use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};
 use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
 use fooddelivery_saga::view::Child;
@@ -34,7 +36,10 @@ fn payment_of(world: &World, replica: usize) -> Option<Payment> {
 }
 
 /// What the ticket controller of a replica would do now.
-pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
+///
+/// # Errors
+/// The rule that its decision breaks.
+pub fn next_for_ticket(world: &World, replica: usize) -> Result<Option<TicketFlight>, Violation> {
     let held = world.held::<Ticket>(replica).map(|(_, t)| t);
     let view = |orphan| TicketView {
         order: order_seen(world, replica, orphan),
@@ -53,21 +58,24 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Option<TicketFlight> {
     }
     match decision {
         ticket::Decision::Act(ticket::Command::Create) => {
-            world.held::<Order>(replica).map(|(version, _)| TicketFlight::Create(version))
+            Ok(world.held::<Order>(replica).map(|(version, _)| TicketFlight::Create(version)))
         }
-        ticket::Decision::Act(ticket::Command::Delete) => held.map(|t| TicketFlight::Delete(t.uid)),
+        ticket::Decision::Act(ticket::Command::Delete) => Ok(held.map(|t| TicketFlight::Delete(t.uid))),
+        ticket::Decision::Halt(violation) => Err(violation),
         ticket::Decision::Act(ticket::Command::Accept | ticket::Command::CheckOrder)
         | ticket::Decision::Skip
-        | ticket::Decision::Halt(_)
         | ticket::Decision::Write(_)
         | ticket::Decision::Rest(_)
         | ticket::Decision::Wait(_)
-        | ticket::Decision::Retry(_) => None,
+        | ticket::Decision::Retry(_) => Ok(None),
     }
 }
 
 /// What the delivery controller of a replica would do now.
-pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight> {
+///
+/// # Errors
+/// The rule that its decision breaks.
+pub fn next_for_delivery(world: &World, replica: usize) -> Result<Option<DeliveryFlight>, Violation> {
     let held = world.held::<Delivery>(replica).map(|(_, d)| d);
     let view = |orphan| DeliveryView {
         order: order_seen(world, replica, orphan),
@@ -85,17 +93,43 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Option<DeliveryFlight
     }
     match decision {
         delivery::Decision::Act(delivery::Command::Create) => {
-            world.held::<Order>(replica).map(|(version, _)| DeliveryFlight::Create(version))
+            Ok(world.held::<Order>(replica).map(|(version, _)| DeliveryFlight::Create(version)))
         }
-        delivery::Decision::Act(delivery::Command::Delete) => held.map(|d| DeliveryFlight::Delete(d.uid)),
+        delivery::Decision::Act(delivery::Command::Delete) => Ok(held.map(|d| DeliveryFlight::Delete(d.uid))),
+        delivery::Decision::Halt(violation) => Err(violation),
         delivery::Decision::Act(delivery::Command::CheckOrder)
         | delivery::Decision::Skip
-        | delivery::Decision::Halt(_)
         | delivery::Decision::Write(_)
         | delivery::Decision::Rest(_)
         | delivery::Decision::Wait(_)
-        | delivery::Decision::Retry(_) => None,
+        | delivery::Decision::Retry(_) => Ok(None),
     }
+}
+
+/// The ticket controller of a replica decides.
+pub fn decide_ticket(world: &mut World, replica: usize) {
+    let decided = next_for_ticket(world, replica);
+    let flight = recorded(world, decided);
+    if let Some(slot) = world.replicas.get_mut(replica) {
+        slot.ticket = flight;
+    }
+}
+
+/// The delivery controller of a replica decides.
+pub fn decide_delivery(world: &mut World, replica: usize) {
+    let decided = next_for_delivery(world, replica);
+    let flight = recorded(world, decided);
+    if let Some(slot) = world.replicas.get_mut(replica) {
+        slot.delivery = flight;
+    }
+}
+
+/// What is to be carried out: nothing, where a rule would be broken, and that is a violation.
+fn recorded<F>(world: &mut World, decided: Result<Option<F>, Violation>) -> Option<F> {
+    decided.unwrap_or_else(|_| {
+        world.violations.halted = true;
+        None
+    })
 }
 
 /// As the controllers' `is_as_seen`: the order, read live, is the version that was decided on. The model's one timing
@@ -195,5 +229,24 @@ fn delete_delivery(world: &mut World, replica: usize, uid: u8) {
         && same
     {
         slot.deliveries.held = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stateright::Model;
+
+    use super::*;
+    use crate::runs::RUNS;
+    use crate::saga::Saga;
+
+    #[test]
+    fn a_decision_that_breaks_a_rule_is_a_violation_and_is_not_carried_out() {
+        let mut world = Saga::new(RUNS[0].bounds).init_states().remove(0);
+        assert_eq!(recorded(&mut world, Ok(Some(TicketFlight::Make))), Some(TicketFlight::Make));
+        assert!(!world.violations.halted);
+        let broken: Result<Option<TicketFlight>, _> = Err(Violation::new("a rule", "broken"));
+        assert_eq!(recorded(&mut world, broken), None);
+        assert!(world.violations.halted);
     }
 }

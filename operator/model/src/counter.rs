@@ -1,15 +1,15 @@
 //! A model of its own: tickets that are counted by their store, and two replicas of the store's controller.
-//! `saga::counter` and `saga::ticket` decide here as they do in the operator. Transcribed is how the controllers carry it
-//! out, as that is what the model varies: when a copy of the store is taken, which tickets are read live after it, and
-//! that a write may be overtaken, lost or late.
+//! The machine of `saga::counter` decides here as it does in the operator, with its postconditions, and `saga::ticket` says
+//! what counts. Transcribed is what the model varies: when a copy of the store is taken, which tickets are read live after
+//! it, and that a write may be overtaken, lost or late.
 //!
 //! Caches are not kept: whatever is read from one may be as it was at any time before, so far as that makes a difference.
 
-use std::collections::BTreeSet;
-
-use fooddelivery_saga::counter::{LIST_LIMIT, OrderId, batch};
+use fooddelivery_saga::counter::{CounterMachine, CounterView, LIST_LIMIT, OrderId, Tally};
+use fooddelivery_saga::machine::{Next, StateMachine, Violation};
 use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket;
+use fooddelivery_saga::time::Timestamp;
 use stateright::{Model, Property};
 
 use crate::snapshot::{ORDERS, Set, Snapshot, all, bit, has};
@@ -118,6 +118,8 @@ pub struct World {
     pub late_write: Option<Snapshot<Store>>,
     /// Number of crashes so far.
     pub crashes: u8,
+    /// A decision broke a rule of its machine, and was not carried out.
+    pub halted: bool,
 }
 
 /// Something that happens.
@@ -155,6 +157,8 @@ pub enum Event {
 pub const ONCE: &str = "no ticket is in the counts twice";
 /// Only what was cooked.
 pub const COOKED: &str = "no ticket is in the counts that the store has not begun to cook";
+/// Postconditions hold.
+pub const CHECKED: &str = "no decision about a count breaks a rule of its machine";
 /// In the end.
 pub const ENDS: &str =
     "in fair weather each cooked ticket is in the counts, and all that want to go are gone";
@@ -169,6 +173,22 @@ pub struct CounterModel {
     pub bounds: Bounds,
 }
 
+/// How often each ticket is in the counts.
+#[derive(Debug, Clone)]
+struct Counts([u8; ORDERS]);
+
+impl Tally for Counts {
+    type Entry = usize;
+
+    fn put_in(&mut self, entries: Vec<usize>) {
+        for order in entries {
+            if let Some(count) = self.0.get_mut(order) {
+                *count += 1;
+            }
+        }
+    }
+}
+
 fn id(name: String) -> OrderId {
     OrderId { uid: format!("uid of {name}"), name }
 }
@@ -179,25 +199,39 @@ impl CounterModel {
     }
 
     /// What a reconcile's write would be. Where the list is to be long, others stand in it.
-    fn folded(&self, reconcile: &ReconcileState) -> Option<Store> {
+    ///
+    /// # Errors
+    /// The rule that the decision breaks.
+    fn folded(&self, reconcile: &ReconcileState) -> Result<Option<Store>, Violation> {
         let named = |set: Set| all(set).map(|order| id(order.to_string()));
         let others = if self.bounds.long { LIST_LIMIT / 2 + 1 } else { 0 };
         let mut list: Vec<OrderId> = named(reconcile.store.value.list).collect();
         list.extend((0..others).map(|n| id(format!("other {n}"))));
-        let owed = all(reconcile.owed).map(|order| (id(order.to_string()), order)).collect();
-        let settled: BTreeSet<String> = named(reconcile.settled.unwrap_or(0)).map(|id| id.uid).collect();
-        let batch = batch(&list, owed, &settled)?;
-        let mut store = reconcile.store.value;
-        for order in batch.added {
-            if let Some(count) = store.counts.get_mut(order) {
-                *count += 1;
-            }
-        }
-        store.list = (0..ORDERS).filter(|o| batch.list.contains(&id(o.to_string()))).map(bit).sum();
+        let owed: Vec<(OrderId, usize)> =
+            all(reconcile.owed).map(|order| (id(order.to_string()), order)).collect();
+        let settled = named(reconcile.settled.unwrap_or(0)).map(|id| id.uid).collect();
+        let (tally, candidates) = (Counts(reconcile.store.value.counts), owed.len());
+        let view = CounterView { tally, list, candidates, read: candidates, owed, settled };
+        let count = match CounterMachine::step(&view, Timestamp(0)) {
+            Next::Rest(rest) => rest.state,
+            Next::Halt(violation) => return Err(violation),
+            Next::Act(never) => match never {},
+            Next::Skip | Next::Write(_) | Next::Wait(_) | Next::Retry(_) => return Ok(None),
+        };
+        let mut store = Store { counts: count.tally.0, ..reconcile.store.value };
+        store.list = (0..ORDERS).filter(|o| count.list.contains(&id(o.to_string()))).map(bit).sum();
         if self.has(Mutant::NoList) {
             store.list = 0;
         }
-        Some(store)
+        Ok(Some(store))
+    }
+
+    /// As [`Self::folded`]; a rule that would be broken is a violation.
+    fn decided(&self, world: &mut World, reconcile: &ReconcileState) -> Option<Store> {
+        self.folded(reconcile).unwrap_or_else(|_| {
+            world.halted = true;
+            None
+        })
     }
 
     fn is_its_own(ticket: Ticket, store: Store) -> bool {
@@ -306,7 +340,7 @@ impl CounterModel {
                 let reconcile = world.reconciles.get_mut(replica)?.take()?;
                 world.crashes += 1;
                 if reconcile.settled.is_some() && reconcile.store.current {
-                    world.late_write = self.folded(&reconcile).map(Snapshot::of);
+                    world.late_write = self.decided(world, &reconcile).map(Snapshot::of);
                 }
             }
             Event::Arrive => {
@@ -320,7 +354,7 @@ impl CounterModel {
 
     fn write(&self, world: &mut World, reconcile: &ReconcileState) {
         let goes_through = reconcile.store.current || (self.has(Mutant::BlindCounts) && world.store.there);
-        if let Some(store) = self.folded(reconcile).filter(|_| goes_through) {
+        if let Some(store) = self.decided(world, reconcile).filter(|_| goes_through) {
             put(world, store);
         }
     }
@@ -346,6 +380,9 @@ impl CounterModel {
                 let settled = self.may_leave(&world, world.store.list);
                 self.happen(&mut world, Event::Settle(0, settled));
                 self.happen(&mut world, Event::Write(0));
+            }
+            if world.halted {
+                return Err(CHECKED);
             }
             if world == before {
                 return Self::is_right(&world);
@@ -408,7 +445,7 @@ impl Model for CounterModel {
     fn init_states(&self) -> Vec<World> {
         let store = Store { there: true, ..Store::default() };
         let (tickets, reconciles) = ([Ticket::default(); ORDERS], [None; 2]);
-        vec![World { store, tickets, reconciles, late_write: None, crashes: 0 }]
+        vec![World { store, tickets, reconciles, late_write: None, crashes: 0, halted: false }]
     }
 
     fn actions(&self, world: &World, events: &mut Vec<Event>) {
@@ -464,6 +501,7 @@ impl Model for CounterModel {
                     .zip(w.store.counts)
                     .all(|(ticket, count)| count == 0 || (ticket.cooks() && ticket.store == w.store.uid))
             }),
+            Property::always(CHECKED, |_, w: &World| !w.halted),
             Property::always(ENDS, |model: &Self, w: &World| {
                 let calm = w.reconciles.iter().all(Option::is_none) && w.late_write.is_none();
                 !calm || model.settles(w).is_ok()

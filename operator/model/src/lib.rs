@@ -23,6 +23,7 @@ pub mod flight;
 pub mod liveness;
 pub mod model;
 pub mod notification;
+mod notification_decisions;
 pub mod objects;
 pub mod order;
 pub mod payment;

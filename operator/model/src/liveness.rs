@@ -27,8 +27,8 @@ pub fn is_quiet(world: &World, bounds: &Bounds) -> bool {
         && (0..world.replicas.len()).all(|r| {
             order::next(world, bounds, r).is_none_or(|step| matches!(step, OrderStep::Rest { .. }))
                 && payment::rests(world, bounds, r)
-                && next_for_ticket(world, r).is_none()
-                && next_for_delivery(world, r).is_none()
+                && next_for_ticket(world, r) == Ok(None)
+                && next_for_delivery(world, r) == Ok(None)
         })
 }
 
@@ -45,12 +45,8 @@ pub fn work(world: &mut World, bounds: &Bounds) -> bool {
             catch_up(world, replica);
             order::reconcile(world, bounds, replica);
             payment::reconcile(world, bounds, replica);
-            if let Some(flight) = next_for_ticket(world, replica) {
-                world.replicas[replica].ticket = Some(flight);
-            }
-            if let Some(flight) = next_for_delivery(world, replica) {
-                world.replicas[replica].delivery = Some(flight);
-            }
+            children::decide_ticket(world, replica);
+            children::decide_delivery(world, replica);
             finish(world, bounds, replica);
         }
         *world = world.clone().canonical();
@@ -94,6 +90,9 @@ pub fn settle(mut world: World, bounds: &Bounds) -> Result<(), &'static str> {
     for _ in 0..EPOCHS_MAX {
         if !work(&mut world, bounds) {
             return Err("the operator goes round in circles");
+        }
+        if world.violations.halted {
+            return Err("a decision breaks a rule of its machine");
         }
         if is_over(&world) {
             return is_right(&world);

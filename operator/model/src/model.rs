@@ -239,18 +239,8 @@ fn decide(world: &mut World, bounds: &Bounds, replica: usize, controller: Contro
     match controller {
         Controller::Orders => order::reconcile(world, bounds, replica),
         Controller::Payments => payment::reconcile(world, bounds, replica),
-        Controller::Tickets => {
-            let flight = children::next_for_ticket(world, replica);
-            if let Some(slot) = world.replicas.get_mut(replica) {
-                slot.ticket = flight;
-            }
-        }
-        Controller::Deliveries => {
-            let flight = children::next_for_delivery(world, replica);
-            if let Some(slot) = world.replicas.get_mut(replica) {
-                slot.delivery = flight;
-            }
-        }
+        Controller::Tickets => children::decide_ticket(world, replica),
+        Controller::Deliveries => children::decide_delivery(world, replica),
     }
 }
 

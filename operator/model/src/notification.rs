@@ -1,17 +1,18 @@
 //! A model of its own: an order whose history grows, providers that are notified of it, and two replicas that both
-//! believe that the order is theirs. `saga::notification` says which step is next, as it does in the operator. Transcribed
-//! is what the model varies: copies of the order of any age, a progress that is in memory until a status is written, and
-//! that a message is answered, lost or late.
+//! believe that the order is theirs. The machines of `saga::notification` and `saga::order_notification` decide here as they
+//! do in the operator, with their postconditions: which step is sent, what an answer is worth, and when the progress is
+//! written. Transcribed is what the model varies: copies of the order of any age, a progress that is in memory until a status
+//! is written, and that a message is answered, lost or late. Clients and breakers are left out: a provider that cannot be
+//! called is one that is called later.
 //!
 //! A provider is known to every replica as soon as it is there: one that came a moment before an order went may not be
 //! notified of it.
 
-use fooddelivery_saga::notification::{Step, next, steps};
-use fooddelivery_saga::order::OrderState;
-use fooddelivery_saga::phases::OrderPhase;
-use fooddelivery_saga::time::Timestamp;
+use fooddelivery_saga::notification::next;
 use stateright::{Model, Property};
 
+pub use crate::notification_decisions::Fate;
+use crate::notification_decisions::{Decided, Decisions, PROVIDERS_MAX, at};
 use crate::snapshot::Snapshot;
 
 /// The bounds of one run.
@@ -41,12 +42,6 @@ pub enum Mutant {
     /// A step that one provider was told of is taken for told to all.
     OneForAll,
 }
-
-/// The phases that the order moves to before it is cancelled, which is two steps at once.
-const PATH: &[OrderPhase] = &[OrderPhase::AwaitingStore, OrderPhase::Accepted];
-
-/// Maximum number of providers.
-const PROVIDERS_MAX: usize = 2;
 
 /// The order, as far as messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -94,15 +89,8 @@ pub struct World {
     pub providers: [Provider; PROVIDERS_MAX],
     /// Number of crashes so far.
     pub crashes: u8,
-}
-
-/// Outcome of sending a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It arrives, and is answered.
-    Answered,
-    /// It does not arrive, or only later, or its answer is lost.
-    Lost,
+    /// A decision broke a rule of its machine, and was not carried out.
+    pub halted: bool,
 }
 
 /// Something that happens.
@@ -136,6 +124,8 @@ pub const IN_ORDER: &str = "whoever is told, is first told of each step after th
 pub const NOT_AHEAD: &str = "no status says that more was told than was";
 /// Complete.
 pub const COMPLETE: &str = "no order goes before everybody was told of its last step";
+/// Postconditions hold.
+pub const CHECKED: &str = "no decision about a message breaks a rule of its machine";
 /// In the end.
 pub const ENDS: &str =
     "in fair weather everybody is told everything, the status says so, and a deleted order goes";
@@ -147,58 +137,50 @@ const ROUNDS_MAX: usize = 40;
 #[derive(Debug, Clone)]
 pub struct NotificationModel {
     bounds: Bounds,
-    /// The steps that are known after each number of moves, from 0 on.
-    known: Vec<Vec<Step>>,
-}
-
-fn at(moves: u8) -> Timestamp {
-    Timestamp(i64::from(moves))
+    decisions: Decisions,
 }
 
 impl NotificationModel {
     /// Within these bounds.
     pub fn new(bounds: Bounds) -> Self {
-        let mut state = OrderState::default();
-        let mut known = vec![steps(&state, at(0))];
-        let last = usize::from(bounds.moves);
-        for (moves, phase) in (1..).zip(PATH.iter().take(last.saturating_sub(1))) {
-            let moved = state.move_to(*phase, at(moves), at(0));
-            debug_assert!(moved.is_ok(), "{moved:?}");
-            known.push(steps(&state, at(0)));
-        }
-        let moved = state.move_to(OrderPhase::Cancelled, at(bounds.moves), at(0));
-        debug_assert!(moved.is_ok(), "{moved:?}");
-        known.push(steps(&state, at(0)));
-        Self { bounds, known }
-    }
-
-    fn steps(&self, moves: u8) -> &[Step] {
-        self.known.get(usize::from(moves)).map_or(&[], Vec::as_slice)
+        Self { bounds, decisions: Decisions::new(bounds.moves) }
     }
 
     fn has(&self, mutant: Mutant) -> bool {
         self.bounds.mutant == Some(mutant)
     }
 
-    /// The number of the next step that a replica is to tell a provider.
-    fn next(&self, world: &World, replica: &Replica, of: usize) -> Option<u8> {
-        let since = at(world.providers.get(of)?.came?);
-        let (written, own) = (replica.order.value.told.get(of)?, replica.told.get(of)?);
-        let told = i64::from(*written.max(own));
-        let step = next(self.steps(replica.order.value.moves), told, since)?;
-        u8::try_from(step.number).ok()
+    /// What a replica is to do for a provider.
+    fn next(&self, world: &World, replica: &Replica, of: usize) -> Decided {
+        let came = world.providers.get(of).and_then(|provider| provider.came);
+        let (written, own) = (replica.order.value.told.get(of), replica.told.get(of));
+        match (came, written.max(own)) {
+            (Some(came), Some(told)) => self.decisions.decided(replica.order.value.moves, *told, came, None),
+            _ => Decided::Rest,
+        }
+    }
+
+    /// Whether a replica writes how far it told everybody.
+    fn last_word(&self, world: &World, replica: &Replica) -> Decided {
+        let order = replica.order.value;
+        let mut providers = [(0, None); PROVIDERS_MAX];
+        for (n, slot) in providers.iter_mut().enumerate() {
+            let told = replica.told.get(n).max(order.told.get(n)).copied().unwrap_or(0);
+            *slot = (told, world.providers.get(n).and_then(|provider| provider.came));
+        }
+        self.decisions.decided_of_all(order.moves, providers)
     }
 
     /// The last step that there is, if a provider is to be told of it.
     fn last(&self, provider: Provider, moves: u8) -> Option<u8> {
         let since = at(provider.came?);
-        let last = self.steps(moves).iter().rev().find(|step| step.at >= since)?;
+        let last = self.decisions.steps(moves).iter().rev().find(|step| step.at >= since)?;
         u8::try_from(last.number).ok()
     }
 
     /// The first step that a provider is to be told of, if there is one yet.
     fn first(&self, provider: Provider) -> Option<u8> {
-        let step = next(self.steps(self.bounds.moves), 0, at(provider.came?))?;
+        let step = next(self.decisions.steps(self.bounds.moves), 0, at(provider.came?))?;
         u8::try_from(step.number).ok()
     }
 
@@ -225,7 +207,35 @@ impl NotificationModel {
     }
 
     fn owes(&self, world: &World, replica: &Replica) -> bool {
-        !self.has(Mutant::OwesNothing) && (0..PROVIDERS_MAX).any(|of| self.next(world, replica, of).is_some())
+        let owed = |of| self.next(world, replica, of) != Decided::Rest;
+        !self.has(Mutant::OwesNothing) && (0..PROVIDERS_MAX).any(owed)
+    }
+
+    /// Sending comes to its end; what that is worth is decided.
+    fn sent(&self, world: &mut World, replica: usize, fate: Fate) -> Option<()> {
+        let this = world.replicas.get_mut(replica)?;
+        let (of, step) = this.sending.take()?;
+        let provider = world.providers.get_mut(usize::from(of))?;
+        // The copy that the message was decided on has this step, whichever is held by now.
+        let told = match self.decisions.decided(self.bounds.moves, step, provider.came?, Some(fate)) {
+            Decided::Halt => {
+                world.halted = true;
+                return Some(());
+            }
+            Decided::Told(told) => Some(told),
+            Decided::Rest | Decided::Send(_) | Decided::Write => None,
+        };
+        if let Some(told) = told.or(self.has(Mutant::TroubleIsTold).then_some(step + 1)) {
+            *this.told.get_mut(usize::from(of))? = told;
+        }
+        if let Some(told) = told.filter(|_| self.has(Mutant::OneForAll)) {
+            this.told = [told; PROVIDERS_MAX];
+        }
+        match fate {
+            Fate::Answered => self.hear(provider, step),
+            Fate::Lost => provider.wire |= 1 << step,
+        }
+        Some(())
     }
 
     fn happen(&self, world: &mut World, event: Event) -> Option<()> {
@@ -239,34 +249,31 @@ impl NotificationModel {
                 world.replicas.get_mut(replica)?.order = Snapshot::of(order);
             }
             Event::Send(replica, of) => {
-                let step = self.next(world, world.replicas.get(replica)?, of)?;
+                let step = match self.next(world, world.replicas.get(replica)?, of) {
+                    Decided::Send(step) => step,
+                    Decided::Halt => {
+                        world.halted = true;
+                        return Some(());
+                    }
+                    Decided::Rest | Decided::Told(_) | Decided::Write => return None,
+                };
                 let this = world.replicas.get_mut(replica)?;
                 this.sending = Some((u8::try_from(of).ok()?, step));
                 if self.has(Mutant::CursorFirst) {
                     *this.told.get_mut(of)? = step + 1;
                 }
             }
-            Event::Sent(replica, fate) => {
-                let this = world.replicas.get_mut(replica)?;
-                let (of, step) = this.sending.take()?;
-                let provider = world.providers.get_mut(usize::from(of))?;
-                if fate == Fate::Answered || self.has(Mutant::TroubleIsTold) {
-                    *this.told.get_mut(usize::from(of))? = step + 1;
-                }
-                if self.has(Mutant::OneForAll) && fate == Fate::Answered {
-                    this.told = [step + 1; PROVIDERS_MAX];
-                }
-                match fate {
-                    Fate::Answered => self.hear(provider, step),
-                    Fate::Lost => provider.wire |= 1 << step,
-                }
-            }
+            Event::Sent(replica, fate) => self.sent(world, replica, fate)?,
             Event::Arrive(of, step) => {
                 let provider = world.providers.get_mut(of)?;
                 provider.wire &= !(1 << step);
                 self.hear(provider, step);
             }
             Event::LastWord(replica) => {
+                if self.last_word(world, world.replicas.get(replica)?) == Decided::Halt {
+                    world.halted = true;
+                    return Some(());
+                }
                 let moves = world.replicas.get(replica)?.order.value.moves;
                 Self::write(world, replica, moves)?;
             }
@@ -330,6 +337,9 @@ impl NotificationModel {
     }
 
     fn is_right(&self, world: &World) -> bool {
+        if world.halted {
+            return false;
+        }
         let moves = world.order.map_or(self.bounds.moves, |order| order.moves);
         let all_told = world
             .providers
@@ -350,7 +360,9 @@ impl NotificationModel {
         match event {
             Event::LastWord(replica) => world.replicas.get(replica).is_some_and(|replica| {
                 let more = replica.told.iter().zip(replica.order.value.told).any(|(own, told)| *own > told);
-                replica.order.current && ended(replica) && more
+                // What waits for long is written sooner, too; it is left out, as an order that moves writes the same.
+                let due = ended(replica) && self.last_word(world, replica) != Decided::Rest;
+                replica.order.current && due && more
             }),
             Event::LetGo(replica) => world.replicas.get(replica).is_some_and(|replica| {
                 let leaves = replica.order.value.deleting && ended(replica);
@@ -377,7 +389,7 @@ impl Model for NotificationModel {
         let replica = Replica { order: Snapshot::of(order), told: [0; PROVIDERS_MAX], sending: None };
         let first = Provider { came: self.bounds.first.then_some(0), ..Provider::default() };
         let providers = [first, Provider::default()];
-        vec![World { order: Some(order), replicas: [replica; 2], providers, crashes: 0 }]
+        vec![World { order: Some(order), replicas: [replica; 2], providers, crashes: 0, halted: false }]
     }
 
     fn actions(&self, world: &World, events: &mut Vec<Event>) {
@@ -391,7 +403,7 @@ impl Model for NotificationModel {
             if replica.sending.is_some() {
                 events.extend([Event::Sent(r, Fate::Answered), Event::Sent(r, Fate::Lost)]);
             } else {
-                let due = (0..PROVIDERS_MAX).filter(|of| self.next(world, replica, *of).is_some());
+                let due = (0..PROVIDERS_MAX).filter(|of| self.next(world, replica, *of) != Decided::Rest);
                 events.extend(due.map(|of| Event::Send(r, of)));
             }
             let own = [Event::LastWord(r), Event::LetGo(r)];
@@ -429,6 +441,7 @@ impl Model for NotificationModel {
                     order.told.iter().zip(&w.providers).all(|(told, provider)| *told <= provider.hears)
                 })
             }),
+            Property::always(CHECKED, |_, w: &World| !w.halted),
             Property::always(COMPLETE, |model: &Self, w: &World| w.order.is_some() || model.is_right(w)),
             Property::always(ENDS, |model: &Self, w: &World| {
                 let calm = w.replicas.iter().all(|replica| replica.sending.is_none());

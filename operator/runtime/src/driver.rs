@@ -8,8 +8,7 @@ use std::ops::ControlFlow;
 use crate::key::Key;
 use crate::runner::{Category, Outcome, ReconcileError};
 
-/// Maximum decisions in one reconcile: more than any object needs. Beyond it something is wrong, and the object is looked
-/// at again with back-off.
+/// Maximum decisions in one reconcile of a kind that does not say otherwise: more than any object of it needs.
 pub const DECISIONS_PER_RECONCILE_MAX: usize = 24;
 
 /// What a decision asks for.
@@ -29,6 +28,9 @@ pub trait Reconcile: Send {
     type Command: Send;
     /// Where the object stands.
     type Rest: Send;
+
+    /// Maximum decisions in one reconcile; beyond it something is wrong, and the object is looked at again with back-off.
+    const DECISIONS_MAX: usize = DECISIONS_PER_RECONCILE_MAX;
 
     /// Reads what the decision depends on, and writes nothing; breaks when there is nothing to decide.
     fn gather(
@@ -57,12 +59,12 @@ pub trait Reconcile: Send {
 ///
 /// # Errors
 /// What gathering, applying or recording ends with; [`Category::Transient`] when it does not come to rest.
-pub async fn drive(
+pub async fn drive<R: Reconcile>(
     kind: &'static str,
     key: &Key,
-    mut reconcile: impl Reconcile,
+    mut reconcile: R,
 ) -> Result<Outcome, ReconcileError> {
-    for _ in 0..DECISIONS_PER_RECONCILE_MAX {
+    for _ in 0..R::DECISIONS_MAX {
         let view = match reconcile.gather().await? {
             ControlFlow::Continue(view) => view,
             ControlFlow::Break(outcome) => return Ok(outcome),

@@ -6,6 +6,11 @@
 //! list, or marked; if it is counted meanwhile, the compare-and-set fails.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::marker::PhantomData;
+
+use crate::machine::{Next, Rest, StateMachine, Violation};
+use crate::time::Timestamp;
 
 /// At most so many orders stand in a list: what it takes until they are marked, with room.
 pub const LIST_LIMIT: usize = 100;
@@ -47,6 +52,116 @@ pub fn batch<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<St
     }
     let makes_room = kept.len() < list.len() && is_long(list.len());
     (!added.is_empty() || makes_room).then_some(Batch { added, list: kept })
+}
+
+/// A count of some kind.
+pub trait Tally: Clone {
+    /// What an order adds to it.
+    type Entry: Clone;
+
+    /// Adds orders, each of them once.
+    fn put_in(&mut self, entries: Vec<Self::Entry>);
+}
+
+/// All that a decision about a count depends on.
+#[derive(Debug, Clone)]
+pub struct CounterView<C: Tally> {
+    /// The count, in the copy that is written over.
+    pub tally: C,
+    /// The orders that were put into it last, in the same copy.
+    pub list: Vec<OrderId>,
+    /// Number of orders that are neither marked nor listed, by the caches.
+    pub candidates: usize,
+    /// Number of them that were read live, after that copy was taken.
+    pub read: usize,
+    /// Those of them that turned out to belong into the count, and bear no mark.
+    pub owed: Vec<(OrderId, C::Entry)>,
+    /// Uids of listed orders whose objects are marked, or gone.
+    pub settled: BTreeSet<String>,
+}
+
+/// A count, as it is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count<C> {
+    /// The count.
+    pub tally: C,
+    /// The orders that were put into it last.
+    pub list: Vec<OrderId>,
+    /// Number of orders that are in it now and were not before.
+    pub added: usize,
+}
+
+/// The decisions about a count. They command nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct CounterMachine<C>(PhantomData<C>);
+
+impl<C: Tally> StateMachine for CounterMachine<C> {
+    type View = CounterView<C>;
+    type Command = Infallible;
+    type Status = Count<C>;
+
+    fn decide(view: &CounterView<C>, now: Timestamp) -> Next<Infallible, Count<C>> {
+        let batch = batch(&view.list, view.owed.clone(), &view.settled);
+        // If not, the list is full, and has room when those in it say that they are counted.
+        let came_further = batch.is_some() || view.owed.len() < view.read;
+        let wake_at = (came_further && view.candidates > view.read).then_some(now);
+        let Some(Batch { added: entries, list }) = batch else { return Next::Wait(wake_at) };
+        let (mut tally, added) = (view.tally.clone(), entries.len());
+        tally.put_in(entries);
+        Next::Rest(Rest { state: Count { tally, list, added }, notes: Vec::new(), wake_at })
+    }
+
+    fn check(view: &CounterView<C>, next: &Next<Infallible, Count<C>>) -> Result<(), Violation> {
+        let Next::Rest(Rest { state, .. }) = next else { return Ok(()) };
+        if state.list.len() > LIST_LIMIT.max(view.list.len()) {
+            return Err(Violation::new("the list of a count is bounded", state.list.len().to_string()));
+        }
+        let uids = |list: &[OrderId]| list.iter().map(|id| id.uid.clone()).collect::<BTreeSet<String>>();
+        let (was, is) = (uids(&view.list), uids(&state.list));
+        if let Some(lost) = was.difference(&is).find(|uid| !view.settled.contains(*uid)) {
+            return Err(Violation::new("only who is marked or gone leaves the list", lost.clone()));
+        }
+        let new: BTreeSet<&String> = is.difference(&was).collect();
+        let is_owed = |uid: &String| view.owed.iter().any(|(id, _)| id.uid == *uid);
+        if new.len() != state.added || !new.into_iter().all(is_owed) {
+            let detail = format!("{} of {:?}", state.added, state.list);
+            return Err(Violation::new("who is counted was owed, and is listed", detail));
+        }
+        Ok(())
+    }
+}
+
+/// How many deliveries a rider brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deliveries(pub i64);
+
+impl Tally for Deliveries {
+    type Entry = ();
+
+    fn put_in(&mut self, entries: Vec<()>) {
+        self.0 = self.0.saturating_add(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+    }
+}
+
+/// A store's counts, and the names of the dishes on its menu.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MenuCounts {
+    /// The counts.
+    pub dishes: Dishes,
+    /// The menu.
+    pub menu: BTreeSet<String>,
+}
+
+impl Tally for MenuCounts {
+    /// An order's lines: a dish, and how many of it.
+    type Entry = Vec<(String, i64)>;
+
+    fn put_in(&mut self, entries: Vec<Self::Entry>) {
+        for lines in &entries {
+            self.dishes.add(lines);
+        }
+        self.dishes.retire(&self.menu);
+    }
 }
 
 /// How often one dish was ordered.
@@ -138,6 +253,71 @@ mod tests {
         assert_eq!(batch(&full, vec![(id(500), ())], &settled(&[])), None);
         let batch = batch(&full, vec![(id(500), ()), (id(501), ())], &settled(&[7])).expect("a write");
         assert_eq!((batch.added.len(), batch.list.len()), (1, LIST_LIMIT));
+    }
+
+    fn view(listed: usize, candidates: usize, owed: &[usize]) -> CounterView<Deliveries> {
+        CounterView {
+            tally: Deliveries(7),
+            list: (0..listed).map(id).collect(),
+            candidates,
+            read: candidates.min(50),
+            owed: owed.iter().map(|n| (id(*n), ())).collect(),
+            settled: BTreeSet::new(),
+        }
+    }
+
+    fn decided(view: &CounterView<Deliveries>) -> Next<Infallible, Count<Deliveries>> {
+        CounterMachine::step(view, Timestamp(9))
+    }
+
+    #[test]
+    fn what_was_found_to_be_owed_is_counted_in_one_write() {
+        let Next::Rest(Rest { state, wake_at, .. }) = decided(&view(1, 2, &[1, 2])) else {
+            panic!("a write");
+        };
+        assert_eq!((state.tally, state.added, wake_at), (Deliveries(9), 2, None));
+        assert_eq!(state.list, [id(0), id(1), id(2)]);
+    }
+
+    #[test]
+    fn where_not_all_could_be_read_the_rest_follows_at_once() {
+        let Next::Rest(Rest { wake_at, .. }) = decided(&view(0, 60, &[1])) else { panic!("a write") };
+        assert_eq!(wake_at, Some(Timestamp(9)));
+        assert_eq!(
+            decided(&view(0, 60, &[])),
+            Next::Wait(Some(Timestamp(9))),
+            "those turned out to be counted"
+        );
+        assert_eq!(decided(&view(0, 1, &[])), Next::Wait(None));
+    }
+
+    #[test]
+    fn behind_a_full_list_nobody_is_looked_at_again_in_vain() {
+        let owed: Vec<usize> = (LIST_LIMIT..LIST_LIMIT + 50).collect();
+        assert_eq!(decided(&view(LIST_LIMIT, 60, &owed)), Next::Wait(None));
+    }
+
+    #[test]
+    fn a_count_that_nobody_may_write_is_found_at_its_source() {
+        let view = view(2, 1, &[5]);
+        let broken = |list: Vec<OrderId>, added: usize| {
+            let state = Count { tally: Deliveries(8), list, added };
+            let next = Next::Rest(Rest { state, notes: Vec::new(), wake_at: None });
+            CounterMachine::check(&view, &next).expect_err("a rule is broken").rule
+        };
+        assert_eq!(broken((0..=LIST_LIMIT).map(id).collect(), 1), "the list of a count is bounded");
+        assert_eq!(broken(vec![id(0), id(5)], 1), "only who is marked or gone leaves the list");
+        assert_eq!(broken(vec![id(0), id(1), id(6)], 1), "who is counted was owed, and is listed");
+        assert_eq!(broken(vec![id(0), id(1)], 1), "who is counted was owed, and is listed");
+    }
+
+    #[test]
+    fn a_store_counts_dishes_and_forgets_no_portion_of_those_that_left_the_menu() {
+        let mut counts = MenuCounts { menu: ["rice".to_owned()].into(), ..MenuCounts::default() };
+        let entries = (0..200).map(|n| vec![("rice".to_owned(), 1), (format!("dish{n}"), 2)]).collect();
+        counts.put_in(entries);
+        assert_eq!(counts.dishes.listed.len(), RETIRED_LISTED + 1);
+        assert_eq!(counts.dishes.retired, (150, 300));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! counted and gives nothing back.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use crate::blocker::Blocker;
 use crate::counter::{LIST_LIMIT, OrderId, is_long};
@@ -217,20 +218,16 @@ pub struct CountsView {
     pub orders: Vec<(OrderId, RedemptionState)>,
 }
 
-/// What counts may ask for beside being written: nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {}
-
-/// The decisions about a coupon's counts. They depend on no time.
+/// The decisions about some counts of a coupon. They command nothing, and depend on no time.
 #[derive(Debug, Clone, Copy)]
-pub struct CouponMachine;
+pub struct CountsMachine;
 
-impl StateMachine for CouponMachine {
+impl StateMachine for CountsMachine {
     type View = CountsView;
-    type Command = Command;
+    type Command = Infallible;
     type Status = Redemptions;
 
-    fn decide(view: &CountsView, _: Timestamp) -> Next<Command, Redemptions> {
+    fn decide(view: &CountsView, _: Timestamp) -> Next<Infallible, Redemptions> {
         let mut counts = view.counts.clone();
         let mut is_worth_it = false;
         // Each is settled, also when an earlier one has made it worth a write.
@@ -244,7 +241,7 @@ impl StateMachine for CouponMachine {
         }
     }
 
-    fn check(view: &CountsView, next: &Next<Command, Redemptions>) -> Result<(), Violation> {
+    fn check(view: &CountsView, next: &Next<Infallible, Redemptions>) -> Result<(), Violation> {
         let (Next::Rest(Rest { state, .. }), was) = (next, &view.counts) else { return Ok(()) };
         let taken = |counts: &Redemptions| {
             counts.redeemed.saturating_add(i64::try_from(counts.reserved.len()).unwrap_or(i64::MAX))
@@ -261,18 +258,6 @@ impl StateMachine for CouponMachine {
             return Err(Violation::new("the lists of a coupon are bounded", detail));
         }
         Ok(())
-    }
-}
-
-/// The counts that follow from how it stands with some orders; `None` when that is not worth a write.
-///
-/// # Errors
-/// A rule that they would break: nothing is to be written.
-pub fn settled(view: &CountsView) -> Result<Option<Redemptions>, Violation> {
-    match CouponMachine::step(view, Timestamp(0)) {
-        Next::Rest(rest) => Ok(Some(rest.state)),
-        Next::Halt(violation) => Err(violation),
-        Next::Skip | Next::Act(_) | Next::Write(_) | Next::Wait(_) | Next::Retry(_) => Ok(None),
     }
 }
 
@@ -366,6 +351,16 @@ mod tests {
         assert_eq!(RedemptionState::of(carrier), RedemptionState::Released);
     }
 
+    /// The counts that are to be written, if any are.
+    fn settled(view: &CountsView) -> Option<Redemptions> {
+        let next = CountsMachine::step(view, Timestamp(0));
+        if let Next::Rest(rest) = next {
+            return Some(rest.state);
+        }
+        assert_eq!(next, Next::Wait(None));
+        None
+    }
+
     #[test]
     fn of_many_that_want_the_last_one_gets_it() {
         let mut counts = Redemptions { redeemed: 4, ..Redemptions::default() };
@@ -380,10 +375,10 @@ mod tests {
     fn the_machine_writes_counts_that_are_worth_it_and_keeps_to_the_limit() {
         let orders = (0..10).map(|n| (id(n), RedemptionState::Requested)).collect();
         let view = CountsView { counts: Redemptions::default(), limit: Some(3), orders };
-        let counts = settled(&view).expect("no rule is broken").expect("worth a write");
+        let counts = settled(&view).expect("worth a write");
         assert_eq!((counts.reserved.len(), counts.redeemed), (3, 0));
         let again = CountsView { counts, ..view };
-        assert_eq!(settled(&again), Ok(None), "nothing changes any more");
+        assert_eq!(settled(&again), None, "nothing changes any more");
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
 //! * [`reason`]: every reason that is given, with a sentence for users.
 //! * [`quote`]: what an order costs, from the store's menu; [`blocker`] why it has no price; [`money`].
-//! * [`coupon`], [`counter`]: what is redeemed and counted, exactly once.
-//! * [`machine`]: the shape of all decisions. [`order`], [`payment`], [`ticket`], [`delivery`]: a machine each.
-//! * [`notification`]: what people are told.
-//! * [`provider`], [`circuit`]: what a payment provider can answer, and whether it is called at all.
+//! * [`machine`]: the shape of all decisions; a machine for each of them. [`order`], [`payment`], [`ticket`], [`delivery`];
+//!   [`coupon`], [`redemption`], [`counter`]: what is redeemed and counted, exactly once.
+//! * [`notification`], [`order_notification`], [`message_log`]: what people are told, and what they can read of it later.
+//! * [`readiness`], [`provider`], [`circuit`]: whether a provider can be called, what it can answer, and whether it is called
+//!   at all.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -20,14 +21,18 @@ pub mod counter;
 pub mod coupon;
 pub mod delivery;
 pub mod machine;
+pub mod message_log;
 pub mod money;
 pub mod notification;
 pub mod order;
+pub mod order_notification;
 pub mod payment;
 pub mod phases;
 pub mod provider;
 pub mod quote;
+pub mod readiness;
 pub mod reason;
+pub mod redemption;
 pub mod table;
 pub mod ticket;
 pub mod time;

@@ -37,6 +37,11 @@ pub fn next(steps: &[Step], told: i64, since: Timestamp) -> Option<&Step> {
     steps.iter().find(|step| step.number >= told && step.at >= since)
 }
 
+/// The steps that were told to somebody who was told of `told` steps, and who has been there since `since`.
+pub fn told(steps: &[Step], told: i64, since: Timestamp) -> impl Iterator<Item = &Step> {
+    steps.iter().filter(move |step| step.number < told && step.at >= since)
+}
+
 /// The id of a message.
 pub fn id(order_uid: &str, step: i64) -> String {
     format!("{order_uid}-{step}")
@@ -96,8 +101,9 @@ pub struct NotificationView {
     pub has_contact: bool,
     /// Whether it can be called, or why not; `None` until [`Command::Open`] was carried out.
     pub session: Option<Result<(), String>>,
-    /// How long its breaker is still open, if it is.
-    pub open_for: Option<Millis>,
+    /// What its breaker said: that a message may be sent now, or how long to come back after; `None` until
+    /// [`Command::Acquire`] was carried out.
+    pub permit: Option<Result<(), Millis>>,
     /// What came of the last [`Command::Send`].
     pub response: Option<Response>,
 }
@@ -120,6 +126,8 @@ pub enum Response {
 pub enum Command {
     /// Read the provider and its credential.
     Open,
+    /// Ask its breaker for a place.
+    Acquire,
     /// Send this step. Repeated, it is the same message, by its id.
     Send(Step),
 }
@@ -176,14 +184,13 @@ impl StateMachine for NotificationMachine {
                 return waits(format!("{name}: {why}"), retry);
             }
         }
-        match (&view.session, view.open_for) {
+        match (&view.session, view.permit) {
             (None, _) => Next::Act(Command::Open),
             (Some(Err(why)), _) => waits(why.clone(), Retry::WithBackoff),
-            (Some(Ok(())), _) if view.needs_contact && !view.has_contact => {
-                view.rest(NotificationStatus::NoContact, None)
-            }
-            (Some(Ok(())), Some(left)) => waits(format!("{name} is not reachable"), Retry::After(left)),
-            (Some(Ok(())), None) => Next::Act(Command::Send(step.clone())),
+            (Some(Ok(())), _) if !view.is_reachable() => view.rest(NotificationStatus::NoContact, None),
+            (Some(Ok(())), None) => Next::Act(Command::Acquire),
+            (Some(Ok(())), Some(Err(left))) => waits(format!("{name} is not reachable"), Retry::After(left)),
+            (Some(Ok(())), Some(Ok(()))) => Next::Act(Command::Send(step.clone())),
         }
     }
 
@@ -192,6 +199,10 @@ impl StateMachine for NotificationMachine {
             Next::Act(Command::Send(step)) if step.number < view.notified => {
                 let detail = format!("{} of {}", step.number, view.notified);
                 Err(Violation::new("no step is sent after a later one", detail))
+            }
+            Next::Act(Command::Send(step)) if !view.may_send() => {
+                let detail = format!("{} to {}", step.number, view.provider);
+                Err(Violation::new("nothing is sent to nobody, or past the breaker", detail))
             }
             Next::Write(progress) if progress.notified <= view.notified => {
                 let detail = format!("{} to {}", view.notified, progress.notified);
@@ -209,6 +220,19 @@ impl StateMachine for NotificationMachine {
 }
 
 impl NotificationView {
+    /// Whether something is still to be told, and can be.
+    pub fn is_owed(&self) -> bool {
+        self.is_reachable() && next(&self.steps, self.notified, self.since).is_some()
+    }
+
+    fn is_reachable(&self) -> bool {
+        !self.needs_contact || self.has_contact
+    }
+
+    fn may_send(&self) -> bool {
+        self.session == Some(Ok(())) && self.permit == Some(Ok(())) && self.is_reachable()
+    }
+
     fn rest(&self, standing: NotificationStatus, retry: Option<Retry>) -> Decision {
         let state = Progress { notified: self.notified, standing, retry };
         Next::Rest(Rest { state, notes: Vec::new(), wake_at: None })
@@ -233,7 +257,7 @@ mod tests {
             needs_contact: true,
             has_contact: true,
             session: Some(Ok(())),
-            open_for: None,
+            permit: Some(Ok(())),
             response: None,
         }
     }
@@ -277,12 +301,15 @@ mod tests {
     fn nothing_is_sent_to_nobody_or_through_an_open_breaker() {
         let nobody = NotificationView { has_contact: false, ..view() };
         assert_eq!(rests(&nobody), (NotificationStatus::NoContact, None));
-        let open = NotificationView { open_for: Some(Millis(9)), ..view() };
+        let open = NotificationView { permit: Some(Err(Millis(9))), ..view() };
         assert_eq!(rests(&open).1, Some(Retry::After(Millis(9))));
         let barred = NotificationView { session: Some(Err("no secret".into())), ..view() };
         assert_eq!(rests(&barred).0, NotificationStatus::Waits("no secret".into()));
         let closed = NotificationView { session: None, ..view() };
         assert_eq!(decided(&closed), Next::Act(Command::Open));
+        let unasked = NotificationView { permit: None, ..view() };
+        assert_eq!(decided(&unasked), Next::Act(Command::Acquire));
+        assert_eq!((nobody.is_owed(), barred.is_owed()), (false, true), "nobody need not be told");
     }
 
     fn travelled(flaps: i64) -> OrderState {

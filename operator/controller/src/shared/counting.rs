@@ -1,16 +1,16 @@
 //! Counting, as the controllers of stores and riders do it: how many orders had each dish, and how many deliveries each
-//! rider brought. Each is counted once: see `saga::counter`. A ticket or delivery says so in its own status, with its next
-//! mirror.
+//! rider brought. Each is counted once; what follows from what is read here is decided in `saga::counter`. A ticket or
+//! delivery says that it is counted in its own status, with its next mirror.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fooddelivery_api::{Delivery, OrderRef, Ticket, convert};
 use fooddelivery_runtime::api::{ApiError, Namespaced};
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_runtime::{Cache, Debounce, Key, Outcome, ReconcileError};
-use fooddelivery_saga::counter::{Batch, OrderId, batch, is_long};
+use fooddelivery_runtime::{Cache, Debounce, Key, Outcome};
+use fooddelivery_saga::counter::{CounterView, OrderId, Tally, is_long};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
 
@@ -109,15 +109,6 @@ pub(crate) struct CountSource<'a, K> {
     pub(crate) recently_counted: &'a [OrderRef],
 }
 
-/// What comes of one look at a count.
-pub(crate) struct Counting<T> {
-    /// What is to be written, if anything is.
-    pub(crate) batch: Option<Batch<T>>,
-    /// Whether the next look will see less; if not, the list is full, and has room when those in it say that they are
-    /// counted.
-    pub(crate) came_further: bool,
-}
-
 impl<K: Counted> CountSource<'_, K> {
     /// What is not counted and not listed: by the caches.
     pub(crate) fn uncounted(&self, is_its_own: impl Fn(&K) -> bool) -> Vec<Key> {
@@ -127,24 +118,25 @@ impl<K: Counted> CountSource<'_, K> {
         })
     }
 
-    /// What is to be written of `keys`, which are read live: after the copy of the count that is written over was taken.
-    pub(crate) async fn batch<T>(
+    /// What a decision about `tally` depends on: of `keys`, as many as go into one write are read live, after the copy of
+    /// the count that is written over was taken.
+    pub(crate) async fn view<C: Tally>(
         &self,
+        tally: C,
         keys: &[Key],
         is_its_own: impl Fn(&K) -> bool,
-        what: impl Fn(&K) -> T,
-    ) -> Result<Counting<T>, ApiError> {
-        let keys = &keys[..keys.len().min(LIVE_READS_PER_WRITE_MAX)];
-        let mut uncounted = Vec::new();
+        entry: impl Fn(&K) -> C::Entry,
+    ) -> Result<CounterView<C>, ApiError> {
+        let candidates = keys.len();
+        let keys = &keys[..candidates.min(LIVE_READS_PER_WRITE_MAX)];
+        let mut owed = Vec::new();
         for key in keys {
             let live = self.context.refresh(self.cache, key).await?;
             let live = live.filter(|object| is_its_own(object) && object.is_uncounted());
-            uncounted.extend(live.map(|object| (OrderId::from(object.order_ref()), what(&object))));
+            owed.extend(live.map(|object| (OrderId::from(object.order_ref()), entry(&object))));
         }
-        let some_are_settled = uncounted.len() < keys.len();
-        let settled = self.settled().await?;
-        let batch = batch(&convert::ids(self.recently_counted), uncounted, &settled);
-        Ok(Counting { came_further: batch.is_some() || some_are_settled, batch })
+        let list = convert::ids(self.recently_counted);
+        Ok(CounterView { tally, list, candidates, read: keys.len(), owed, settled: self.settled().await? })
     }
 
     /// Who may leave the list: whose object says that it is counted. (That it is not uncounted is not enough: a copy may be
@@ -178,23 +170,19 @@ impl CountSchedule {
         Self(Debounce::new(context.settings.mirror_lag() / 2))
     }
 
-    /// Counts `keys` when it is time to; `count` returns whether it came further.
-    pub(crate) async fn run(
-        &self,
-        key: &Key,
-        keys: &[Key],
-        count: impl Future<Output = Result<bool, ApiError>>,
-    ) -> Result<Outcome, ReconcileError> {
+    /// Whether it is time to count `keys`; if not, how the reconcile ends.
+    pub(crate) fn is_due(&self, key: &Key, keys: &[Key]) -> ControlFlow<Outcome> {
         if keys.is_empty() {
-            self.0.clear(key);
-            return Ok(Outcome::Done);
+            self.clear(key);
+            return ControlFlow::Break(Outcome::Done);
         }
-        if let Some(remaining) = self.0.remaining(key) {
-            return Ok(Outcome::After(remaining));
-        }
-        let came_further = count.await?;
+        self.0
+            .remaining(key)
+            .map_or(ControlFlow::Continue(()), |left| ControlFlow::Break(Outcome::After(left)))
+    }
+
+    /// It is counted, as far as it can be.
+    pub(crate) fn clear(&self, key: &Key) {
         self.0.clear(key);
-        let more = came_further && keys.len() > LIVE_READS_PER_WRITE_MAX;
-        Ok(if more { Outcome::After(Duration::ZERO) } else { Outcome::Done })
     }
 }

@@ -6,20 +6,12 @@ use fooddelivery_api::provider::ProviderSecretRef;
 use fooddelivery_providers::Credential;
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::{ApiError, ApiServer};
+use fooddelivery_saga::readiness::NotReady;
 use fooddelivery_saga::reason::Reason;
 use k8s_openapi::api::core::v1::Secret;
 
 /// Maximum time until a changed Secret takes effect.
 pub(crate) const SECRET_AGE_MAX: Duration = Duration::from_secs(5);
-
-/// Why a provider cannot be called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NotReady {
-    /// Why, in one word.
-    pub(crate) reason: Reason,
-    /// One sentence.
-    pub(crate) message: String,
-}
 
 /// The credential in a Secret of the operator's namespace; `of` says whose it is.
 pub(crate) async fn credential(

@@ -1,6 +1,7 @@
 //! Between the domain's state machines and the runtime's driver, which knows none of them: what is applied, and what an
 //! object rests on.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use fooddelivery_runtime::Outcome;
@@ -42,6 +43,17 @@ pub(crate) fn step<C, S>(next: Next<C, S>) -> Step<Apply<C, S>, Resting<S>> {
         Next::Halt(violation) => Step::Rest(Resting::Halt(violation)),
         Next::Wait(at) => Step::Rest(Resting::Wait(at)),
         Next::Retry(after) => Step::Rest(Resting::Retry(after)),
+    }
+}
+
+/// A decision of a machine that commands nothing, as the driver takes it.
+pub(crate) fn rest<S>(next: Next<Infallible, S>) -> Step<Infallible, Resting<S>> {
+    match step(next) {
+        Step::Apply(Apply::Command(never)) => match never {},
+        Step::Apply(Apply::Write(status)) => {
+            Step::Rest(Resting::Status(Rest { state: *status, notes: Vec::new(), wake_at: None }))
+        }
+        Step::Rest(resting) => Step::Rest(resting),
     }
 }
 

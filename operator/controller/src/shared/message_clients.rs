@@ -12,12 +12,13 @@ use fooddelivery_providers::notification::{self, AlimTalkSender, FailFastBreaker
 use fooddelivery_providers::{ConfigError, Credential, HttpClient};
 use fooddelivery_runtime::api::{ApiError, ApiServer};
 use fooddelivery_runtime::key::uid_of;
+use fooddelivery_saga::readiness::NotReady;
 use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::credentials::{NotReady, SECRET_AGE_MAX, credential};
+use super::credentials::{SECRET_AGE_MAX, credential};
 
 /// A provider that can be called.
 #[derive(Clone)]

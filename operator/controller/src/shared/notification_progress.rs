@@ -6,17 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fooddelivery_api::Order;
 use fooddelivery_api::common::Condition;
-use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::order::{MessageProgress, OrderStatus};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::key::uid_of;
+use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::notification::NotificationStatus;
+use fooddelivery_saga::order_notification::{PROVIDERS_MAX, is_said};
 use fooddelivery_saga::time::Timestamp;
 
 /// The condition with the state of an order's notifications.
 const CONDITION: &str = "Notified";
-/// Maximum number of providers that an order keeps track of, as the schema has it.
-pub(crate) const PROVIDERS_PER_ORDER_MAX: usize = 8;
 
 /// Whether a status says that notifications wait, or cannot be made.
 pub(crate) fn is_notification_pending(status: &OrderStatus) -> bool {
@@ -37,21 +36,21 @@ struct OrderProgress {
 pub(crate) struct NotificationProgress {
     orders: Mutex<HashMap<Key, OrderProgress>>,
     /// By customer: what is not in their log yet. Its order may be gone before it is.
-    unlogged: Mutex<HashMap<Key, Vec<CustomerMessage>>>,
+    unlogged: Mutex<HashMap<Key, Vec<Message>>>,
 }
 
 impl NotificationProgress {
-    fn unlogged(&self) -> MutexGuard<'_, HashMap<Key, Vec<CustomerMessage>>> {
+    fn unlogged(&self) -> MutexGuard<'_, HashMap<Key, Vec<Message>>> {
         self.unlogged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a message that is to stand in a customer's log.
-    pub(crate) fn add_unlogged(&self, customer: &Key, message: CustomerMessage) {
+    pub(crate) fn add_unlogged(&self, customer: &Key, message: Message) {
         self.unlogged().entry(customer.clone()).or_default().push(message);
     }
 
     /// Messages that are to stand in a customer's log and may not yet.
-    pub(crate) fn unlogged_of(&self, customer: &Key) -> Vec<CustomerMessage> {
+    pub(crate) fn unlogged_of(&self, customer: &Key) -> Vec<Message> {
         self.unlogged().get(customer).cloned().unwrap_or_default()
     }
 
@@ -99,12 +98,15 @@ impl NotificationProgress {
         self.with(key, order, |progress| progress.refused = Some(why.to_owned()));
     }
 
+    /// Why the last message about an order that was refused for good was refused, if one was.
+    pub(crate) fn refused(&self, key: &Key, order: &Order) -> Option<String> {
+        let known = self.lock();
+        known.get(key).filter(|progress| progress.uid == uid_of(order))?.refused.clone()
+    }
+
     /// Sets the state of an order's notifications.
     pub(crate) fn set_status(&self, key: &Key, order: &Order, status: NotificationStatus) {
-        self.with(key, order, |progress| {
-            let refused = progress.refused.clone().map(NotificationStatus::Refused);
-            progress.status = Some(refused.into_iter().fold(status, NotificationStatus::or_worse));
-        });
+        self.with(key, order, |progress| progress.status = Some(status));
     }
 
     /// There is no such order any more.
@@ -112,7 +114,7 @@ impl NotificationProgress {
         self.lock().remove(key);
     }
 
-    /// Puts what is known into a status that is to be written. The condition is set once all is done, or amiss.
+    /// Puts what is known into a status that is to be written.
     pub(crate) fn put_into(&self, key: &Key, order: &Order, status: &mut OrderStatus, now: Timestamp) {
         let known = self.lock();
         let Some(progress) = known.get(key).filter(|progress| progress.uid == uid_of(order)) else { return };
@@ -120,7 +122,7 @@ impl NotificationProgress {
             let place = status.messages.iter().position(|m| m.provider == *provider);
             if let Some(written) = place.and_then(|place| status.messages.get_mut(place)) {
                 written.steps = written.steps.max(*steps);
-            } else if status.messages.len() < PROVIDERS_PER_ORDER_MAX {
+            } else if status.messages.len() < PROVIDERS_MAX {
                 status.messages.push(MessageProgress { provider: provider.clone(), steps: *steps });
             }
         }
@@ -130,7 +132,7 @@ impl NotificationProgress {
         let steps =
             i64::try_from(status.history.len()).unwrap_or(i64::MAX).saturating_add(status.history_dropped);
         let is_behind = progress.steps.values().any(|done| *done < steps);
-        if *notified == NotificationStatus::Done && (is_behind || (!is_set && !status.phase.is_terminal())) {
+        if !is_said(notified, is_behind, is_set, status.phase.is_terminal()) {
             return;
         }
         let (holds, reason, message) = notified.condition();

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use fooddelivery_api::common::Time;
-use fooddelivery_api::customer::CustomerMessage;
 use fooddelivery_api::{MessageProvider, MessageTransport, Order, convert};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_saga::notification::{self, Step};
+use fooddelivery_saga::message_log::Message;
+use fooddelivery_saga::notification::{self, NotificationView, Step};
+use fooddelivery_saga::order_notification::PROVIDERS_MAX;
 use kube::ResourceExt;
 
-use super::notification_progress::{NotificationProgress, PROVIDERS_PER_ORDER_MAX};
+use super::notification_progress::NotificationProgress;
 use crate::context::Context;
 
 /// The message providers that are notified of orders, sorted by name; no more than an order keeps track of.
@@ -18,7 +18,7 @@ pub(crate) fn providers(context: &Context) -> Vec<Arc<MessageProvider>> {
     let is_known = |provider: &MessageProvider| provider.spec.transport != MessageTransport::Unknown;
     // They are in no namespace.
     let found = context.caches.message_providers.objects_in("", is_known);
-    found.into_iter().map(|(_, provider)| provider).take(PROVIDERS_PER_ORDER_MAX).collect()
+    found.into_iter().map(|(_, provider)| provider).take(PROVIDERS_MAX).collect()
 }
 
 /// The telephone number of the customer of an order.
@@ -29,12 +29,12 @@ pub(crate) fn contact(context: &Context, key: &Key, order: &Order) -> Option<Str
 }
 
 /// A step as it stands in the customer's log.
-pub(crate) fn logged(key: &Key, order: &Order, step: &Step) -> CustomerMessage {
-    CustomerMessage {
+pub(crate) fn logged(key: &Key, order: &Order, step: &Step) -> Message {
+    Message {
         id: notification::id(&uid_of(order), step.number),
         order: key.name.to_string(),
         phase: step.phase.clone(),
-        at: Time(step.at),
+        at: step.at,
     }
 }
 
@@ -43,16 +43,26 @@ pub(crate) fn steps(order: &Order) -> Vec<Step> {
     notification::steps(&order.state(), convert::created_at(&order.metadata))
 }
 
-/// The next of an order's steps that a provider is to be notified of.
-pub(crate) fn next<'a>(
+/// What a decision about notifying a provider of an order depends on, as long as nothing was asked of the provider.
+pub(crate) fn view(
+    context: &Context,
     progress: &NotificationProgress,
     key: &Key,
     order: &Order,
-    steps: &'a [Step],
     provider: &MessageProvider,
-) -> Option<&'a Step> {
-    let done = progress.steps(key, order, &provider.name_any());
-    notification::next(steps, done, convert::created_at(&provider.metadata))
+) -> NotificationView {
+    let name = provider.name_any();
+    NotificationView {
+        notified: progress.steps(key, order, &name),
+        provider: name,
+        steps: steps(order),
+        since: convert::created_at(&provider.metadata),
+        needs_contact: provider.spec.transport.needs_contact(),
+        has_contact: contact(context, key, order).is_some(),
+        session: None,
+        permit: None,
+        response: None,
+    }
 }
 
 /// Whether somebody is still to be notified of an order, and can be.
@@ -62,9 +72,5 @@ pub(crate) fn is_pending(
     key: &Key,
     order: &Order,
 ) -> bool {
-    let steps = steps(order);
-    providers(context).iter().any(|provider| {
-        let reachable = !provider.spec.transport.needs_contact() || contact(context, key, order).is_some();
-        reachable && next(progress, key, order, &steps, provider).is_some()
-    })
+    providers(context).iter().any(|provider| view(context, progress, key, order, provider).is_owed())
 }

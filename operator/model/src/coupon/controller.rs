@@ -1,99 +1,35 @@
 //! The coupon controller: it takes its copies of the counts, reads the orders, settles them in the customers' counts and
 //! in the coupon's, and has the payments say what was given back. Between any two of these everything else may happen.
 //!
-//! What an order does to some counts is decided by `saga`. Transcribed is what the model varies: which copies a pass takes
-//! when, what it reads live, and that each write is a request that others may overtake or a crash may cut off.
+//! What is next is decided by the machine of `saga::redemption`: see [`super::decisions`]. Transcribed is what the model
+//! varies: which copies a pass takes when, what it reads live, and that each write is a request that others may overtake or a
+//! crash may cut off.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use fooddelivery_saga::coupon::RedemptionState;
+use fooddelivery_saga::redemption::is_believed;
 
-use fooddelivery_saga::counter::{LIST_LIMIT, OrderId};
-use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
-
-use super::world::{CUSTOMERS, Counts, LateWrite, ReconcileState, Stage, World, customer};
+use super::decisions::{Decided, decided, what_changes};
+use super::world::{CUSTOMERS, Counts, LateWrite, ReconcileState, Stage, Standing, World, customer};
 use super::{Bounds, Mutant};
 use crate::snapshot::{ORDERS, Set, Snapshot, all, bit, has};
 
 type Copies = (Snapshot<Counts>, [Snapshot<Counts>; CUSTOMERS]);
-type Asked = (Counts, usize, RedemptionState, Option<i64>, bool);
-
-thread_local! {
-    /// `settle` is pure: what it made of something once, it makes again.
-    static KNOWN: RefCell<HashMap<Asked, (Counts, bool)>> = RefCell::new(HashMap::new());
-}
-
-fn id(name: String) -> OrderId {
-    OrderId { uid: format!("uid of {name}"), name }
-}
-
-/// Asks `saga`. Where lists are to be long, enough others stand in them that no write is spared.
-fn settle(
-    bounds: &Bounds,
-    counts: Counts,
-    order: usize,
-    holder: RedemptionState,
-    limit: Option<i64>,
-) -> (Counts, bool) {
-    if bounds.mutant == Some(Mutant::NoList) && holder == RedemptionState::Releasing {
-        let counted = i8::from(!has(counts.kept, order));
-        let redeemed = counts.redeemed - counted;
-        return (Counts { redeemed, kept: counts.kept & !bit(order), ..counts }, true);
-    }
-    let asked = (counts, order, holder, limit, bounds.long);
-    KNOWN.with_borrow_mut(|known| *known.entry(asked).or_insert_with(|| settled(&asked)))
-}
-
-fn settled(asked: &Asked) -> (Counts, bool) {
-    let (counts, order, holder, limit, long) = *asked;
-    let listed = |set: Set| -> Vec<OrderId> { all(set).map(|o| id(o.to_string())).collect() };
-    let others = if long { LIST_LIMIT / 2 } else { 0 };
-    let mut redemptions = Redemptions {
-        redeemed: counts.redeemed.into(),
-        reserved: listed(counts.kept),
-        releasing: listed(counts.releasing),
-    };
-    redemptions.releasing.extend((0..others).map(|n| id(format!("other {n}"))));
-    let worth_it = redemptions.settle(&id(order.to_string()), holder, limit);
-    let set = |list: &[OrderId]| -> Set {
-        (0..ORDERS).filter(|o| list.contains(&id(o.to_string()))).map(bit).sum()
-    };
-    let redeemed = i8::try_from(redemptions.redeemed).unwrap_or(i8::MIN);
-    let kept = set(&redemptions.reserved);
-    (Counts { redeemed, kept, releasing: set(&redemptions.releasing) }, worth_it)
-}
 
 /// Which orders a reconcile would settle now: those that would change some counts, or whose payment is to be marked. Of
 /// `believed` it is believed that they hold the coupon, or in a mutant that they gave it back.
 fn cases(world: &World, bounds: &Bounds, believed: Set, copies: Copies) -> Set {
-    let (mut counts, mut own) = (copies.0.value, copies.1.map(|own| own.value));
-    let mut found = 0;
-    for order in 0..bounds.orders {
-        let holder = believed_or_live(world, bounds, order, believed);
-        let gone = world.orders.get(order).is_some_and(|o| o.standing == super::world::Standing::Gone);
-        let listed = has(counts.kept, order)
-            || own.get(customer(order)).is_some_and(|own| has(own.kept, order))
-            || (bounds.mutant != Some(Mutant::GoneStayListed)
-                && (has(counts.releasing, order)
-                    || own.get(customer(order)).is_some_and(|own| has(own.releasing, order))));
-        if gone && !listed && !has(believed, order) {
-            continue;
-        }
-        let mut changes = holder == RedemptionState::Releasing;
-        if let (Some(limit), Some(own)) = (bounds.per_customer, own.get_mut(customer(order))) {
-            let (after, worth_it) = settle(bounds, *own, order, holder, Some(limit));
-            *own = after;
-            if holder == RedemptionState::Requested && !has(own.kept, order) {
-                continue;
-            }
-            changes |= worth_it;
-        }
-        let (after, worth_it) = settle(bounds, counts, order, holder, bounds.limit);
-        counts = after;
-        if changes | worth_it {
-            found |= bit(order);
+    let (counts, own) = (copies.0.value, copies.1.map(|own| own.value));
+    let mut states = [None; ORDERS];
+    for (order, slot) in states.iter_mut().enumerate().take(bounds.orders) {
+        let gone = world.orders.get(order).is_some_and(|o| o.standing == Standing::Gone);
+        let mut lists = std::iter::once(&counts).chain(own.get(customer(order)));
+        let still_releasing = bounds.mutant != Some(Mutant::GoneStayListed);
+        let listed = lists.any(|c| has(c.kept, order) || (still_releasing && has(c.releasing, order)));
+        if !gone || listed || has(believed, order) {
+            *slot = Some(believed_or_live(world, bounds, order, believed));
         }
     }
-    found
+    what_changes(bounds, counts, own, states)
 }
 
 fn believed_or_live(world: &World, bounds: &Bounds, order: usize, believed: Set) -> RedemptionState {
@@ -151,7 +87,7 @@ pub fn begin(
     let mut unread = 0;
     for order in all(found) {
         let holder = believed_or_live(world, bounds, order, believed);
-        let is_believed = holder == RedemptionState::Redeemed || has(believed, order);
+        let is_believed = is_believed(holder) || has(believed, order);
         if let Some(slot) = holders.get_mut(order).filter(|_| is_believed) {
             *slot = Some(holder);
         } else {
@@ -166,55 +102,57 @@ pub fn begin(
         unread,
         fresh: all(found).map(bit).sum(),
     };
-    reconcile.stage = skip(bounds, &reconcile, after_reads(bounds, &reconcile));
-    (!is_over(reconcile.stage)).then_some(reconcile)
+    reconcile.stage = next(bounds, &reconcile)?;
+    Some(reconcile)
 }
 
-fn after_reads(bounds: &Bounds, reconcile: &ReconcileState) -> Stage {
-    let writes = if bounds.per_customer.is_some() { Stage::Own(0) } else { Stage::Coupon };
-    let writes = if bounds.mutant == Some(Mutant::MarkFirst) { Stage::Mark(0) } else { writes };
-    all(reconcile.unread).next().and_then(|order| u8::try_from(order).ok()).map_or(writes, Stage::Read)
-}
-
-fn after_coupon(bounds: &Bounds) -> Option<Stage> {
-    (bounds.mutant != Some(Mutant::MarkFirst)).then_some(Stage::Mark(0))
-}
-
-/// What a reconcile makes of some counts, whether it is worth a write, and how often the orders are in them then.
-fn outcome(bounds: &Bounds, reconcile: &ReconcileState, of: Option<usize>) -> (Counts, bool, [i8; ORDERS]) {
-    let own = of.and_then(|customer| reconcile.own.get(customer));
-    let mut counts = own.unwrap_or(&reconcile.coupon).value;
-    let limit = if of.is_some() { bounds.per_customer } else { bounds.limit };
-    let (mut worth_it, mut change) = (false, [0; ORDERS]);
-    for (order, change) in change.iter_mut().enumerate() {
-        let Some(Some(holder)) = reconcile.holders.get(order).copied() else { continue };
-        if of.is_some_and(|of| of != customer(order)) {
-            continue;
-        }
-        let kept_by_own = reconcile.own.get(customer(order)).is_none_or(|own| has(own.value.kept, order));
-        let refused = of.is_none() && bounds.per_customer.is_some() && !kept_by_own;
-        let holder = if holder == RedemptionState::Requested && refused {
-            RedemptionState::Undetermined
-        } else {
-            holder
-        };
-        let before = counts.redeemed;
-        let (after, says) = settle(bounds, counts, order, holder, limit);
-        counts = after;
-        worth_it |= says;
-        *change = if of.is_none() { counts.redeemed - before } else { 0 };
+/// What a reconcile that has its copies does next; `None` when it is over.
+fn next(bounds: &Bounds, reconcile: &ReconcileState) -> Option<Stage> {
+    if let Some(order) = all(reconcile.unread).next() {
+        return u8::try_from(order).ok().map(Stage::Read);
     }
-    if worth_it {
-        (counts, true, change)
-    } else {
-        (own.unwrap_or(&reconcile.coupon).value, false, [0; ORDERS])
+    let gives_back = |from: usize| {
+        let gives = |order: &usize| reconcile.holders.get(*order) == Some(&Some(RedemptionState::Releasing));
+        (from..ORDERS).find(gives).and_then(|order| u8::try_from(order).ok()).map(Stage::Mark)
+    };
+    let decided = || stage(decided(bounds, reconcile, marked(reconcile.stage)));
+    // What is marked too early, or out of no list, is marked by these mutants and not by the machine.
+    match (bounds.mutant, reconcile.stage) {
+        (Some(Mutant::MarkFirst), Stage::Take(_) | Stage::Read(_)) => gives_back(0).or_else(decided),
+        (Some(Mutant::MarkFirst), Stage::Mark(order)) => gives_back(usize::from(order) + 1).or_else(decided),
+        (Some(Mutant::MarkFirst), Stage::Coupon) => None,
+        (Some(Mutant::NoList), Stage::Coupon) => gives_back(0),
+        (Some(Mutant::NoList), Stage::Mark(order)) => gives_back(usize::from(order) + 1),
+        _ => decided(),
+    }
+}
+
+/// Whose payments a reconcile has passed.
+fn marked(stage: Stage) -> Set {
+    match stage {
+        Stage::Mark(last) => (0..=usize::from(last)).map(bit).sum(),
+        Stage::Take(_) | Stage::Read(_) | Stage::Own(_) | Stage::Coupon | Stage::Halted => 0,
+    }
+}
+
+fn stage(decided: Decided) -> Option<Stage> {
+    match decided {
+        Decided::Own(customer, _) => Some(Stage::Own(customer)),
+        Decided::Coupon(_) => Some(Stage::Coupon),
+        Decided::Mark(order) => Some(Stage::Mark(order)),
+        Decided::Halt => Some(Stage::Halted),
+        Decided::Rest => None,
     }
 }
 
 /// The next step of a reconcile is carried out; `false` when it is over.
 pub fn go_on(world: &mut World, bounds: &Bounds, reconcile: &mut ReconcileState) -> bool {
-    let next = match reconcile.stage {
-        Stage::Take(_) => None,
+    let goes_on = match reconcile.stage {
+        Stage::Take(_) => false,
+        Stage::Halted => {
+            world.halted = true;
+            false
+        }
         Stage::Read(order) => {
             let order = usize::from(order);
             reconcile.unread &= !bit(order);
@@ -222,78 +160,78 @@ pub fn go_on(world: &mut World, bounds: &Bounds, reconcile: &mut ReconcileState)
             if let Some(slot) = reconcile.holders.get_mut(order) {
                 *slot = Some(world.holder(bounds, order));
             }
-            Some(after_reads(bounds, reconcile))
+            true
         }
-        Stage::Own(number) => {
-            let of = usize::from(number);
-            let next = if of + 1 < CUSTOMERS { Stage::Own(number + 1) } else { Stage::Coupon };
-            write(world, bounds, reconcile, Some(of)).then_some(next)
+        Stage::Own(_) | Stage::Coupon => write(world, bounds, reconcile),
+        Stage::Mark(order) => {
+            mark(world, reconcile, usize::from(order));
+            true
         }
-        Stage::Coupon => write(world, bounds, reconcile, None).then(|| after_coupon(bounds)).flatten(),
-        Stage::Mark(order) => mark(world, bounds, reconcile, usize::from(order)),
     };
-    let Some(stage) = next else { return false };
-    reconcile.stage = skip(bounds, reconcile, stage);
-    !is_over(reconcile.stage)
+    let Some(stage) = next(bounds, reconcile).filter(|_| goes_on) else { return false };
+    reconcile.stage = stage;
+    true
 }
 
-fn is_over(stage: Stage) -> bool {
-    matches!(stage, Stage::Mark(order) if usize::from(order) >= ORDERS)
-}
-
-/// Passes over what needs no request: writes that change nothing, and payments that need no mark.
-fn skip(bounds: &Bounds, reconcile: &ReconcileState, mut stage: Stage) -> Stage {
-    loop {
-        stage = match stage {
-            Stage::Own(of) if !outcome(bounds, reconcile, Some(usize::from(of))).1 => {
-                if usize::from(of) + 1 < CUSTOMERS { Stage::Own(of + 1) } else { Stage::Coupon }
-            }
-            Stage::Coupon if !outcome(bounds, reconcile, None).1 => {
-                after_coupon(bounds).unwrap_or(Stage::Mark(u8::MAX))
-            }
-            Stage::Mark(order) if usize::from(order) < ORDERS && !marks(bounds, reconcile, order.into()) => {
-                Stage::Mark(order + 1)
-            }
-            Stage::Mark(order)
-                if usize::from(order) == ORDERS && bounds.mutant == Some(Mutant::MarkFirst) =>
-            {
-                Stage::Coupon
-            }
-            stage => return stage,
-        };
-    }
-}
-
-fn marks(bounds: &Bounds, reconcile: &ReconcileState, order: usize) -> bool {
-    let own = reconcile.own.get(customer(order)).is_none_or(|own| has(own.value.releasing, order));
-    let out = has(reconcile.coupon.value.releasing, order) && (bounds.per_customer.is_none() || own);
-    let out = out || matches!(bounds.mutant, Some(Mutant::MarkFirst | Mutant::NoList));
-    out && reconcile.holders.get(order) == Some(&Some(RedemptionState::Releasing))
-}
-
-fn mark(world: &mut World, bounds: &Bounds, reconcile: &ReconcileState, order: usize) -> Option<Stage> {
-    let slot = world.payments.get_mut(order)?;
+fn mark(world: &mut World, reconcile: &ReconcileState, order: usize) {
+    let Some(slot) = world.payments.get_mut(order) else { return };
     if let Some(payment) = slot.filter(|_| has(reconcile.fresh, order)) {
         *slot = Some(super::world::Payment { returned: true, ..payment });
         for other in world.reconciles.iter_mut().flatten() {
             other.fresh &= !bit(order);
         }
     }
-    let next = u8::try_from(order + 1).unwrap_or(u8::MAX);
-    Some(skip(bounds, reconcile, Stage::Mark(next)))
 }
 
-/// Writes some counts, where that is worth it; `false` when somebody was quicker.
-fn write(world: &mut World, bounds: &Bounds, reconcile: &mut ReconcileState, of: Option<usize>) -> bool {
-    let (counts, worth_it, change) = outcome(bounds, reconcile, of);
-    if !worth_it {
-        return true;
+/// The counts that a reconcile is about to write.
+struct Write {
+    /// The customer whose counts they are, or the coupon's.
+    customer: Option<u8>,
+    counts: Counts,
+    /// How that changes how often the orders are in the coupon's counts.
+    change: [i8; ORDERS],
+}
+
+/// What is written now: the decision once more, on what it was made on.
+fn due(bounds: &Bounds, reconcile: &ReconcileState) -> Option<Write> {
+    match decided(bounds, reconcile, marked(reconcile.stage)) {
+        Decided::Own(of, counts) => Some(Write { customer: Some(of), counts, change: [0; ORDERS] }),
+        Decided::Coupon(counts) => {
+            let change = change(reconcile, counts);
+            Some(Write { customer: None, counts, change })
+        }
+        Decided::Mark(_) | Decided::Halt | Decided::Rest => None,
     }
-    let snapshot = of.and_then(|of| reconcile.own.get_mut(of)).unwrap_or(&mut reconcile.coupon);
+}
+
+/// Who comes into the coupon's counts, and who leaves them.
+fn change(reconcile: &ReconcileState, after: Counts) -> [i8; ORDERS] {
+    let before = reconcile.coupon.value;
+    let mut change = [0; ORDERS];
+    for ((order, change), holder) in change.iter_mut().enumerate().zip(reconcile.holders) {
+        let was_kept = has(before.kept, order);
+        *change = match holder {
+            Some(RedemptionState::Redeemed) => i8::from(was_kept && !has(after.kept, order)),
+            Some(RedemptionState::Releasing) if !was_kept && !has(before.releasing, order) => -1,
+            _ => 0,
+        };
+    }
+    change
+}
+
+fn snapshot(reconcile: &mut ReconcileState, of: Option<u8>) -> &mut Snapshot<Counts> {
+    let ReconcileState { own, coupon, .. } = reconcile;
+    of.and_then(|of| own.get_mut(usize::from(of))).unwrap_or(coupon)
+}
+
+/// Writes some counts; `false` when somebody was quicker.
+fn write(world: &mut World, bounds: &Bounds, reconcile: &mut ReconcileState) -> bool {
+    let Some(Write { customer, counts, change }) = due(bounds, reconcile) else { return false };
+    let snapshot = snapshot(reconcile, customer);
     let goes_through = snapshot.current || bounds.mutant == Some(Mutant::BlindCounts);
     *snapshot = Snapshot::of(counts);
     if goes_through {
-        put(world, of, counts, change);
+        put(world, customer.map(usize::from), counts, change);
     }
     goes_through
 }
@@ -317,16 +255,13 @@ fn put(world: &mut World, of: Option<usize>, counts: Counts, change: [i8; ORDERS
 }
 
 /// A replica crashes, or hears no answer: what it was about to write is on its way.
-pub fn lose(world: &mut World, bounds: &Bounds, reconcile: &ReconcileState) {
-    let of = match reconcile.stage {
-        Stage::Own(of) => Some(of),
-        Stage::Coupon => None,
-        Stage::Take(_) | Stage::Read(_) | Stage::Mark(_) => return,
-    };
-    let (counts, worth_it, change) = outcome(bounds, reconcile, of.map(usize::from));
-    let snapshot = of.and_then(|of| reconcile.own.get(usize::from(of))).unwrap_or(&reconcile.coupon);
-    if worth_it && snapshot.current {
-        world.late_write = Some(LateWrite { customer: of, current: true, counts, change });
+pub fn lose(world: &mut World, bounds: &Bounds, mut reconcile: ReconcileState) {
+    if !matches!(reconcile.stage, Stage::Own(_) | Stage::Coupon) {
+        return;
+    }
+    let Some(Write { customer, counts, change }) = due(bounds, &reconcile) else { return };
+    if snapshot(&mut reconcile, customer).current {
+        world.late_write = Some(LateWrite { customer, current: true, counts, change });
     }
 }
 

@@ -1,6 +1,6 @@
-//! A model of its own: orders that race for a coupon, and two replicas of its controller. `saga::coupon` decides here
-//! as it does in the operator. Transcribed is what the model varies: see [`controller`] for the coupon's own controller,
-//! [`order`] for the steps of the others.
+//! A model of its own: orders that race for a coupon, and two replicas of its controller. The machine of `saga::redemption`
+//! decides here as it does in the operator, with its postconditions. Transcribed is what the model varies: see [`controller`]
+//! for the coupon's own controller, [`order`] for the steps of the others.
 //!
 //! Caches are not kept. A copy of the counts that is old is one that was taken before others wrote; that an order holds
 //! its coupon is the one thing that is believed without a live read, and any replica may believe it at any time after it
@@ -8,6 +8,7 @@
 //! tombstone, may be made whenever it might have been asked for before.
 
 pub mod controller;
+mod decisions;
 pub mod model;
 pub mod order;
 pub mod world;

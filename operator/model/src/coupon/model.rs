@@ -18,6 +18,8 @@ pub const ONCE: &str = "no order is in the count twice, or taken off it without 
 pub const NEGATIVE: &str = "the count is never negative";
 /// The discount is for those for whom it was kept.
 pub const KEPT: &str = "no payment begins with a discount that is not kept for its order";
+/// Postconditions hold.
+pub const CHECKED: &str = "no decision about a coupon breaks a rule of its machine";
 /// In the end.
 pub const ENDS: &str =
     "in fair weather the count comes to what orders hold, and all that want to go are gone";
@@ -75,7 +77,7 @@ impl CouponModel {
             Event::Crash(replica) => {
                 let reconcile = world.reconciles.get_mut(replica)?.take()?;
                 world.crashes += 1;
-                controller::lose(world, bounds, &reconcile);
+                controller::lose(world, bounds, reconcile);
             }
             Event::Arrive => controller::arrive(world),
         }
@@ -103,6 +105,9 @@ impl CouponModel {
             }
             if let Some(mut reconcile) = controller::begin(&world, bounds, 0, None) {
                 while controller::go_on(&mut world, bounds, &mut reconcile) {}
+            }
+            if world.halted {
+                return Err(CHECKED);
             }
             if world == before {
                 return self.is_right(&world);
@@ -221,6 +226,7 @@ impl Model for CouponModel {
                 w.coupon.redeemed >= 0 && w.own.iter().all(|own| own.redeemed >= 0)
             }),
             Property::always(KEPT, |_, w: &World| !w.unkept),
+            Property::always(CHECKED, |_, w: &World| !w.halted),
             Property::always(ENDS, |model: &Self, w: &World| {
                 let calm = w.reconciles.iter().all(Option::is_none) && w.late_write.is_none();
                 !calm || model.settles(w).is_ok()

@@ -2,6 +2,7 @@
 
 use fooddelivery_saga::coupon::{RedemptionRecord, RedemptionState};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase};
+use fooddelivery_saga::redemption::{PaymentSeen, standing};
 
 use super::{Bounds, Mutant};
 use crate::snapshot::{ORDERS, Set, Snapshot, bit, has};
@@ -109,8 +110,10 @@ pub enum Stage {
     Own(u8),
     /// The coupon's.
     Coupon,
-    /// The payments that are to say that the coupon was given back, from this order on.
+    /// The payment of this order, which is to say that the coupon was given back.
     Mark(u8),
+    /// Nothing: a decision broke a rule of its machine.
+    Halted,
 }
 
 /// A reconcile of the coupon controller.
@@ -134,7 +137,7 @@ impl ReconcileState {
     /// Whether no write of it can go through any more.
     fn is_in_vain(&self, bounds: &Bounds) -> bool {
         let own = match self.stage {
-            Stage::Mark(_) | Stage::Take(_) => return false,
+            Stage::Mark(_) | Stage::Take(_) | Stage::Halted => return false,
             Stage::Own(of) => self.own.get(usize::from(of)).is_some_and(|own| own.current),
             Stage::Read(_) => bounds.per_customer.is_some() && self.own.iter().any(|own| own.current),
             Stage::Coupon => false,
@@ -194,6 +197,8 @@ pub struct World {
     pub crashes: u8,
     /// A payment began with a coupon that was not kept.
     pub unkept: bool,
+    /// A decision broke a rule of its machine, and was not carried out.
+    pub halted: bool,
 }
 
 impl World {
@@ -202,13 +207,12 @@ impl World {
         let (Some(state), Some(payment)) = (self.orders.get(order), self.payments.get(order)) else {
             return RedemptionState::None;
         };
-        match *payment {
-            _ if state.standing == Standing::Gone => RedemptionState::None,
-            Some(payment) if !payment.coupon => RedemptionState::None,
-            Some(payment) => RedemptionState::of(carrier(bounds, payment)),
-            None if state.wants() => RedemptionState::Requested,
-            None => RedemptionState::Undetermined,
-        }
+        let seen = match *payment {
+            None => PaymentSeen::Absent,
+            Some(payment) if payment.coupon => PaymentSeen::Carries(carrier(bounds, payment)),
+            Some(_) => PaymentSeen::Without,
+        };
+        standing(state.standing != Standing::Gone, seen, || state.wants())
     }
 
     /// Whether an order's payment has to stay for the counts.

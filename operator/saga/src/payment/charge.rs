@@ -24,8 +24,7 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
         }
     }
     if view.total == 0 {
-        let captured = PaymentState { phase: PaymentPhase::Captured, ..quiet(state) };
-        return Decision::Write(Box::new(captured));
+        return Decision::Write(Box::new(free(state)));
     }
     let session = match session(view) {
         Ok(session) => session,
@@ -70,6 +69,14 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
         ChargeInquiry::Unresolved(reason, why, pace) => unresolved(view, reason, &why, pace),
         ChargeInquiry::Unknowable(reason, why) => review(view, reason, why),
     }
+}
+
+/// What costs nothing is captured without a call. It is never put off, as that comes of a call; where a status says that it
+/// was, it is pending again first: from there the table leads on.
+fn free(state: &PaymentState) -> PaymentState {
+    let is_put_off = state.phase == PaymentPhase::Deferred;
+    let phase = if is_put_off { PaymentPhase::Pending } else { PaymentPhase::Captured };
+    PaymentState { phase, next_attempt_at: None, ..quiet(state) }
 }
 
 fn quiet(state: &PaymentState) -> PaymentState {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod circuit;
+mod free;
 mod prepared;
 mod refunds;
 mod review;

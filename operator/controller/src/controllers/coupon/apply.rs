@@ -1,4 +1,4 @@
-//! Writes a coupon's counts, those of single customers first, and marks the payments of orders that are out of them.
+//! Writes a coupon's counts and those of single customers, and marks the payments of orders that are out of them.
 
 use std::sync::Arc;
 
@@ -8,32 +8,42 @@ use fooddelivery_api::{Coupon, CouponStatus, CouponUse, CouponUseSpec};
 use fooddelivery_runtime::api::{ApiError, Namespaced};
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Key};
-use fooddelivery_saga::coupon::{self, CountsView, Redemptions};
+use fooddelivery_saga::counter::OrderId;
+use fooddelivery_saga::coupon::Redemptions;
+use fooddelivery_saga::redemption::Command;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
-use tracing::{error, info};
+use tracing::info;
 
 use super::Coupons;
-use super::gather::Case;
+use super::gather::Gathered;
 use crate::shared::coupon_keys::use_key;
 
 impl Coupons {
-    /// Settles the cases of one customer in their own counts, and returns these.
-    pub(super) async fn settle_use(
+    /// Carries out a step, and puts what stands then into what was gathered.
+    pub(super) async fn carry_out(&self, gathered: &mut Gathered, command: Command) -> Result<(), ApiError> {
+        match command {
+            Command::SettleCustomer(customer, counts) => self.settle_use(gathered, customer, counts).await,
+            Command::MarkReturned(order) => self.mark(gathered, order).await,
+        }
+    }
+
+    /// Writes a customer's own counts.
+    async fn settle_use(
         &self,
-        coupon: &Coupon,
-        customer: &str,
-        found: Option<Arc<CouponUse>>,
-        cases: impl Iterator<Item = &Case>,
-    ) -> Result<Redemptions, ApiError> {
-        let before = found.as_ref().map(|own| own.redemptions()).unwrap_or_default();
-        let Some(counts) = settled(&before, cases, coupon.spec.per_customer) else { return Ok(before) };
-        let object = match found {
-            Some(found) => found,
-            None => Arc::new(self.make_use(coupon, customer).await?),
+        gathered: &mut Gathered,
+        customer: String,
+        counts: Redemptions,
+    ) -> Result<(), ApiError> {
+        let object = match gathered.uses.get(&customer) {
+            Some(found) => found.clone(),
+            None => Arc::new(self.make_use(&gathered.coupon, &customer).await?),
         };
+        let of_customers = &mut gathered.view.counts.of_customers;
+        let before = of_customers.get(&customer).cloned().unwrap_or_default();
         self.write(&self.context.caches.coupon_uses, &*object, &before, &counts).await?;
-        Ok(counts)
+        of_customers.insert(customer, counts);
+        Ok(())
     }
 
     /// Writes counts over those that they follow on.
@@ -73,49 +83,38 @@ impl Coupons {
         }
     }
 
-    /// Settles all cases in the coupon's counts, and returns these.
-    pub(super) async fn settle_all(&self, coupon: &Coupon, cases: &[Case]) -> Result<Redemptions, ApiError> {
-        let before = coupon.redemptions();
-        let limit = coupon.spec.max_redemptions;
-        let Some(counts) = settled(&before, cases.iter(), limit) else { return Ok(before) };
-        self.write(&self.context.caches.coupons, coupon, &before, &counts).await?;
+    /// Writes the coupon's counts.
+    pub(super) async fn write_all(
+        &self,
+        gathered: &mut Gathered,
+        counts: Redemptions,
+    ) -> Result<(), ApiError> {
+        let before = &gathered.view.counts.redemptions;
+        self.write(&self.context.caches.coupons, &*gathered.coupon, before, &counts).await?;
         info!(
             redeemed = counts.redeemed,
             reserved = counts.reserved.len(),
             releasing = counts.releasing.len(),
             "redemptions counted"
         );
-        Ok(counts)
+        gathered.view.counts.redemptions = counts;
+        Ok(())
     }
 
-    /// The payments of orders that are out of all counts say so.
-    pub(super) async fn mark(&self, case: &Case) -> Result<(), ApiError> {
-        let Some(payment) = &case.payment else { return Ok(()) };
-        let change = json!({ "spec": { "coupon": { "returned": true } } });
-        match self.context.api.patch(&**payment, change).await {
-            Ok(written) => {
-                self.context.caches.payments.remember(written);
-                Ok(())
+    /// The payment of an order that is out of all counts says so.
+    async fn mark(&self, gathered: &mut Gathered, order: OrderId) -> Result<(), ApiError> {
+        if let Some(payment) = gathered.payments.get(&order.uid) {
+            let change = json!({ "spec": { "coupon": { "returned": true } } });
+            match self.context.api.patch(&**payment, change).await {
+                Ok(written) => self.context.caches.payments.remember(written),
+                // It was written meanwhile, which has the coupon looked at again; or it is gone.
+                Err(ApiError::Conflict | ApiError::NotFound) => {
+                    self.context.refresh(&self.context.caches.payments, &Key::of(&**payment)).await?;
+                }
+                Err(error) => return Err(error),
             }
-            // It was written meanwhile, which has the coupon looked at again; or it is gone.
-            Err(ApiError::Conflict | ApiError::NotFound) => {
-                self.context.refresh(&self.context.caches.payments, &Key::of(&**payment)).await.map(drop)
-            }
-            Err(error) => Err(error),
         }
+        gathered.view.marked.insert(order.uid);
+        Ok(())
     }
-}
-
-/// The counts that follow from how it stands with these orders; `None` when that is not worth a write.
-fn settled<'a>(
-    before: &Redemptions,
-    cases: impl Iterator<Item = &'a Case>,
-    limit: Option<i64>,
-) -> Option<Redemptions> {
-    let orders = cases.map(|case| (case.id.clone(), case.holder)).collect();
-    let view = CountsView { counts: before.clone(), limit, orders };
-    coupon::settled(&view).unwrap_or_else(|violation| {
-        error!(%violation, "a decision breaks a rule; nothing is done");
-        None
-    })
 }

@@ -1,4 +1,4 @@
-//! How it stands with a coupon's orders, from the caches and, where something is to change, read live.
+//! From the caches and, where something is to change, live reads to what a decision about a coupon depends on. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,27 +8,59 @@ use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::counter::OrderId;
-use fooddelivery_saga::coupon::{Counts, RedemptionState};
+use fooddelivery_saga::coupon::Counts;
 use fooddelivery_saga::order::admission::{Candidate, may_wait_for_coupon};
 use fooddelivery_saga::quote::price;
+use fooddelivery_saga::redemption::{Case, CouponView, PaymentSeen, is_believed, sort, standing};
 use fooddelivery_saga::time::Timestamp;
 
 use crate::context::Context;
 use crate::shared::coupon_keys::redemption_record;
 use crate::shared::resolve::store_of;
 
-/// An order, as far as its coupon goes.
-pub(super) struct Case {
-    pub(super) id: OrderId,
-    placed_at: Timestamp,
-    /// Known while the order is there, or listed in the customer's own counts.
-    pub(super) customer: Option<String>,
-    pub(super) holder: RedemptionState,
-    pub(super) payment: Option<Arc<Payment>>,
+/// What was gathered: the view, and the copies that a decision on it is applied to. What is applied is put into it, so that
+/// the next decision is made on what stands then.
+pub(super) struct Gathered {
+    pub(super) view: CouponView,
+    pub(super) coupon: Arc<Coupon>,
+    /// By customer.
+    pub(super) uses: BTreeMap<String, Arc<CouponUse>>,
+    /// By the uid of the order.
+    pub(super) payments: BTreeMap<String, Arc<Payment>>,
+}
+
+/// What the coupon's decision sees. The copies of the counts are taken before any order is read live: see `saga::counter`.
+pub(super) async fn gather(context: &Context, key: &Key, coupon: Arc<Coupon>) -> Result<Gathered, ApiError> {
+    let uses = uses(context, key, &coupon);
+    let counts = Counts {
+        redemptions: coupon.redemptions(),
+        limit: coupon.spec.max_redemptions,
+        per_customer: coupon.spec.per_customer,
+        of_customers: uses.iter().map(|(customer, own)| (customer.clone(), own.redemptions())).collect(),
+    };
+    let known = cases(context, key, &coupon, &uses);
+    let mut payments: BTreeMap<String, Arc<Payment>> = BTreeMap::new();
+    let mut cached = Vec::new();
+    for (case, payment) in known {
+        payments.extend(payment.map(|payment| (case.order.uid.clone(), payment)));
+        cached.push(case);
+    }
+    sort(&mut cached);
+    let mut view = CouponView { counts, cases: cached, marked: BTreeSet::new(), more: false };
+    view.keep_what_changes();
+    for case in &mut view.cases {
+        if !is_believed(case.state) {
+            let (live, payment) = case_live(context, key, &coupon, case).await?;
+            payments.remove(&live.order.uid);
+            payments.extend(payment.map(|payment| (live.order.uid.clone(), payment)));
+            *case = live;
+        }
+    }
+    Ok(Gathered { view, coupon, uses, payments })
 }
 
 /// The customers' counts of a coupon, by customer.
-pub(super) fn uses(context: &Context, key: &Key, coupon: &Coupon) -> BTreeMap<String, Arc<CouponUse>> {
+fn uses(context: &Context, key: &Key, coupon: &Coupon) -> BTreeMap<String, Arc<CouponUse>> {
     let uid = uid_of(coupon);
     if coupon.spec.per_customer.is_none() {
         return BTreeMap::new();
@@ -37,23 +69,23 @@ pub(super) fn uses(context: &Context, key: &Key, coupon: &Coupon) -> BTreeMap<St
     own.into_iter().map(|(_, own)| (own.spec.customer_ref.name.clone(), own)).collect()
 }
 
-/// All orders that have to do with a coupon, those that were placed first before the others.
-pub(super) fn cases(
+/// All orders that have to do with a coupon, and their payments.
+fn cases(
     context: &Context,
     key: &Key,
     coupon: &Coupon,
     uses: &BTreeMap<String, Arc<CouponUse>>,
-) -> Vec<Case> {
+) -> Vec<(Case, Option<Arc<Payment>>)> {
     let named = |order: &Order| order.coupon_name().as_deref() == Some(&*key.name);
     let orders = context.caches.orders.objects_in(&key.namespace, named);
-    let mut cases: Vec<Case> = orders
+    let mut cases: Vec<(Case, Option<Arc<Payment>>)> = orders
         .iter()
         .map(|(key, order)| {
             let payment = context.caches.payments.object(key);
             case(context, coupon, &order.id(), Some(order), payment, None)
         })
         .collect();
-    let known: BTreeSet<String> = cases.iter().map(|case| case.id.uid.clone()).collect();
+    let known: BTreeSet<String> = cases.iter().map(|(case, _)| case.order.uid.clone()).collect();
     // Somebody who is listed and not to be seen may be gone; whether they are is read live.
     let mut lost: BTreeMap<OrderId, Option<&str>> = BTreeMap::new();
     for id in coupon.status.iter().flat_map(listed) {
@@ -66,9 +98,6 @@ pub(super) fn cases(
     }
     let lost = lost.into_iter().filter(|(id, _)| !known.contains(&id.uid));
     cases.extend(lost.map(|(id, customer)| case(context, coupon, &id, None, None, customer)));
-    // Who only leaves a list makes room for the others.
-    let stays = |case: &Case| !matches!(case.holder, RedemptionState::Released | RedemptionState::None);
-    cases.sort_by(|a, b| (stays(a), a.placed_at, &a.id).cmp(&(stays(b), b.placed_at, &b.id)));
     cases
 }
 
@@ -80,13 +109,13 @@ fn listed(status: &CouponStatus) -> Vec<OrderId> {
 }
 
 /// How it stands with one order, read live.
-pub(super) async fn case_live(
+async fn case_live(
     context: &Context,
     key: &Key,
     coupon: &Coupon,
     of: &Case,
-) -> Result<Case, ApiError> {
-    let id = &of.id;
+) -> Result<(Case, Option<Arc<Payment>>), ApiError> {
+    let id = &of.order;
     let key = Key::new(&key.namespace, &id.name);
     let order = context.refresh(&context.caches.orders, &key).await?.filter(|order| uid_of(order) == id.uid);
     let payment = context.refresh(&context.caches.payments, &key).await?.map(Arc::new);
@@ -100,28 +129,23 @@ fn case(
     order: Option<&Order>,
     payment: Option<Arc<Payment>>,
     customer: Option<&str>,
-) -> Case {
+) -> (Case, Option<Arc<Payment>>) {
     let payment = payment.filter(|payment| payment.spec.order_ref.uid == id.uid);
-    let holder = match (&payment, order) {
-        // Without its order a payment is one that was made too late: it never held the coupon.
-        (_, None) => RedemptionState::None,
-        (Some(payment), Some(_)) => of_payment(coupon, payment),
-        (None, Some(order)) if requests(context, coupon, order) => RedemptionState::Requested,
-        (None, Some(_)) => RedemptionState::Undetermined,
-    };
-    Case {
-        id: id.clone(),
+    let seen = payment.as_ref().map_or(PaymentSeen::Absent, |payment| payment_seen(coupon, payment));
+    let requests = || order.is_some_and(|order| requests(context, coupon, order));
+    let case = Case {
+        order: id.clone(),
         placed_at: order.map_or(Timestamp(0), |order| convert::created_at(&order.metadata)),
         customer: order.map(|order| order.spec.customer_ref.name.as_str()).or(customer).map(str::to_owned),
-        holder,
-        payment,
-    }
+        state: standing(order.is_some(), seen, requests),
+    };
+    (case, payment)
 }
 
-fn of_payment(coupon: &Coupon, payment: &Payment) -> RedemptionState {
+fn payment_seen(coupon: &Coupon, payment: &Payment) -> PaymentSeen {
     match &payment.spec.coupon {
-        Some(held) if held.uid == uid_of(coupon) => RedemptionState::of(redemption_record(held, payment)),
-        _ => RedemptionState::None,
+        Some(held) if held.uid == uid_of(coupon) => PaymentSeen::Carries(redemption_record(held, payment)),
+        Some(_) | None => PaymentSeen::Without,
     }
 }
 
@@ -143,23 +167,4 @@ fn has_price(context: &Context, coupon: &Coupon, order: &Order) -> bool {
     let placed_at = convert::created_at(&order.metadata);
     let expected = order.spec.expected_total;
     price(&order.ordered_items(), &store.menu(), Some(&coupon.terms()), expected, placed_at).is_ok()
-}
-
-/// Leaves the cases that would change some counts, at most `limit`; returns whether there were more.
-pub(super) fn keep_what_changes(
-    coupon: &Coupon,
-    uses: &BTreeMap<String, Arc<CouponUse>>,
-    cases: &mut Vec<Case>,
-    limit: usize,
-) -> bool {
-    let mut counts = Counts {
-        redemptions: coupon.redemptions(),
-        limit: coupon.spec.max_redemptions,
-        per_customer: coupon.spec.per_customer,
-        of_customers: uses.iter().map(|(customer, own)| (customer.clone(), own.redemptions())).collect(),
-    };
-    cases.retain(|case| counts.take_in(&case.id, case.customer.as_deref(), case.holder));
-    let more = cases.len() > limit;
-    cases.truncate(limit);
-    more
 }

@@ -1,5 +1,5 @@
 //! Coupons: the reconciler. It reserves one for orders that want it, counts those that hold it and takes back those that are
-//! undone; what follows from what is decided in `saga::coupon`.
+//! undone; what follows from what is decided in `saga::redemption`.
 //!
 //! All of a coupon's orders are settled together, in one write where that is possible. Where it is limited per customer,
 //! the same is done first in the customer's own counts.
@@ -7,26 +7,27 @@
 mod apply;
 mod gather;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fooddelivery_api::{Coupon, CouponStatus, CouponUse, Customer, Order, Payment, Store};
-use fooddelivery_runtime::api::ApiError;
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
+use fooddelivery_saga::coupon::Redemptions;
+use fooddelivery_saga::machine::StateMachine;
+use fooddelivery_saga::redemption::{Command, CouponMachine, ORDERS_PER_WRITE_MAX};
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
+use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::waiting::{coupon_of, orders_of_store, orders_without_store};
-use gather::Case;
+
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Coupon;
-
-/// Maximum number of orders that are read live for one write.
-const LIVE_READS_PER_WRITE_MAX: usize = 50;
 
 /// The coupon controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
@@ -76,57 +77,67 @@ struct Coupons {
     context: Arc<Context>,
 }
 
-impl Coupons {
-    async fn settle(&self, key: &Key, coupon: &Coupon) -> Result<Outcome, ApiError> {
-        let context = &self.context;
-        // These copies are taken before any order is read live: see `saga::counter`.
-        let uses = gather::uses(context, key, coupon);
-        let mut cases = gather::cases(context, key, coupon, &uses);
-        let more = gather::keep_what_changes(coupon, &uses, &mut cases, LIVE_READS_PER_WRITE_MAX);
-        for case in &mut cases {
-            if case.holder != RedemptionState::Redeemed {
-                *case = gather::case_live(context, key, coupon, case).await?;
-            }
-        }
-        let mut of_customers: BTreeMap<String, Redemptions> = BTreeMap::new();
-        if coupon.spec.per_customer.is_some() {
-            let customers: BTreeSet<String> = cases.iter().filter_map(|case| case.customer.clone()).collect();
-            for customer in customers {
-                let own = cases.iter().filter(|case| case.customer.as_ref() == Some(&customer));
-                let found = uses.get(&customer).cloned();
-                let counts = self.settle_use(coupon, &customer, found, own).await?;
-                of_customers.insert(customer, counts);
-            }
-            let kept = |case: &Case| {
-                case.customer
-                    .as_ref()
-                    .and_then(|c| of_customers.get(c))
-                    .is_some_and(|u| u.is_reserved(&case.id))
-            };
-            for case in &mut cases {
-                if case.holder == RedemptionState::Requested && !kept(case) {
-                    case.holder = RedemptionState::Undetermined;
-                }
-            }
-        }
-        let counts = self.settle_all(coupon, &cases).await?;
-        for case in cases.iter().filter(|case| case.holder == RedemptionState::Releasing) {
-            let own = case.customer.as_ref().and_then(|customer| of_customers.get(customer));
-            if counts.is_released(&case.id) && own.is_none_or(|own| own.is_released(&case.id)) {
-                self.mark(case).await?;
-            }
-        }
-        Ok(if more { Outcome::After(Duration::ZERO) } else { Outcome::Done })
-    }
-}
-
 impl Reconciler for Coupons {
     fn name(&self) -> &'static str {
         NAME.as_str()
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        let Some(coupon) = self.context.caches.coupons.object(&key) else { return Ok(Outcome::Done) };
-        Ok(self.settle(&key, &coupon).await?)
+        drive(self.name(), &key, CouponReconcile { controller: self, key: &key, gathered: None }).await
+    }
+}
+
+/// One reconcile of one coupon.
+struct CouponReconcile<'a> {
+    controller: &'a Coupons,
+    key: &'a Key,
+    /// What was gathered, with what was written since: all of it rests on the copies that were taken first.
+    gathered: Option<Gathered>,
+}
+
+impl Reconcile for CouponReconcile<'_> {
+    type View = Gathered;
+    type Command = Apply<Command, Redemptions>;
+    type Rest = Resting<Redemptions>;
+
+    /// Each order may have a customer of its own, and a payment to mark; besides, there are the coupon's counts.
+    const DECISIONS_MAX: usize = 2 * ORDERS_PER_WRITE_MAX + 2;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        if let Some(gathered) = self.gathered.take() {
+            return Ok(ControlFlow::Continue(gathered));
+        }
+        let context = &self.controller.context;
+        let Some(coupon) = context.caches.coupons.object(self.key) else {
+            return Ok(ControlFlow::Break(Outcome::Done));
+        };
+        Ok(ControlFlow::Continue(gather(context, self.key, coupon).await?))
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
+        step(CouponMachine::step(&gathered.view, self.controller.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        mut gathered: Gathered,
+        command: Self::Command,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        match command {
+            Apply::Command(command) => self.controller.carry_out(&mut gathered, command).await?,
+            Apply::Write(counts) => self.controller.write_all(&mut gathered, *counts).await?,
+        }
+        self.gathered = Some(gathered);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn rest(&mut self, mut gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match resting.status_or_outcome(&self.controller.context.clock) {
+            Ok(rest) => {
+                self.controller.write_all(&mut gathered, rest.state).await?;
+                Ok(Outcome::Done)
+            }
+            Err(outcome) => Ok(outcome),
+        }
     }
 }

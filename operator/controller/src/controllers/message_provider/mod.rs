@@ -1,16 +1,26 @@
 //! Message providers: sets in their status whether they are configured so that they can be called.
 
+mod apply;
+mod gather;
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{MessageProvider, MessageProviderStatus};
+use fooddelivery_api::MessageProvider;
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
+use fooddelivery_saga::machine::StateMachine;
+use fooddelivery_saga::readiness::{Readiness, ReadinessMachine};
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::readiness::{next_look, ready, report};
+use crate::shared::machine::{Resting, rest};
 use crate::shared::state::Shared;
+
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::MessageProvider;
 
@@ -36,20 +46,45 @@ impl Reconciler for MessageProviders {
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        let context = &self.context;
-        let Some(provider) = context.caches.message_providers.object(&key) else { return Ok(Outcome::Done) };
-        let opened = self.shared.message_clients.open(&context.api, &provider).await?;
-        let not_ready = opened.err();
-        let old = provider.status.clone().unwrap_or_default();
-        let new = MessageProviderStatus {
-            observed_generation: provider.metadata.generation,
-            conditions: vec![ready(&old.conditions, not_ready.as_ref(), context.clock.now())],
+        drive(self.name(), &key, ProviderReconcile { controller: self, key: &key }).await
+    }
+}
+
+/// One reconcile of one provider.
+struct ProviderReconcile<'a> {
+    controller: &'a MessageProviders,
+    key: &'a Key,
+}
+
+impl Reconcile for ProviderReconcile<'_> {
+    type View = Gathered;
+    type Command = Infallible;
+    type Rest = Resting<Readiness>;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        let MessageProviders { context, shared } = self.controller;
+        let Some(provider) = context.caches.message_providers.object(self.key) else {
+            return Ok(ControlFlow::Break(Outcome::Done));
         };
-        if new != old {
-            let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
-            context.caches.message_providers.remember(written);
-            report(context, "message provider", &*provider, not_ready.as_ref()).await;
+        Ok(ControlFlow::Continue(gather(context, shared, provider).await?))
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
+        rest(ReadinessMachine::step(&gathered.view, self.controller.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        _: Gathered,
+        never: Infallible,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        match never {}
+    }
+
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match resting.status_or_outcome(&self.controller.context.clock) {
+            Ok(rest) => self.controller.write(gathered, rest).await,
+            Err(outcome) => Ok(outcome),
         }
-        Ok(next_look(not_ready.as_ref()))
     }
 }

@@ -5,15 +5,19 @@
 //! when the order has ended, or when messages have waited for long.
 
 mod apply;
+mod gather;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::{Customer, MessageProvider, Order};
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Debounce, Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::notification::NotificationStatus;
+use fooddelivery_saga::machine::StateMachine;
+use fooddelivery_saga::order::HISTORY_LIMIT;
+use fooddelivery_saga::order_notification::{Command, OrderNotificationMachine, PROVIDERS_MAX, Standing};
 use kube::ResourceExt;
-use tokio::time::Instant;
 use tracing::Span;
 
 use crate::context::Context;
@@ -21,12 +25,11 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::correlation::{correlate, order_span};
-use crate::shared::notification_progress::is_notification_pending;
-use crate::shared::notifications::{providers, steps};
+use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::state::Shared;
 use crate::shared::waiting::orders_of_customer;
 
-use apply::{Notifier, Sent};
+use gather::{Attempts, Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Notification;
 
@@ -63,32 +66,6 @@ impl Notifications {
             waiting: Debounce::new(REPORT_WAITING_AFTER),
         }
     }
-
-    /// Writes how far notifying came, when the order writes nothing any more, or when it has taken long.
-    async fn write_progress(
-        &self,
-        key: &Key,
-        order: &Order,
-        waits: bool,
-    ) -> Result<Option<Duration>, ReconcileError> {
-        let context = &self.context;
-        let old = order.status.clone().unwrap_or_default();
-        let mut new = old.clone();
-        self.shared.notifications.put_into(key, order, &mut new, context.clock.now());
-        let due = if waits { &self.waiting } else { &self.final_write };
-        let other = if waits { &self.final_write } else { &self.waiting };
-        other.clear(key);
-        if new == old || !(waits || old.phase.is_terminal() || is_notification_pending(&old)) {
-            due.clear(key);
-            return Ok(None);
-        }
-        if let Some(remaining) = due.remaining(key) {
-            return Ok(Some(remaining));
-        }
-        context.write_status(&context.caches.orders, order, &old, &new).await?;
-        due.clear(key);
-        Ok(None)
-    }
 }
 
 impl Reconciler for Notifications {
@@ -101,42 +78,67 @@ impl Reconciler for Notifications {
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        let (context, progress) = (&self.context, &self.shared.notifications);
-        let Some(order) = context.caches.orders.object(&key) else {
-            progress.gone(&key);
-            return Ok(Outcome::Done);
+        correlate(self.context.caches.orders.object(&key).and_then(|order| order.uid()));
+        let reconcile =
+            NotificationReconcile { controller: self, key: &key, order: None, attempts: Attempts::new() };
+        drive(self.name(), &key, reconcile).await
+    }
+}
+
+/// One reconcile of the notifications of one order.
+struct NotificationReconcile<'a> {
+    controller: &'a Notifications,
+    key: &'a Key,
+    /// The copy of the order that all of it rests on: what changes meanwhile has it looked at again.
+    order: Option<Arc<Order>>,
+    /// What was learnt of each provider since it was last notified of a step.
+    attempts: Attempts,
+}
+
+impl Reconcile for NotificationReconcile<'_> {
+    type View = Gathered;
+    type Command = Apply<Command, Standing>;
+    type Rest = Resting<Standing>;
+
+    /// Each step of an order is opened, permitted, sent and kept in mind, for each provider.
+    const DECISIONS_MAX: usize = (HISTORY_LIMIT + 1) * PROVIDERS_MAX * 4;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        let cached = || self.controller.context.caches.orders.object(self.key);
+        let Some(order) = self.order.clone().or_else(cached) else {
+            self.controller.shared.notifications.gone(self.key);
+            return Ok(ControlFlow::Break(Outcome::Done));
         };
-        correlate(order.uid());
-        let providers = providers(context);
-        if providers.is_empty() {
-            return Ok(Outcome::Done);
-        }
-        let steps = steps(&order);
-        let (mut status, mut later) = (NotificationStatus::Done, None);
-        let notifier = Notifier { context, shared: &self.shared };
-        for provider in &providers {
-            match notifier.notify(&key, &order, &steps, provider).await? {
-                Sent::All(end) => status = status.or_worse(end),
-                Sent::Later(pause, why) => {
-                    status = status.or_worse(NotificationStatus::Waits(why));
-                    let sooner = |known: Option<Duration>| match (known, pause) {
-                        (Some(known), Some(pause)) => Some(known.min(pause)),
-                        (known, pause) => known.or(pause),
-                    };
-                    later = Some(later.map_or(pause, sooner));
-                }
+        self.order = Some(order.clone());
+        let Notifications { context, shared, .. } = self.controller;
+        let gathered = gather(context, &shared.notifications, self.key, order, &self.attempts);
+        Ok(ControlFlow::Continue(gathered))
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
+        step(OrderNotificationMachine::step(&gathered.view, self.controller.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        gathered: Gathered,
+        command: Self::Command,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        match command {
+            Apply::Command(command) => {
+                self.carry_out(&gathered, command).await?;
+                Ok(ControlFlow::Continue(()))
+            }
+            Apply::Write(standing) => {
+                self.controller.settle(self.key, &gathered.order, *standing).await.map(ControlFlow::Break)
             }
         }
-        progress.set_status(&key, &order, status);
-        if order.metadata.deletion_timestamp.is_some() && later.is_none() {
-            // It may have waited for this.
-            context.queues.push_at(ControllerName::Order, key.clone(), Instant::now());
+    }
+
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match resting.status_or_outcome(&self.controller.context.clock) {
+            Ok(rest) => self.controller.settle(self.key, &gathered.order, rest.state).await,
+            Err(outcome) => Ok(outcome),
         }
-        let write_in = self.write_progress(&key, &order, later.is_some()).await?;
-        Ok(match (later, write_in) {
-            (None, None) => Outcome::Done,
-            (None, Some(remaining)) => Outcome::After(remaining),
-            (Some(pause), _) => pause.map_or(Outcome::AskAgain(None), Outcome::After),
-        })
     }
 }

@@ -1,16 +1,26 @@
 //! Payment providers: sets in their status whether they can be called, and why not.
 
+mod apply;
+mod gather;
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{PaymentProvider, PaymentProviderStatus};
+use fooddelivery_api::PaymentProvider;
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
+use fooddelivery_saga::machine::StateMachine;
+use fooddelivery_saga::readiness::{Readiness, ReadinessMachine};
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::readiness::{next_look, ready, report};
+use crate::shared::machine::{Resting, rest};
 use crate::shared::state::Shared;
+
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::PaymentProvider;
 
@@ -36,23 +46,45 @@ impl Reconciler for PaymentProviders {
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        let context = &self.context;
-        let Some(provider) = context.caches.providers.object(&key) else { return Ok(Outcome::Done) };
-        let opened =
-            self.shared.payment_clients.open(&context.api, &context.caches.providers, &key.name).await?;
-        let not_ready = opened.err();
-        let old = provider.status.clone().unwrap_or_default();
-        let new = PaymentProviderStatus {
-            observed_generation: provider.metadata.generation,
-            conditions: vec![ready(&old.conditions, not_ready.as_ref(), context.clock.now())],
-            // The circuits' part: see `shared::circuits`.
-            ..old.clone()
+        drive(self.name(), &key, ProviderReconcile { controller: self, key: &key }).await
+    }
+}
+
+/// One reconcile of one provider.
+struct ProviderReconcile<'a> {
+    controller: &'a PaymentProviders,
+    key: &'a Key,
+}
+
+impl Reconcile for ProviderReconcile<'_> {
+    type View = Gathered;
+    type Command = Infallible;
+    type Rest = Resting<Readiness>;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        let PaymentProviders { context, shared } = self.controller;
+        let Some(provider) = context.caches.providers.object(self.key) else {
+            return Ok(ControlFlow::Break(Outcome::Done));
         };
-        if new != old {
-            let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
-            context.caches.providers.remember(written);
-            report(context, "payment provider", &*provider, not_ready.as_ref()).await;
+        Ok(ControlFlow::Continue(gather(context, shared, provider).await?))
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
+        rest(ReadinessMachine::step(&gathered.view, self.controller.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        _: Gathered,
+        never: Infallible,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        match never {}
+    }
+
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match resting.status_or_outcome(&self.controller.context.clock) {
+            Ok(rest) => self.controller.write(gathered, rest).await,
+            Err(outcome) => Ok(outcome),
         }
-        Ok(next_look(not_ready.as_ref()))
     }
 }

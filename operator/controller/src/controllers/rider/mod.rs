@@ -1,17 +1,26 @@
 //! Riders: counts how many deliveries each rider brought.
 
+mod apply;
+mod gather;
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Delivery, Rider, RiderStatus, convert};
+use fooddelivery_api::{Delivery, Rider};
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use tracing::info;
+use fooddelivery_saga::counter::{Count, CounterMachine, Deliveries};
+use fooddelivery_saga::machine::StateMachine;
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::counting::{CountSchedule, CountSource, Counted};
-use crate::shared::waiting::is_of_rider;
+use crate::shared::counting::{CountSchedule, Counted};
+use crate::shared::machine::{Resting, rest, wake_at};
+
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Rider;
 
@@ -47,27 +56,48 @@ impl Reconciler for Riders {
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        let context = &*self.context;
-        let Some(rider) = context.caches.riders.object(&key) else { return Ok(Outcome::Done) };
-        let old = rider.status.clone().unwrap_or_default();
-        let is_its_own = |delivery: &Delivery| is_of_rider(delivery, &key.name);
-        let (cache, namespace, recently_counted) =
-            (&*context.caches.deliveries, &*key.namespace, &*old.recently_counted);
-        let source = CountSource { context, cache, namespace, recently_counted };
-        let keys = source.uncounted(is_its_own);
-        let count = async {
-            let counting = source.batch(&keys, is_its_own, |_| ()).await?;
-            if let Some(batch) = counting.batch {
-                let added = i64::try_from(batch.added.len()).unwrap_or(i64::MAX);
-                let new = RiderStatus {
-                    deliveries: old.deliveries.saturating_add(added),
-                    recently_counted: convert::references(&batch.list),
-                };
-                context.write_status(&context.caches.riders, &*rider, &old, &new).await?;
-                info!(deliveries = new.deliveries, "deliveries counted");
+        drive(self.name(), &key, RiderReconcile { controller: self, key: &key }).await
+    }
+}
+
+/// One reconcile of one rider.
+struct RiderReconcile<'a> {
+    controller: &'a Riders,
+    key: &'a Key,
+}
+
+impl Reconcile for RiderReconcile<'_> {
+    type View = Gathered;
+    type Command = Infallible;
+    type Rest = Resting<Count<Deliveries>>;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        let Riders { context, schedule } = self.controller;
+        Ok(gather(context, schedule, self.key).await?)
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
+        rest(CounterMachine::step(&gathered.view, self.controller.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        _: Gathered,
+        never: Infallible,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        match never {}
+    }
+
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        let clock = &self.controller.context.clock;
+        let outcome = match resting.status_or_outcome(clock) {
+            Ok(rest) => {
+                self.controller.write(&gathered.rider, rest.state).await?;
+                wake_at(clock, rest.wake_at)
             }
-            Ok(counting.came_further)
+            Err(outcome) => outcome,
         };
-        self.schedule.run(&key, &keys, count).await
+        self.controller.schedule.clear(self.key);
+        Ok(outcome)
     }
 }

@@ -1,17 +1,26 @@
 //! Stores: counts how many orders had each dish.
 
+mod apply;
+mod gather;
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Store, StoreStatus, Ticket};
-use fooddelivery_runtime::key::uid_of;
+use fooddelivery_api::{Store, Ticket};
+use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use tracing::info;
+use fooddelivery_saga::counter::{Count, CounterMachine, MenuCounts};
+use fooddelivery_saga::machine::StateMachine;
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::counting::{CountSchedule, CountSource, Counted, lines};
+use crate::shared::counting::{CountSchedule, Counted};
+use crate::shared::machine::{Resting, rest, wake_at};
+
+use gather::{Gathered, gather};
 
 const NAME: ControllerName = ControllerName::Store;
 
@@ -47,29 +56,48 @@ impl Reconciler for Stores {
     }
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        let context = &*self.context;
-        let Some(store) = context.caches.stores.object(&key) else { return Ok(Outcome::Done) };
-        let old = store.status.clone().unwrap_or_default();
-        let uid = uid_of(&*store);
-        let is_its_own = |ticket: &Ticket| ticket.spec.store_ref.uid == uid;
-        let (cache, namespace, recently_counted) =
-            (&*context.caches.tickets, &*key.namespace, &*old.recently_counted);
-        let source = CountSource { context, cache, namespace, recently_counted };
-        let keys = source.uncounted(is_its_own);
-        let count = async {
-            let counting = source.batch(&keys, is_its_own, lines).await?;
-            if let Some(batch) = counting.batch {
-                let mut dishes = old.to_dishes();
-                for lines in &batch.added {
-                    dishes.add(lines);
-                }
-                dishes.retire(&store.spec.menu.iter().map(|dish| dish.name.clone()).collect());
-                let new = StoreStatus::from_dishes(&dishes, &batch.list);
-                context.write_status(&context.caches.stores, &*store, &old, &new).await?;
-                info!(orders = batch.added.len(), "orders counted");
+        drive(self.name(), &key, StoreReconcile { controller: self, key: &key }).await
+    }
+}
+
+/// One reconcile of one store.
+struct StoreReconcile<'a> {
+    controller: &'a Stores,
+    key: &'a Key,
+}
+
+impl Reconcile for StoreReconcile<'_> {
+    type View = Gathered;
+    type Command = Infallible;
+    type Rest = Resting<Count<MenuCounts>>;
+
+    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
+        let Stores { context, schedule } = self.controller;
+        Ok(gather(context, schedule, self.key).await?)
+    }
+
+    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
+        rest(CounterMachine::step(&gathered.view, self.controller.context.clock.now()))
+    }
+
+    async fn apply(
+        &mut self,
+        _: Gathered,
+        never: Infallible,
+    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
+        match never {}
+    }
+
+    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        let clock = &self.controller.context.clock;
+        let outcome = match resting.status_or_outcome(clock) {
+            Ok(rest) => {
+                self.controller.write(&gathered.store, rest.state).await?;
+                wake_at(clock, rest.wake_at)
             }
-            Ok(counting.came_further)
+            Err(outcome) => outcome,
         };
-        self.schedule.run(&key, &keys, count).await
+        self.controller.schedule.clear(self.key);
+        Ok(outcome)
     }
 }

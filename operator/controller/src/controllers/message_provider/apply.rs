@@ -1,0 +1,33 @@
+//! Writes the status of a message provider.
+
+use fooddelivery_api::MessageProviderStatus;
+use fooddelivery_runtime::{Outcome, ReconcileError};
+use fooddelivery_saga::machine::Rest;
+use fooddelivery_saga::readiness::Readiness;
+
+use super::MessageProviders;
+use super::gather::Gathered;
+use crate::shared::machine::wake_at;
+use crate::shared::readiness::{condition, report};
+
+impl MessageProviders {
+    /// Writes the condition if anything of it differs, and tells people of it then.
+    pub(super) async fn write(
+        &self,
+        gathered: Gathered,
+        rest: Rest<Readiness>,
+    ) -> Result<Outcome, ReconcileError> {
+        let (context, provider) = (&*self.context, &*gathered.provider);
+        let old = provider.status.clone().unwrap_or_default();
+        let new = MessageProviderStatus {
+            observed_generation: provider.metadata.generation,
+            conditions: vec![condition(&old.conditions, &rest.state, context.clock.now())],
+        };
+        if new != old {
+            let written = context.api.write_cluster_status(provider, &old, &new).await?;
+            context.caches.message_providers.remember(written);
+            report(context, "message provider", provider, &rest.state, &rest.notes).await;
+        }
+        Ok(wake_at(&context.clock, rest.wake_at))
+    }
+}

@@ -62,7 +62,7 @@ pub(super) fn settings() -> Result<&'static Settings, PlayError> {
         "--deadline-payment=600",
         "--deadline-deferral=900",
         "--deadline-confirmation=1200",
-        "--attendance-gap-ms=36000000",
+        "--availability-gap-ms=36000000",
         "--message-log-lag-ms=2000",
         "--shard-lease-ms=0",
     ];

@@ -175,7 +175,7 @@ pub fn payment() -> Vec<Rule> {
             "",
             "!has(self.spec.resolution) || has(oldSelf.spec.resolution) || \
              (has(self.status) && has(self.status.phase) && self.status.phase == 'NeedsReview')",
-            "a payment is resolved by hand only while it needs review",
+            "a payment is resolved by hand only in phase NeedsReview",
         ),
         rule(
             "",

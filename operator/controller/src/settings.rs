@@ -20,7 +20,7 @@ pub enum LogFormat {
 /// Settings of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Which controllers run here.
+    /// Which controllers run here; `--help` names them.
     #[arg(
         long,
         env = "FOODDELIVERY_CONTROLLERS",
@@ -50,7 +50,7 @@ pub struct Settings {
     #[arg(long, env = "FOODDELIVERY_REPLICA")]
     pub replica: Option<String>,
 
-    /// Serves POST /debug/wedge?what=loops|threads, too, which wedges this process: for trying out its liveness probe.
+    /// Serves POST /debug/stall?what=loops|threads, too, which stalls this process: for trying out its liveness probe.
     #[arg(long, env = "FOODDELIVERY_DEBUG")]
     pub debug: bool,
 
@@ -75,11 +75,11 @@ pub struct Settings {
     /// did not run. Three heartbeats fit into it. All operators of a cluster should have the same.
     #[arg(
         long,
-        env = "FOODDELIVERY_ATTENDANCE_GAP_MS",
+        env = "FOODDELIVERY_AVAILABILITY_GAP_MS",
         default_value_t = 30_000,
         value_parser = clap::value_parser!(u32).range(600..)
     )]
-    pub attendance_gap_ms: u32,
+    pub availability_gap_ms: u32,
 
     /// How long a replica's Lease lasts without being renewed, in milliseconds, before the others take over its work; it is
     /// renewed three times in this time. 0: no work is shared, and this replica does everything.

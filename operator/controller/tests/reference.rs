@@ -57,10 +57,13 @@ fn describe(page: &mut String, command: &Command) {
             argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
         let possible: Vec<String> =
             argument.get_possible_values().iter().map(|it| format!("`{}`", it.get_name())).collect();
+        let default = defaults.join(", ");
+        let is_all = possible.len() > 1 && default == possible.join(", ");
+        let default = if is_all { "all" } else { &default };
         if switch && !possible.is_empty() && possible.len() < 4 {
             meaning = format!("{} One of {}.", sentence(&meaning), possible.join(", "));
         }
-        line(page, &format!("| {name}{short} | {variable} | {} | {} |", defaults.join(", "), cell(&meaning)));
+        line(page, &format!("| {name}{short} | {variable} | {default} | {} |", cell(&meaning)));
     }
 }
 

@@ -15,7 +15,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy}
 use serde_json::{Value, json};
 
 use crate::namespace::{Kind, TestNamespace};
-use crate::{LONG, pause};
+use crate::wait::{LONG, pause};
 
 /// What an API server says of a policy that it cannot evaluate yet.
 pub const NOT_CONFIGURED: &str = "denied request: failed to configure";

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use local_cluster::{ManagedProcess, ProcessSpec, spawn_with_parent};
 
-use crate::{LONG, POLL};
+use crate::wait::{LONG, POLL};
 
 /// How long a process may take to end before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(15);

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::access::ClusterAccess;
 use crate::binaries::workspace;
-use crate::{LONG, POLL};
+use crate::wait::{LONG, POLL};
 
 /// How often an API server takes up new policies, with room. Those applied in one go may come in two portions.
 const POLICY_REFRESH: Duration = Duration::from_millis(1_200);

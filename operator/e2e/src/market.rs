@@ -16,7 +16,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::namespace::{Kind, TestNamespace};
-use crate::pause;
+use crate::wait::pause;
 
 /// How long a count may take: also when many are counted at once, on a busy machine.
 const COUNTED_WITHIN: Duration = Duration::from_mins(1);

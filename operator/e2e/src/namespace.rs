@@ -29,7 +29,7 @@ use crate::names::suffix;
 use crate::operator::{Operator, OperatorOptions};
 use crate::samples::{marketplace, provider};
 use crate::sandbox::{Sandbox, SandboxOptions};
-use crate::{LONG, pause};
+use crate::wait::{LONG, pause};
 
 /// How many of the operator's last log lines a failure shows.
 const SHOWN_LOG_LINES: usize = 60;

@@ -111,7 +111,7 @@ struct Shared {
     metrics: Arc<dyn Metrics>,
 }
 
-/// Serves `/metrics`, `/livez`, `/healthz` and `/readyz` until `stop` turns true; with `debug`, also `POST /debug/wedge`.
+/// Serves `/metrics`, `/livez`, `/healthz` and `/readyz` until `stop` turns true; with `debug`, also `POST /debug/stall`.
 ///
 /// # Errors
 /// When the address cannot be had.
@@ -129,7 +129,7 @@ pub async fn serve(
         .route("/livez", get(live))
         .route("/healthz", get(live))
         .route("/readyz", get(ready));
-    let router = if debug { router.route("/debug/wedge", post(wedge)) } else { router };
+    let router = if debug { router.route("/debug/stall", post(stall)) } else { router };
     let router = router.with_state(Shared { health, metrics });
     Ok(async move {
         let stopped = async move {
@@ -155,10 +155,10 @@ async fn live(State(shared): State<Shared>) -> (StatusCode, String) {
     }
 }
 
-/// What is to be wedged.
+/// What is to be stalled.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Wedge {
+enum Stall {
     /// The loops of watches and controllers stand still with their next iteration.
     Loops,
     /// No thread of the process is left to do anything.
@@ -166,16 +166,16 @@ enum Wedge {
 }
 
 #[derive(serde::Deserialize)]
-struct WedgeQuery {
-    what: Wedge,
+struct StallQuery {
+    what: Stall,
 }
 
-/// Wedges the process, so that one sees its liveness probe heal it.
-async fn wedge(State(shared): State<Shared>, Query(WedgeQuery { what }): Query<WedgeQuery>) -> &'static str {
-    warn!(?what, "wedged on request");
+/// Stalls the process, so that one sees its liveness probe heal it.
+async fn stall(State(shared): State<Shared>, Query(StallQuery { what }): Query<StallQuery>) -> &'static str {
+    warn!(?what, "stalled on request");
     match what {
-        Wedge::Loops => shared.health.watchdogs.stall(),
-        Wedge::Threads => {
+        Stall::Loops => shared.health.watchdogs.stall(),
+        Stall::Threads => {
             for _ in 0..tokio::runtime::Handle::current().metrics().num_workers() {
                 tokio::spawn(async {
                     loop {
@@ -185,7 +185,7 @@ async fn wedge(State(shared): State<Shared>, Query(WedgeQuery { what }): Query<W
             }
         }
     }
-    "wedged\n"
+    "stalled\n"
 }
 
 async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {

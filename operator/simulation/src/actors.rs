@@ -3,17 +3,14 @@
 
 mod market;
 
-use bytes::Bytes;
 use fooddelivery_api::{GROUP, OPERATOR_NAMESPACE, PAUSED_ANNOTATION, VERSION};
 use serde_json::{Value, json};
 
-use crate::apiserver::{Options, PatchKind, Request, Response, Server, Verb};
-use crate::oracle::text;
+use crate::apiserver::{Response, Verb};
+use crate::objects::{NAMESPACE, is_dying, name_of, request, text};
 use crate::plan::{OrderPlan, Plan};
 use crate::world::World;
 
-/// Where everything happens.
-pub const NAMESPACE: &str = "food";
 /// The store.
 pub const STORE: &str = "hanok";
 /// What a meal costs, KRW.
@@ -83,28 +80,6 @@ impl Act {
             Self::Delete(..) => 3,
             _ => 4,
         }
-    }
-}
-
-/// A request, put together.
-pub fn request(verb: Verb, plural: &str, name: &str, body: &Value) -> Request {
-    let (group, version, namespace) = match plural {
-        "secrets" => ("", "v1", Some(NAMESPACE)),
-        "namespaces" => ("", "v1", None),
-        "paymentproviders" | "messageproviders" => (GROUP, VERSION, None),
-        _ => (GROUP, VERSION, Some(NAMESPACE)),
-    };
-    Request {
-        verb,
-        group: group.into(),
-        version: version.into(),
-        plural: plural.into(),
-        namespace: namespace.map(Into::into),
-        name: (verb != Verb::Create).then(|| name.into()),
-        subresource: None,
-        options: Options::default(),
-        patch: (verb == Verb::Patch).then_some(PatchKind::Merge),
-        body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
     }
 }
 
@@ -196,12 +171,6 @@ fn place(world: &mut World, number: usize, order: &OrderPlan, plan: &Plan) {
     }
 }
 
-/// Whether everything there is being deleted.
-pub(crate) fn is_dying(server: &Server) -> bool {
-    let namespace = server.objects("namespaces").find(|n| n["metadata"]["name"] == NAMESPACE);
-    namespace.is_none_or(|n| n["metadata"]["deletionTimestamp"].is_string())
-}
-
 /// Everything that somebody could do now, what is helpful first.
 pub fn possible(world: &World, plan: &Plan, placed: &[u32]) -> Vec<Act> {
     let mut acts = Vec::new();
@@ -238,10 +207,6 @@ pub fn possible(world: &World, plan: &Plan, placed: &[u32]) -> Vec<Act> {
     }
     acts.sort_by_key(|act| !act.is_helpful());
     acts
-}
-
-fn name_of(object: &Value) -> String {
-    text(&object["metadata"]["name"]).to_owned()
 }
 
 fn on_ticket(ticket: &Value, acts: &mut Vec<Act>) {

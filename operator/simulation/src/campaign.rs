@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::mutants::Mutant;
+use crate::mutants::mutant::Mutant;
 use crate::plan::{Case, Pattern};
 use crate::scheduler::{PlayError, Report, play};
 use crate::shrink::shrink;

@@ -1,23 +1,12 @@
-//! The message provider, within the process, behind the operator's own port: a message waits until the scheduler carries it
+//! The message provider, within the process, its inbox: a message waits until the scheduler carries it
 //! out, and how is the scheduler's choice. It knows a message by its id, and remembers which came first.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use fooddelivery_api::MessageProviderSpec;
-use fooddelivery_controller::MakeMessagePort;
-use fooddelivery_providers::notification::{Message, MessagePort, SendOutcome};
+use fooddelivery_providers::notification::{Message, SendOutcome};
 use fooddelivery_saga::provider::CallFailure;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::provider::ProviderFault;
-use crate::world::{Shared, What};
-
-/// How long a replica waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What arrived, by order uid: the steps and phases, each when it came for the first time.
 #[derive(Debug, Default)]
@@ -80,35 +69,6 @@ impl Inbox {
             ProviderFault::AnswerLost | ProviderFault::Lost | ProviderFault::Stalled => {
                 SendOutcome::CallFailure(CallFailure::OutcomeUnknown("no answer".into()))
             }
-        }
-    }
-}
-
-/// Adapters for a replica, by its number, that put their messages on their way and wait.
-pub fn ports(shared: &Shared, replica: usize) -> Arc<MakeMessagePort> {
-    let shared = shared.clone();
-    Arc::new(move |_, _: &MessageProviderSpec, _| Ok(Arc::new(Port { shared: shared.clone(), replica })))
-}
-
-struct Port {
-    shared: Shared,
-    replica: usize,
-}
-
-#[async_trait]
-impl MessagePort for Port {
-    fn needs_contact(&self) -> bool {
-        false
-    }
-
-    async fn send(&self, message: &Message) -> SendOutcome {
-        let (reply, answer) = oneshot::channel();
-        let what = What::Message { message: Box::new(message.clone()), reply };
-        self.shared.lock().send(self.replica, what);
-        self.shared.arrived.notify_one();
-        match timeout(PATIENCE, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => SendOutcome::CallFailure(CallFailure::OutcomeUnknown("timed out".into())),
         }
     }
 }

@@ -4,21 +4,24 @@
 //! It knows the operator's promises, not its code: where it speaks of a status field, that field is part of a promise
 //! (the recorded intent, the verdict, the end).
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod calls;
 pub mod counts;
 pub mod ends;
+mod kind;
 mod seen;
 pub mod steps;
 
 use std::collections::BTreeMap;
 
-use fooddelivery_api::for_each_kind;
 use fooddelivery_sandbox::ledger::EntryKind;
-use serde_json::Value;
 
-use crate::actors::is_dying;
 use crate::apiserver::Server;
+use crate::objects::is_dying;
 use crate::provider::Providers;
+use kind::KINDS;
+pub(crate) use kind::Kind;
 pub use seen::Seen;
 
 /// Something is wrong.
@@ -75,32 +78,6 @@ pub struct Oracle {
     /// Whether orders that are settled are removed.
     pub removes: bool,
     broken: Option<Broken>,
-}
-
-macro_rules! kinds {
-    ($($kind:ident: $cache:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
-        /// The kinds: all there are. What holds for each (its caches are what there is, whatever was missed is made up for) needs
-        /// no arm; promises of its own are in [`steps`], [`counts`] and [`ends`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub(crate) enum Kind {
-            $(
-                #[doc = $plural]
-                $kind,
-            )+
-        }
-
-        /// The kinds by plural.
-        const KINDS: &[(Kind, &str)] = &[$((Kind::$kind, $plural)),+];
-    };
-}
-
-for_each_kind!(kinds);
-
-impl Kind {
-    /// Whether its objects count orders.
-    fn counts(self) -> bool {
-        matches!(self, Self::Store | Self::Rider | Self::Coupon | Self::CouponUse)
-    }
 }
 
 impl Oracle {
@@ -181,8 +158,4 @@ impl Oracle {
     pub(crate) fn all(&self) -> impl Iterator<Item = (Kind, &str, &Seen)> {
         self.seen.iter().map(|((kind, uid), seen)| (*kind, uid.as_str(), seen))
     }
-}
-
-pub(crate) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::choices::ChoiceSequence;
-use crate::mutants::Mutant;
+use crate::mutants::mutant::Mutant;
 
 /// The kinds of schedules: Sieve's three, and what else goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,19 +1,13 @@
-//! The payment providers, within the process: the sandbox's own bank, ledger and idempotency keys behind the operator's
-//! own port, without HTTP. A call waits until the scheduler carries it out, and how is the scheduler's choice.
+//! The payment providers, within the process: the sandbox's own bank, ledger and idempotency keys, without HTTP. A call
+//! waits until the scheduler carries it out, and how is the scheduler's choice.
 
 mod stripe;
 mod toss;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use fooddelivery_api::PaymentProviderSpec;
-use fooddelivery_controller::MakePort;
+use fooddelivery_providers::Dialect;
 use fooddelivery_providers::resilience::Request;
-use fooddelivery_providers::{
-    ChargeRequest, DEFAULT_TIMEOUT, Dialect, LookUpRequest, PaymentPort, PrepareRequest, RefundRequest,
-    Traits, VoidRequest,
-};
 use fooddelivery_saga::provider::{
     CallFailure, ChargeOutcome, LookUpOutcome, PrepareOutcome, ProviderPayment, ProviderStatus,
     RefundOutcome, Refusal, VoidOutcome,
@@ -21,14 +15,7 @@ use fooddelivery_saga::provider::{
 use fooddelivery_sandbox::bank::{self, money::Money};
 use fooddelivery_sandbox::idempotency::{Admission, Answer, Keys, Policy, Presented};
 use fooddelivery_sandbox::ledger::{Entry, Ledger};
-use futures::future::BoxFuture;
 use jiff::Timestamp;
-use std::sync::Arc;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-
-use crate::mutants;
-use crate::world::{Shared, What};
 
 /// How long a checkout waits to be confirmed at the provider.
 const CHECKOUT_EXPIRY: Duration = Duration::from_mins(10);
@@ -301,102 +288,4 @@ fn shown(payment_id: &str, money: &Money, status: ProviderStatus) -> ProviderPay
 
 fn refusal(code: &str, message: &str) -> Refusal {
     Refusal { code: code.to_owned(), message: message.to_owned() }
-}
-
-/// Makes a call, and comes back with its outcome.
-pub type Ask = dyn Fn(Call) -> BoxFuture<'static, CallOutcome> + Send + Sync;
-
-/// An adapter that has its calls made by `ask`.
-pub fn port(dialect: Dialect, ask: Arc<Ask>) -> Arc<dyn PaymentPort> {
-    Arc::new(Port { dialect, ask })
-}
-
-/// Adapters for a replica, by its number, that put their calls on their way and wait.
-pub fn ports(shared: &Shared, replica: usize) -> Arc<MakePort> {
-    let shared = shared.clone();
-    Arc::new(move |dialect, _: &PaymentProviderSpec, _| {
-        let shared = shared.clone();
-        let ask = move |call| -> BoxFuture<'static, CallOutcome> {
-            Box::pin(ask_as_mutated(shared.clone(), replica, call))
-        };
-        Ok(port(dialect, Arc::new(ask)))
-    })
-}
-
-async fn ask_as_mutated(shared: Shared, replica: usize, mut call: Call) -> CallOutcome {
-    mutants::before_call(&shared, &mut call.asked);
-    let asked = call.asked.clone();
-    let outcome = ask(&shared, replica, call).await;
-    mutants::after_call(&shared, replica, &asked, &outcome).await;
-    outcome
-}
-
-/// Puts a call of a replica's on its way, and waits for its outcome.
-pub(crate) async fn ask(shared: &Shared, replica: usize, call: Call) -> CallOutcome {
-    let (reply, answer) = oneshot::channel();
-    let timed_out = call.failed(CallFailure::OutcomeUnknown("timed out".into()));
-    shared.lock().send(replica, What::Call { call: Box::new(call), reply });
-    shared.arrived.notify_one();
-    match timeout(DEFAULT_TIMEOUT, answer).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) | Err(_) => timed_out,
-    }
-}
-
-struct Port {
-    dialect: Dialect,
-    ask: Arc<Ask>,
-}
-
-impl Port {
-    async fn ask(&self, asked: Request) -> CallOutcome {
-        (self.ask)(Call { dialect: self.dialect, asked }).await
-    }
-}
-
-/// What cannot happen: an answer to another question.
-fn nonsense() -> CallFailure {
-    CallFailure::OutcomeUnknown("answered something else than was asked".into())
-}
-
-#[async_trait]
-impl PaymentPort for Port {
-    fn traits(&self) -> Traits {
-        self.dialect.traits()
-    }
-
-    async fn prepare(&self, request: &PrepareRequest) -> PrepareOutcome {
-        match self.ask(Request::Prepare(request.clone())).await {
-            CallOutcome::Prepare(outcome) => outcome,
-            _ => PrepareOutcome::CallFailure(nonsense()),
-        }
-    }
-
-    async fn charge(&self, request: &ChargeRequest) -> ChargeOutcome {
-        match self.ask(Request::Charge(request.clone())).await {
-            CallOutcome::Charge(outcome) => outcome,
-            _ => ChargeOutcome::CallFailure(nonsense()),
-        }
-    }
-
-    async fn look_up(&self, request: &LookUpRequest) -> LookUpOutcome {
-        match self.ask(Request::LookUp(request.clone())).await {
-            CallOutcome::LookUp(outcome) => outcome,
-            _ => LookUpOutcome::CallFailure(nonsense()),
-        }
-    }
-
-    async fn void(&self, request: &VoidRequest) -> VoidOutcome {
-        match self.ask(Request::Void(request.clone())).await {
-            CallOutcome::Void(outcome) => outcome,
-            _ => VoidOutcome::CallFailure(nonsense()),
-        }
-    }
-
-    async fn refund(&self, request: &RefundRequest) -> RefundOutcome {
-        match self.ask(Request::Refund(request.clone())).await {
-            CallOutcome::Refund(outcome) => outcome,
-            _ => RefundOutcome::CallFailure(nonsense()),
-        }
-    }
 }

@@ -1,7 +1,9 @@
 //! Plays one schedule: waits until nothing moves by itself, makes one choice, and has the oracle look; in the end it
 //! plays fair until everything has come to rest.
 
+mod error;
 pub mod fair;
+mod lifecycle;
 mod replicas;
 mod step;
 mod traffic;
@@ -20,6 +22,7 @@ use crate::plan::{Case, Plan};
 use crate::trace::Trace;
 use crate::world::{BEGINNING_MS, Shared};
 
+pub use error::PlayError;
 use replicas::Running;
 
 /// What came of a schedule.
@@ -41,20 +44,6 @@ pub struct Report {
     pub crashes: u64,
     /// How much time passed in the simulation, in milliseconds.
     pub elapsed_ms: i64,
-}
-
-/// Why a schedule could not be played at all.
-#[derive(Debug, thiserror::Error)]
-pub enum PlayError {
-    /// Something in the manifests is not simulated.
-    #[error(transparent)]
-    Catalog(#[from] crate::apiserver::CatalogError),
-    /// No runtime.
-    #[error("no runtime: {0}")]
-    Runtime(#[from] std::io::Error),
-    /// The operator's settings.
-    #[error("the operator's settings: {0}")]
-    Settings(String),
 }
 
 /// Plays a case: by its seed, or by given choices. With `traced`, what happens is written down.

@@ -13,25 +13,17 @@ use http::header::CONTENT_TYPE;
 use http_body::Frame;
 use kube::Client;
 use kube::client::Body;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tower::BoxError;
 
 use crate::apiserver::{Request, Response, Verb};
 use crate::mutants::Mutation;
-use crate::world::{Reply, Shared, Stream, What};
+use crate::world::{Shared, Stream};
 
 /// A client for a replica, by its number. It belongs to the tokio runtime that calls this.
 pub(crate) fn client(shared: &Shared, replica: usize) -> Client {
     let mutation = Mutation::of(shared, replica).map(Arc::new);
     Client::new(InterceptedTransport { shared: shared.clone(), replica, mutation }, "default")
-}
-
-/// Puts a request of a replica's on its way, and waits for the answer.
-pub(crate) async fn send(shared: &Shared, replica: usize, request: Request) -> Reply {
-    let (reply, answer) = oneshot::channel();
-    shared.lock().send(replica, What::Api { request: Box::new(request), reply });
-    shared.arrived.notify_one();
-    answer.await.ok().flatten()
 }
 
 #[derive(Clone)]
@@ -83,7 +75,7 @@ impl InterceptedTransport {
             _ => {
                 let reply = match &self.mutation {
                     Some(mutation) => mutation.exchange(request).await,
-                    None => send(&self.shared, self.replica, request).await,
+                    None => self.shared.send(self.replica, request).await,
                 };
                 match reply {
                     Some(response) => answered(response),

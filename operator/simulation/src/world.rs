@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use fooddelivery_providers::DEFAULT_TIMEOUT;
 use fooddelivery_providers::notification::{Message, SendOutcome};
+use fooddelivery_saga::provider::CallFailure;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::apiserver::{Cursor, Request, Response, Server, Verb};
 use crate::message_provider::Inbox;
-use crate::mutants::Mutant;
+use crate::mutants::mutant::Mutant;
 use crate::oracle::{Moment, Oracle};
 use crate::provider::{Call, CallOutcome, Providers};
 use crate::trace::Trace;
@@ -153,6 +155,26 @@ impl Shared {
     /// The world, for a moment. Never held across an await.
     pub fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a request of a replica's on its way, and waits for the answer.
+    pub(crate) async fn send(&self, replica: usize, request: Request) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        self.lock().send(replica, What::Api { request: Box::new(request), reply });
+        self.arrived.notify_one();
+        answer.await.ok().flatten()
+    }
+
+    /// Puts a call of a replica's on its way, and waits for its outcome.
+    pub(crate) async fn ask(&self, replica: usize, call: Call) -> CallOutcome {
+        let (reply, answer) = oneshot::channel();
+        let timed_out = call.failed(CallFailure::OutcomeUnknown("timed out".into()));
+        self.lock().send(replica, What::Call { call: Box::new(call), reply });
+        self.arrived.notify_one();
+        match timeout(DEFAULT_TIMEOUT, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => timed_out,
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Availability {
             prefix: PREFIX,
             controllers,
             watched: settings.namespaces.clone(),
-            gap: Millis(i64::from(settings.attendance_gap_ms)),
+            gap: Millis(i64::from(settings.availability_gap_ms)),
         };
         Self { leases: Arc::new(ControllerLeases::new(api, clock, settings)) }
     }

@@ -52,7 +52,7 @@ struct Built {
 
 /// Makes the adapter for a provider. The simulation hands in one that calls a provider within the process.
 pub type MakeMessagePort = dyn Fn(
-        notification::MessageDialect,
+        notification::MessageTransport,
         &MessageProviderSpec,
         Credential,
     ) -> Result<Arc<dyn MessagePort>, ConfigError>
@@ -108,13 +108,13 @@ impl MessageClients {
         let spec = &provider.spec;
         let dialect = match (spec.transport, &spec.alim_talk) {
             (MessageTransport::AlimTalk, Some(alim_talk)) => {
-                notification::MessageDialect::AlimTalk(AlimTalkSender {
+                notification::MessageTransport::AlimTalk(AlimTalkSender {
                     app_key: alim_talk.app_key.clone(),
                     sender_key: alim_talk.sender_key.clone(),
                     template_code: alim_talk.template_code.clone(),
                 })
             }
-            (MessageTransport::Webhook, _) => notification::MessageDialect::Webhook,
+            (MessageTransport::Webhook, _) => notification::MessageTransport::Webhook,
             (MessageTransport::AlimTalk, None) | (MessageTransport::Unknown, _) => {
                 let message =
                     format!("message provider {name} has a transport that this version does not know");

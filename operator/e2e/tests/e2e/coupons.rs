@@ -266,7 +266,7 @@ async fn a_coupon_made_again_begins_anew_and_the_old_one_holds_nothing_up() -> R
 
 fn controllers(names: &[&str]) -> OperatorOptions {
     let controllers = names.iter().map(ToString::to_string).collect();
-    let args = vec!["--attendance-gap-ms=1500".into(), "--deadline-payment=8".into()];
+    let args = vec!["--availability-gap-ms=1500".into(), "--deadline-payment=8".into()];
     OperatorOptions { controllers, args, ..OperatorOptions::default() }
 }
 

@@ -14,7 +14,7 @@ use local_cluster::Shutdown;
 use serde_json::json;
 
 /// A controller that is silent for longer was away.
-const GAP: &str = "--attendance-gap-ms=1500";
+const GAP: &str = "--availability-gap-ms=1500";
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -331,7 +331,7 @@ async fn an_outcome_that_asking_cannot_tell_waits_for_a_person_who_resolves_it_w
     let cleared = |p: &Payment| p.spec.resolution.is_none();
     ns.wait_until::<Payment>("retried", "no resolution left", LONG, cleared).await?;
     let late = resolve(&ns, "retried", "Captured").await.unwrap_err().to_string();
-    assert!(late.contains("resolved by hand only while it needs review"), "{late}");
+    assert!(late.contains("resolved by hand only in phase NeedsReview"), "{late}");
     // There is one about the order, and one about the payment, which says who.
     ns.wait_event_saying("not-charged", "ResolvedByHand", "kim").await?;
     ns.wait_metric("fooddelivery_payments_in_review 0").await?;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use super::machine::Place;
+use super::place::Place;
 
 /// The name of the image that holds a pod's namespaces; made here.
 pub(super) const PAUSE_IMAGE: &str = "local-cluster/pause:1";

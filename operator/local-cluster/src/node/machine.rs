@@ -6,14 +6,15 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::NodeError;
 use super::cgroup::ControlGroup;
 use super::config;
+use super::error::NodeError;
+use super::place::Place;
 use super::programs::SystemPrograms;
 use crate::binaries::NodeBinaries;
 use crate::command::{program_path, run_command, system_path};
@@ -46,26 +47,6 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
 : > "$node/up"
 while :; do sleep 3600 & wait; done
 "#;
-
-/// Who a node is, and where its files are.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) name: String,
-    pub(super) number: u8,
-    pub(super) address: Ipv4Addr,
-    dir: PathBuf,
-}
-
-impl Place {
-    pub(super) fn new(number: u8, address: Ipv4Addr, cluster_dir: &Path) -> Self {
-        let name = format!("node-{number}");
-        Self { dir: cluster_dir.join(&name), name, number, address }
-    }
-
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-}
 
 /// A node that runs. Dropping it is pulling its plug.
 #[derive(Debug)]
@@ -210,7 +191,7 @@ impl Namespaces {
             .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
             .args(["--propagation", "private", "--", "sh", "-c", FIRST_PROCESS, "sh"])
             .arg(&binaries.dir)
-            .arg(&place.dir)
+            .arg(place.dir())
             .env("PATH", system_path())
             .log_file(place.file("first-process.log"));
         let holder = spawn_with_parent(&spec)?;
@@ -257,8 +238,9 @@ fn write_files(
     control_group: &ControlGroup,
 ) -> Result<(), NodeError> {
     // What an earlier node of this name left; nothing of it is mounted any more.
-    if place.dir.exists() {
-        fs::remove_dir_all(&place.dir).map_err(|source| DirError::Io { path: place.dir.clone(), source })?;
+    if place.dir().exists() {
+        fs::remove_dir_all(place.dir())
+            .map_err(|source| DirError::Io { path: place.dir().to_owned(), source })?;
     }
     for dir in ["bin", "lib", "log", "cni"] {
         let path = place.file(dir);

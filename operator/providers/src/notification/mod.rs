@@ -30,7 +30,7 @@ pub use port::{Message, MessagePort, SendOutcome};
 
 /// Protocol of a message provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MessageDialect {
+pub enum MessageTransport {
     /// Kakao AlimTalk, through NHN Cloud or the sandbox. The endpoint is the API's domain, the credential the secret
     /// key. Needs a phone number.
     AlimTalk(AlimTalkSender),
@@ -47,20 +47,20 @@ pub enum MessageDialect {
 /// # Errors
 /// When the endpoint, the credential, the sender or the timeout cannot be used.
 pub fn message_provider(
-    dialect: MessageDialect,
+    transport: MessageTransport,
     endpoint: &str,
     credential: Credential,
     timeout: Duration,
     http: HttpClient,
 ) -> Result<Arc<dyn MessagePort>, ConfigError> {
     let account = account(endpoint, credential, timeout, http)?;
-    match dialect {
-        MessageDialect::AlimTalk(sender) => {
+    match transport {
+        MessageTransport::AlimTalk(sender) => {
             check_sendable(&account.credential)?;
             sender.check()?;
             Ok(Arc::new(AlimTalk { account, sender }))
         }
-        MessageDialect::Webhook => {
+        MessageTransport::Webhook => {
             let signer = Signer::new(&account.credential).ok_or(ConfigError::SigningSecret)?;
             Ok(Arc::new(Webhook { account, signer }))
         }
@@ -71,10 +71,10 @@ pub fn message_provider(
 mod tests {
     use super::*;
 
-    fn configured(dialect: MessageDialect, credential: &str) -> Result<bool, ConfigError> {
+    fn configured(transport: MessageTransport, credential: &str) -> Result<bool, ConfigError> {
         let http = HttpClient::new().unwrap();
         let credential = Credential::new(credential);
-        message_provider(dialect, "https://host/hook", credential, Duration::from_secs(1), http)
+        message_provider(transport, "https://host/hook", credential, Duration::from_secs(1), http)
             .map(|port| port.needs_contact())
     }
 
@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn alimtalk_needs_a_telephone_number_and_a_webhook_does_not() {
-        assert_eq!(configured(MessageDialect::AlimTalk(sender()), "secret"), Ok(true));
-        assert_eq!(configured(MessageDialect::Webhook, "secret"), Ok(false));
+        assert_eq!(configured(MessageTransport::AlimTalk(sender()), "secret"), Ok(true));
+        assert_eq!(configured(MessageTransport::Webhook, "secret"), Ok(false));
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
         let with = |change: fn(&mut AlimTalkSender)| {
             let mut sender = sender();
             change(&mut sender);
-            configured(MessageDialect::AlimTalk(sender), "secret")
+            configured(MessageTransport::AlimTalk(sender), "secret")
         };
         assert_eq!(with(|sender| sender.app_key.clear()), Err(ConfigError::Sender("the app key")));
         assert_eq!(with(|sender| sender.sender_key.push('키')), Err(ConfigError::Sender("the sender key")));
@@ -104,13 +104,13 @@ mod tests {
     #[test]
     fn a_secret_that_can_neither_be_sent_nor_sign_is_refused() {
         for secret in ["", "two\nlines", "비밀"] {
-            let result = configured(MessageDialect::AlimTalk(sender()), secret);
+            let result = configured(MessageTransport::AlimTalk(sender()), secret);
             assert_eq!(result, Err(ConfigError::Credential), "{secret:?}");
         }
         for secret in ["", "whsec_", "whsec_not base64"] {
-            let result = configured(MessageDialect::Webhook, secret);
+            let result = configured(MessageTransport::Webhook, secret);
             assert_eq!(result, Err(ConfigError::SigningSecret), "{secret:?}");
         }
-        assert_eq!(configured(MessageDialect::Webhook, "any other text, 비밀"), Ok(false));
+        assert_eq!(configured(MessageTransport::Webhook, "any other text, 비밀"), Ok(false));
     }
 }

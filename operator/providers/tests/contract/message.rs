@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fooddelivery_providers::notification::{
-    AlimTalkSender, FailFastBreaker, Message, MessageDialect, MessagePort, SendOutcome, message_provider,
+    AlimTalkSender, FailFastBreaker, Message, MessagePort, MessageTransport, SendOutcome, message_provider,
 };
 use fooddelivery_providers::{Credential, HttpClient};
 use fooddelivery_saga::provider::CallFailure;
@@ -35,9 +35,9 @@ fn port(channel: Channel, url: &str, secret: &str, timeout: Duration) -> Arc<dyn
         Channel::AlimTalk => {
             let (app_key, sender_key) = ("app".into(), "s".repeat(40));
             let sender = AlimTalkSender { app_key, sender_key, template_code: "STEP".into() };
-            (MessageDialect::AlimTalk(sender), url.to_owned())
+            (MessageTransport::AlimTalk(sender), url.to_owned())
         }
-        Channel::Webhook => (MessageDialect::Webhook, format!("{url}/webhook")),
+        Channel::Webhook => (MessageTransport::Webhook, format!("{url}/webhook")),
     };
     let http = HttpClient::new().unwrap();
     message_provider(dialect, &endpoint, Credential::new(secret), timeout, http).unwrap()

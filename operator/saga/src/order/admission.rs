@@ -1,8 +1,9 @@
 //! Whether an order is let in: what it waits for, or is refused for, before its payment is made. And what has to be read
 //! live before that, or anything else, is decided.
 
+use super::command::ChildKind;
+use super::status::{ConditionKind, OrderState};
 use super::steps;
-use super::{ChildKind, ConditionKind, OrderState};
 use crate::counter::OrderId;
 use crate::coupon::{Redemptions, Terms};
 use crate::phases::OrderPhase;

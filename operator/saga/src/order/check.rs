@@ -1,6 +1,8 @@
 //! What holds of every decision about an order, whatever its view: the postconditions.
 
-use super::{Command, Decision, OrderState, OrderView};
+use super::command::{Command, Decision};
+use super::status::OrderState;
+use super::view::OrderView;
 use crate::machine::Violation;
 use crate::phases::{DeliveryStage, OrderPhase, TicketStage};
 use crate::table;

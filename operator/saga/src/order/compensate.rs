@@ -3,9 +3,11 @@
 //! The ticket comes first, because the store races for it and the API server decides. Then the delivery, then the
 //! money. A missing child is created as a tombstone, so that a late create by a stalled replica meets it.
 
+use super::command::{ChildKind, Command, Decision, Rest};
 use super::status::ConditionKind;
 use super::steps::{self, Cancel, Fence, Late, Proof};
-use super::{ChildKind, Command, Decision, OrderView, Rest, conditions, deadline, forward};
+use super::view::OrderView;
+use super::{conditions, deadline, forward};
 use crate::machine::{Note, Violation};
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,

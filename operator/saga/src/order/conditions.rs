@@ -1,7 +1,7 @@
 //! The conditions of an order that has been undone, refused or settled.
 
-use super::OrderView;
 use super::status::{ConditionKind, OrderState};
+use super::view::OrderView;
 use crate::machine::Note;
 use crate::phases::PaymentPhase;
 use crate::reason::Reason;

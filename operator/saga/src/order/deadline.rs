@@ -4,8 +4,10 @@
 //!
 //! What this module may not do: decide what follows when it has passed.
 
+use super::command::ChildKind;
+use super::status::OrderState;
 use super::steps::{self, Controller};
-use super::{ChildKind, OrderState, OrderView};
+use super::view::OrderView;
 use crate::phases::OrderPhase;
 use crate::reason::Reason;
 use crate::time::{Millis, RESTART_GRACE, Timestamp};

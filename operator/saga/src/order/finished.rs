@@ -1,7 +1,9 @@
 //! An order that has ended: its money is settled, and when it is deleted its children go before it.
 
+use super::command::{ChildKind, Command, Decision, Rest};
+use super::conditions;
 use super::status::{ConditionKind, OrderState};
-use super::{ChildKind, Command, Decision, OrderView, Rest, conditions};
+use super::view::OrderView;
 use crate::machine::Note;
 use crate::phases::{CancellationVerdict, OrderPhase, PaymentDesired, TicketStage};
 use crate::reason::Reason;

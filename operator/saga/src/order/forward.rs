@@ -1,8 +1,10 @@
 //! An order on its way: from its children's stages to its phase.
 
+use super::command::{Command, Decision, Rest};
 use super::status::{ConditionKind, OrderState};
 use super::steps::{self, Late, Proof, Step};
-use super::{Command, Decision, OrderView, Rest, conditions, deadline};
+use super::view::OrderView;
+use super::{conditions, deadline};
 use crate::machine::{Note, Violation};
 use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 use crate::quote::Blocker;

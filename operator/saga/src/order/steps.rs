@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::ChildKind;
+use super::command::ChildKind;
 use crate::phases::{DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 use crate::reason::Reason;
 use crate::table;

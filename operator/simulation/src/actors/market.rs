@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Act, PRICE, STORE, create, name_of, patch, request};
+use super::{Act, PRICE, STORE, create, patch};
 use crate::apiserver::Verb;
+use crate::objects::{is_dying, name_of, request};
 use crate::plan::{CouponPlan, CustomerPlan, Plan};
 use crate::world::World;
 
@@ -172,7 +173,7 @@ pub(super) fn take(world: &mut World, plan: &Plan, act: &Act) {
 pub(super) fn put_right(world: &mut World, plan: &Plan) {
     let prefers = find(world, "customers", CUSTOMER)
         .is_some_and(|customer| customer["spec"]["preferredStoreRef"].is_object());
-    if has_preference(plan) && !prefers && !super::is_dying(&world.server) {
+    if has_preference(plan) && !prefers && !is_dying(&world.server) {
         prefer(world, Some(STORE));
     }
 }

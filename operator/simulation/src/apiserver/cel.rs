@@ -3,18 +3,13 @@
 //! This module knows nothing of Kubernetes but the functions that its library adds and that the rules here use:
 //! `isURL`, `url` and `getScheme`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString};
+use cel::common::types::{CelBool, CelMap, CelMapKey, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::extractors::This;
 use cel::{Context, Env, ExecutionError, Program};
-use serde_json::Value;
-
-use super::schema::{ListKind, Schema};
-
 /// A value during evaluation.
 pub(super) type Node<'v> = Box<dyn Val + 'v>;
 
@@ -88,41 +83,6 @@ impl VariableResolver for Scope<'_> {
     }
 }
 
-/// The value that a piece of JSON is. Where the schema calls a list a set or a map, its order carries no meaning, so
-/// such lists are put into one order: two that differ in order only are then equal, as on a real API server.
-pub(super) fn node<'v>(value: &'v Value, schema: Option<&Schema>) -> Node<'v> {
-    match value {
-        Value::Null => Box::new(CelNull),
-        Value::Bool(it) => Box::new(CelBool::from(*it)),
-        Value::Number(it) => match it.as_i64() {
-            Some(it) => Box::new(CelInt::from(it)),
-            None => Box::new(CelDouble::from(it.as_f64().unwrap_or(f64::NAN))),
-        },
-        Value::String(it) => Box::new(CelString::from(it.as_str())),
-        Value::Array(list) => {
-            let items = schema.and_then(|s| s.items.as_deref());
-            let mut elements: Vec<&Value> = list.iter().collect();
-            match schema.map(|s| &s.list) {
-                Some(ListKind::Set) => elements.sort_by_key(ToString::to_string),
-                Some(ListKind::Map(keys)) => {
-                    elements.sort_by_key(|v| keys.iter().map(|k| v[k].to_string()).collect::<Vec<_>>());
-                }
-                _ => {}
-            }
-            let elements: Vec<Node<'v>> = elements.into_iter().map(|v| node(v, items)).collect();
-            Box::new(CelList::from(elements))
-        }
-        Value::Object(map) => {
-            let entry = |(name, value): (&'v String, &'v Value)| {
-                let schema = schema.and_then(|s| s.properties.get(name));
-                (CelMapKey::from(name.as_str()), node(value, schema))
-            };
-            let entries: HashMap<CelMapKey<'v>, Node<'v>> = map.iter().map(entry).collect();
-            Box::new(CelMap::from(entries))
-        }
-    }
-}
-
 /// The value under `name` in an object.
 pub(super) fn child<'b, 'v>(object: &'b (dyn Val + 'v), name: &'v str) -> Option<&'b (dyn Val + 'v)> {
     let map = object.downcast_ref::<CelMap<'v>>()?;
@@ -140,8 +100,10 @@ fn scheme(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::node::node;
     use super::*;
-    use serde_json::json;
 
     fn holds(source: &str, value: &Value) -> Result<bool, String> {
         let engine = Engine::new().unwrap();

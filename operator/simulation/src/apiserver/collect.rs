@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::delete::{FOREGROUND, ORPHAN};
+use super::metadata;
 use super::request::{Request, Verb};
+use super::server::Server;
 use super::store::Key;
-use super::{Server, metadata};
 
 const COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
 const NAMESPACES: &str = "system:serviceaccount:kube-system:namespace-controller";

@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::cel::node;
 use super::failure::Failure;
 use super::kinds::Kind;
+use super::metadata;
+use super::node::node;
 use super::policies::Attributes;
 use super::request::Request;
 use super::selector::Selector;
+use super::server::{Act, Done, Outcome, Server, seconds};
 use super::store::{Key, Stored};
-use super::{Act, Done, Outcome, Server, metadata, seconds};
 
 /// By this finalizer dependents go first.
 pub(super) const FOREGROUND: &str = "foregroundDeletion";

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Verb;
+use super::request::Verb;
 
 /// A request that is about to be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

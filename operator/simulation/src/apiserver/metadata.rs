@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::failure::Cause;
+use super::cause::Cause;
 
 const FIELDS: [&str; 14] = [
     "name",

@@ -7,9 +7,10 @@ use cel::common::types::CelBool;
 use cel::common::value::Val;
 use serde_json::{Value, json};
 
-use super::cel::{Engine, Node, Scope, node};
+use super::cel::{Engine, Node, Scope};
 use super::failure::Failure;
 use super::kinds::Kind;
+use super::node::node;
 
 /// What an admission policy looks at.
 pub(super) struct Attributes<'a> {

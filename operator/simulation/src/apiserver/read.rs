@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::request::Request;
+use super::response::Response;
 use super::selector::Selector;
+use super::server::{Done, Outcome, Server};
 use super::store::{Key, Stored};
-use super::{Done, Outcome, Response, Server};
 
 /// Where a page ended.
 struct Page {

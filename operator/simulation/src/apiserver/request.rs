@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{Method, Uri};
 use serde_json::Value;
 
-use super::Response;
 use super::failure::Failure;
+use super::response::Response;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

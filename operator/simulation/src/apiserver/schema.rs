@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::cause::Cause;
 use super::cel::Engine;
-use super::failure::Cause;
 use super::place::Place;
 use super::rules::Rule;
 

@@ -43,8 +43,10 @@ use tower::BoxError;
 
 use super::failure::Failure;
 use super::faults::{Fault, FaultPlan, RequestInfo, WatchState};
-use super::watch::{Pulled, expired_line};
-use super::{Cursor, Request, Response, Server, Verb};
+use super::request::{Request, Verb};
+use super::response::Response;
+use super::server::Server;
+use super::watch::{Cursor, Pulled, expired_line};
 
 /// How often a quiet watch says how far the server has come.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::request::Request;
+use super::response::Response;
 use super::selector::Selector;
+use super::server::Server;
 use super::store::{Event, Key, Stored};
-use super::{Response, Server};
 
 /// A watch: what it is about, and how far it has come. It belongs to the server that began it.
 #[derive(Debug, Clone)]

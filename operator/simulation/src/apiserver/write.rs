@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::cel::node;
-use super::failure::{Cause, Failure};
+use super::cause::Cause;
+use super::failure::Failure;
 use super::kinds::Kind;
+use super::node::node;
 use super::place::Place;
 use super::policies::Attributes;
 use super::request::{PatchKind, Request};
-use super::rules::{Pair, check};
 use super::schema::Schema;
+use super::server::{Act, Done, Outcome, Server, seconds};
 use super::store::{Key, Stored};
-use super::{Act, Done, Outcome, Server, metadata, patch, seconds};
+use super::validation::{Pair, check};
+use super::{metadata, patch};
 
 impl Server {
     pub(super) fn create_object(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::oracle::text;
+use crate::objects::text;
 
 type Objects = BTreeMap<(String, String), Value>;
 

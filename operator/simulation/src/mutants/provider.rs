@@ -4,12 +4,10 @@ use fooddelivery_providers::resilience::Request;
 use fooddelivery_saga::provider::{CallFailure, ChargeOutcome};
 use serde_json::json;
 
-use super::Mutant;
-use crate::actors;
+use super::mutant::Mutant;
 use crate::apiserver::Verb;
-use crate::oracle::text;
+use crate::objects::{request, text};
 use crate::provider::CallOutcome;
-use crate::transport;
 use crate::world::Shared;
 
 /// Changes a call that is about to be made.
@@ -47,11 +45,10 @@ async fn count_again(shared: &Shared, replica: usize, order_id: &str) {
         let Some(payment) = payment.filter(|payment| payment["status"]["phase"] == "Pending") else { return };
         let attempt = payment["status"]["attempt"].as_i64().unwrap_or(0) + 1;
         let status = json!({ "status": { "attempt": attempt, "providerPaymentId": null } });
-        let mut request =
-            actors::request(Verb::Patch, "payments", text(&payment["metadata"]["name"]), &status);
+        let mut request = request(Verb::Patch, "payments", text(&payment["metadata"]["name"]), &status);
         request.subresource = Some("status".into());
         request
     };
     // Whatever comes of it, the mistake was made.
-    let _ = transport::send(shared, replica, change).await;
+    let _ = shared.send(replica, change).await;
 }

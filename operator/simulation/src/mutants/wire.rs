@@ -8,14 +8,12 @@ use fooddelivery_providers::resilience::Request as Asked;
 use fooddelivery_providers::{ChargeRequest, Dialect, Token};
 use serde_json::{Value, json};
 
-use super::Mutant;
 use super::asker::asker;
 use super::memory::Memory;
-use crate::actors;
+use super::mutant::Mutant;
 use crate::apiserver::{Request, Response, Verb};
-use crate::oracle::text;
-use crate::provider::{self, Call};
-use crate::transport;
+use crate::objects::{self, text};
+use crate::provider::Call;
 use crate::world::{Reply, Shared};
 
 /// A mutant around one replica, from its start to its crash.
@@ -55,7 +53,7 @@ impl Mutation {
         }
         let plural = request.plural.clone();
         let is_kept = matches!(request.verb, Verb::Get | Verb::Create | Verb::Patch);
-        let reply = transport::send(&self.shared, self.replica, request).await;
+        let reply = self.shared.send(self.replica, request).await;
         match reply {
             Some(response) if response.code < 300 && is_kept => {
                 let response = self.shown(&plural, response);
@@ -182,7 +180,7 @@ impl Mutation {
         };
         if let Some(call) = call {
             // What comes of it is asked for again, under the same key.
-            let _ = provider::ask(&self.shared, self.replica, call).await;
+            let _ = self.shared.ask(self.replica, call).await;
         }
     }
 
@@ -196,9 +194,9 @@ impl Mutation {
         let change = json!({ "metadata": {
             "finalizers": finalizers, "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"],
         } });
-        let request = actors::request(Verb::Patch, "orders", text(&metadata["name"]), &change);
+        let request = objects::request(Verb::Patch, "orders", text(&metadata["name"]), &change);
         // Whatever comes of it, the mistake was made.
-        let _ = transport::send(&self.shared, self.replica, request).await;
+        let _ = self.shared.send(self.replica, request).await;
     }
 }
 

@@ -4,8 +4,9 @@ use fooddelivery_providers::resilience::Request as Asked;
 use fooddelivery_saga::phases::PaymentPhase;
 use serde_json::Value;
 
-use super::{Oracle, text};
+use super::Oracle;
 use crate::apiserver::{Request, Response, Server};
+use crate::objects::text;
 use crate::provider::Call;
 
 /// The intent first.

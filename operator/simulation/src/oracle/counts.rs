@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fooddelivery_saga::phases::PaymentPhase;
 
+use super::kind::Promises;
 use super::{Kind, Oracle, Seen};
 
 /// No order is in a count twice, or without having earned it.
@@ -74,29 +75,28 @@ fn size(number: usize) -> i64 {
 
 impl Oracle {
     pub(super) fn tally_changed(&mut self, kind: Kind, uid: &str, was: Option<&Seen>, now: &Seen) {
-        match kind {
-            Kind::Order => {
+        match kind.promises() {
+            Promises::Order => {
                 self.tally.customers.insert(uid.to_owned(), now.customer.clone());
                 self.is_priced(uid, now);
             }
-            Kind::Payment => self.coupon_used(was.is_none(), now),
-            Kind::Ticket => self.ticket_counts(was.is_none(), now),
-            Kind::Delivery => self.delivery_counts(now),
-            Kind::Store => self.count_changed(uid, was, now),
-            Kind::Rider => {
+            Promises::Payment => self.coupon_used(was.is_none(), now),
+            Promises::Ticket => self.ticket_counts(was.is_none(), now),
+            Promises::Delivery => self.delivery_counts(now),
+            Promises::Store => self.count_changed(uid, was, now),
+            Promises::Rider => {
                 self.tally.riders.entry(now.name.clone()).or_default().insert(uid.to_owned());
                 self.count_changed(uid, was, now);
             }
-            Kind::Coupon => self.redemptions_changed(uid, now, now.count.limit),
+            Promises::Coupon => self.redemptions_changed(uid, now, now.count.limit),
             // Of a coupon that is gone, what a replica makes that does not know that yet goes, too.
-            Kind::CouponUse => {
+            Promises::CouponUse => {
                 if let Some(coupon) = self.find(Kind::Coupon, &now.of) {
                     let limit = coupon.count.limit_each;
                     self.redemptions_changed(&now.of, now, limit);
                 }
             }
-            // The others count nothing.
-            _ => {}
+            Promises::Nothing => {}
         }
     }
 
@@ -267,8 +267,8 @@ impl Oracle {
     pub(super) fn counts_rest(&mut self) {
         let mut wrong = Vec::new();
         for (kind, uid, seen) in self.all() {
-            match kind {
-                Kind::Store => {
+            match kind.promises() {
+                Promises::Store => {
                     let begun = self.tally.begun.get(uid).cloned().unwrap_or_default();
                     if begun != self.tally.counted_by(uid) {
                         let counted = seen.count.orders;
@@ -278,21 +278,28 @@ impl Oracle {
                         ));
                     }
                 }
-                Kind::Rider => {
+                Promises::Rider => {
                     for order in self.missing(uid, seen) {
                         wrong.push((COUNTED, format!("{} does not count {order}", seen.name)));
                     }
                 }
-                Kind::Coupon => {
+                Promises::Coupon => {
                     let holders = self.tally.holders_of(uid);
                     wrong.extend(rests(seen, holders.len()));
                     wrong.extend(self.without_counts(uid, seen, &holders));
                 }
-                Kind::CouponUse if self.find(Kind::Coupon, &seen.of).is_some() => {
-                    let holders = self.tally.of_customer(&self.tally.holders_of(&seen.of), &seen.customer);
-                    wrong.extend(rests(seen, holders));
+                Promises::CouponUse => {
+                    if self.find(Kind::Coupon, &seen.of).is_some() {
+                        let holders =
+                            self.tally.of_customer(&self.tally.holders_of(&seen.of), &seen.customer);
+                        wrong.extend(rests(seen, holders));
+                    }
                 }
-                _ => {}
+                Promises::Order
+                | Promises::Payment
+                | Promises::Ticket
+                | Promises::Delivery
+                | Promises::Nothing => {}
             }
         }
         for (property, sentence) in wrong {

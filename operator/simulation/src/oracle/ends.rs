@@ -1,5 +1,6 @@
 //! What must hold once everything has come to rest.
 
+use super::kind::Promises;
 use super::{Kind, Oracle};
 use crate::message_provider::Inbox;
 
@@ -20,24 +21,34 @@ impl Oracle {
         let mut left = Vec::new();
         for (kind, _, seen) in self.all() {
             let name = &seen.name;
-            match kind {
-                Kind::Order if seen.dying => {
+            match kind.promises() {
+                Promises::Order if seen.dying => {
                     left.push(format!("order {name} is being deleted ({})", seen.phase));
                 }
-                Kind::Order if !seen.has_ended() => {
+                Promises::Order if !seen.has_ended() => {
                     left.push(format!("order {name} is {} {}", seen.phase, seen.reason));
                 }
-                Kind::Order if !seen.settled => {
+                Promises::Order if !seen.settled => {
                     left.push(format!("order {name} is not settled ({})", seen.phase));
                 }
-                Kind::Order if self.removes => left.push(format!("order {name} is not removed")),
-                Kind::Payment | Kind::Ticket | Kind::Delivery if self.order(&seen.of).is_none() => {
+                Promises::Order if self.removes => left.push(format!("order {name} is not removed")),
+                Promises::Payment | Promises::Ticket | Promises::Delivery
+                    if self.order(&seen.of).is_none() =>
+                {
                     left.push(format!(
                         "{kind:?} {name} of an order that is gone is {}{}",
                         seen.stage, seen.phase
                     ));
                 }
-                _ => {}
+                Promises::Order
+                | Promises::Payment
+                | Promises::Ticket
+                | Promises::Delivery
+                | Promises::Store
+                | Promises::Rider
+                | Promises::Coupon
+                | Promises::CouponUse
+                | Promises::Nothing => {}
             }
         }
         left

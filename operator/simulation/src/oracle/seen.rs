@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Kind, text};
+use super::kind::{Kind, Promises};
+use crate::objects::text;
 
 /// An object as it was last seen. Fields that a kind does not have are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,24 +121,29 @@ impl Seen {
     /// What it costs, by whose prices.
     fn priced(kind: Kind, spec: &Value, status: &Value) -> Self {
         let words = |name: &Value, uid: &Value| (text(name).to_owned(), text(uid).to_owned());
-        match kind {
-            Kind::Order => Self {
+        match kind.promises() {
+            Promises::Order => Self {
                 store: words(&status["storeRef"]["name"], &Value::Null),
                 total: status["total"].as_i64(),
                 discount: status["discount"].as_i64(),
                 ..Self::default()
             },
-            Kind::Payment => Self {
+            Promises::Payment => Self {
                 store: words(&spec["quote"]["storeName"], &spec["quote"]["storeUid"]),
                 total: spec["quote"]["total"].as_i64(),
                 discount: spec["quote"]["discount"].as_i64().filter(|_| spec["coupon"].is_object()),
                 coupon: text(&spec["coupon"]["uid"]).to_owned(),
                 ..Self::default()
             },
-            Kind::Ticket => {
+            Promises::Ticket => {
                 Self { store: words(&spec["storeRef"]["name"], &spec["storeRef"]["uid"]), ..Self::default() }
             }
-            _ => Self::default(),
+            Promises::Delivery
+            | Promises::Store
+            | Promises::Rider
+            | Promises::Coupon
+            | Promises::CouponUse
+            | Promises::Nothing => Self::default(),
         }
     }
 

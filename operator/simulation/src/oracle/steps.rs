@@ -2,6 +2,7 @@
 
 use fooddelivery_sandbox::ledger::EntryKind;
 
+use super::kind::Promises;
 use super::{Kind, Moment, Money, Oracle, Seen};
 
 /// At most one capture an order.
@@ -44,12 +45,20 @@ const PATIENCE_MS: i64 = 60_000;
 
 impl Oracle {
     pub(super) fn changed(&mut self, kind: Kind, uid: &str, was: Option<&Seen>, now: &Seen) {
-        match kind {
-            Kind::Order => self.order_changed(uid, was, now),
-            Kind::Payment => self.payment_changed(was, now),
-            Kind::Ticket if was.is_none() => self.ticket_made(now),
-            Kind::Delivery => self.delivery_changed(was, now),
-            _ => {}
+        match kind.promises() {
+            Promises::Order => self.order_changed(uid, was, now),
+            Promises::Payment => self.payment_changed(was, now),
+            Promises::Ticket => {
+                if was.is_none() {
+                    self.ticket_made(now);
+                }
+            }
+            Promises::Delivery => self.delivery_changed(was, now),
+            Promises::Store
+            | Promises::Rider
+            | Promises::Coupon
+            | Promises::CouponUse
+            | Promises::Nothing => {}
         }
         self.tally_changed(kind, uid, was, now);
     }
@@ -169,8 +178,8 @@ impl Oracle {
     }
 
     pub(super) fn vanished(&mut self, kind: Kind, uid: &str, last: &Seen) {
-        match kind {
-            Kind::Order => {
+        match kind.promises() {
+            Promises::Order => {
                 // One without an attempt was made by a request that had been under way too long: nothing was charged, and
                 // nothing will be for an order that is gone.
                 if self.child(Kind::Payment, uid).is_some_and(|payment| payment.attempt > 0) {
@@ -183,16 +192,20 @@ impl Oracle {
                 }
                 self.gone.insert(uid.to_owned(), last.clone());
             }
-            Kind::Payment => {
+            Promises::Payment => {
                 let order = self.order(&last.of).or_else(|| self.gone.get(&last.of));
                 let kept = order.is_some_and(|order| order.phase == "Completed");
                 if !kept && self.money_of(&last.of).net() != 0 {
                     self.fail(PAYMENT_LOST, format!("the payment of {} is gone with money", last.name));
                 }
             }
-            Kind::Ticket => self.ticket_vanished(last),
-            Kind::Delivery => self.delivery_vanished(last),
-            _ => {}
+            Promises::Ticket => self.ticket_vanished(last),
+            Promises::Delivery => self.delivery_vanished(last),
+            Promises::Store
+            | Promises::Rider
+            | Promises::Coupon
+            | Promises::CouponUse
+            | Promises::Nothing => {}
         }
     }
 

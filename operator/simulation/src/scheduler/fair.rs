@@ -9,9 +9,9 @@ use fooddelivery_runtime::{Cache, Key};
 use super::Scheduler;
 use super::replicas::{Frozen, name};
 use super::traffic::RequestOutcome;
-use crate::actors::{self, NAMESPACE};
+use crate::actors;
+use crate::objects::{NAMESPACE, text};
 use crate::oracle::counts::CAPACITY;
-use crate::oracle::text;
 use crate::provider::ProviderFault;
 
 /// What is done at once comes to its end.

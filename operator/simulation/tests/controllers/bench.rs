@@ -16,12 +16,13 @@ use fooddelivery_controller::settings::Settings;
 use fooddelivery_providers::notification::{Message, MessagePort, SendOutcome};
 use fooddelivery_runtime::Jitter;
 use fooddelivery_runtime::clock::{Clock, Source};
-use fooddelivery_simulation::actors::request;
 use fooddelivery_simulation::apiserver::faults::{Fault, FaultPlan, RequestInfo};
 use fooddelivery_simulation::apiserver::service::Cluster;
 use fooddelivery_simulation::apiserver::{Catalog, Request, Server, Verb};
 use fooddelivery_simulation::message_provider::Inbox;
-use fooddelivery_simulation::provider::{self, Call, CallOutcome, ProviderFault, Providers};
+use fooddelivery_simulation::objects::request;
+use fooddelivery_simulation::payment_port;
+use fooddelivery_simulation::provider::{Call, CallOutcome, ProviderFault, Providers};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -310,7 +311,7 @@ impl Bench {
         let parts = Parts {
             clock: Arc::new(Clock::new(Virtual(begun))),
             jitter: Arc::new(Jitter::seeded(1)),
-            ports: Arc::new(move |dialect, _, _| Ok(provider::port(dialect, ask.clone()))),
+            ports: Arc::new(move |dialect, _, _| Ok(payment_port::port(dialect, ask.clone()))),
             messages: Arc::new(move |_, _: &MessageProviderSpec, _| Ok(Arc::new(Listener(outside.clone())))),
         };
         let client = self.cluster.client(CLIENT, &policies::operator_user());

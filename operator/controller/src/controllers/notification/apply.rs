@@ -185,7 +185,7 @@ fn outcome_label(outcome: &SendOutcome) -> &'static str {
         SendOutcome::Sent => "sent",
         SendOutcome::Pending => "pending",
         SendOutcome::Refused(_) => "refused",
-        SendOutcome::CallFailure(_) => "trouble",
+        SendOutcome::CallFailure(_) => "failed",
     }
 }
 

@@ -164,7 +164,7 @@ fn failure_label(failure: &CallFailure) -> &'static str {
         CallFailure::Throttled { .. } => "throttled",
         CallFailure::Unauthorized(_) => "unauthorized",
         CallFailure::Errored(_) => "errored",
-        CallFailure::IdempotencyKeyConsumed(_) => "key_spent",
+        CallFailure::IdempotencyKeyConsumed(_) => "key_consumed",
         CallFailure::OutcomeUnknown(_) => "unknown",
     }
 }

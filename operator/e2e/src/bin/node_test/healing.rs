@@ -1,4 +1,4 @@
-//! What the liveness probe and the other replicas make good: a wedged operator, and one that was killed.
+//! What the liveness probe and the other replicas make good: a stalled operator, and one that was killed.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::{Figures, say};
 /// Orders go on within this time when a replica is killed.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(15);
 
-/// Both ways of being wedged, one after the other.
+/// Both ways of being stalled, one after the other.
 pub(crate) async fn heal(ground: &Ground) -> Result<Figures> {
     let mut figures = Figures::new();
     for (what, text) in [("threads", "no thread left to do anything"), ("loops", "its loops stand still")] {
@@ -25,16 +25,16 @@ pub(crate) async fn heal(ground: &Ground) -> Result<Figures> {
         say(&format!("wedging {}: {text}", pod.name_any()));
         let before = restarts(&pod);
         let path =
-            format!("/api/v1/namespaces/{SYSTEM}/pods/{}:8080/proxy/debug/wedge?what={what}", pod.name_any());
+            format!("/api/v1/namespaces/{SYSTEM}/pods/{}:8080/proxy/debug/stall?what={what}", pod.name_any());
         // With all threads gone there is no answer, or none in time.
         let _ = ground.kubectl(&["create", "--raw", &path, "-f", "/dev/null", "--request-timeout=3s"]).await;
         let begun = Instant::now();
-        let name = format!("wedged-{what}");
+        let name = format!("stalled-{what}");
         ground.orders().create(&PostParams::default(), &named(&sample()?, &name)).await?;
         let healed = wait_restarted(ground, &pod.name_any(), before).await?;
         complete(ground, &name).await?;
         figures.push(format!(
-            "wedged ({text}): restarted by its liveness probe and ready after {:.0} s; an order placed meanwhile was \
+            "stalled ({text}): restarted by its liveness probe and ready after {:.0} s; an order placed meanwhile was \
              Completed after {:.0} s",
             healed.as_secs_f32(),
             begun.elapsed().as_secs_f32()

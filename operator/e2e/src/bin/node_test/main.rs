@@ -36,7 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// The liveness probe heals a wedged operator.
+    /// The liveness probe heals a stalled operator.
     Heal,
     /// A rolling update, from the version before and within this one.
     Roll,

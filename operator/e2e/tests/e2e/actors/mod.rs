@@ -219,7 +219,7 @@ async fn support_reads_everything_and_cancels_and_stops_orders_of_others() -> Re
     kim.patch::<Order>("lunch", pause(None)).await.expect("it goes on");
     // What a person says of a payment they may say, once it needs that; the rest is the operator's.
     let resolution = json!({ "spec": { "resolution": { "action": "Captured", "note": "kim: seen" } } });
-    refused(kim.patch::<Payment>("lunch", resolution).await, "only while it needs review");
+    refused(kim.patch::<Payment>("lunch", resolution).await, "only in phase NeedsReview");
     let refund = json!({ "spec": { "desired": "Refunded" } });
     refused(kim.patch::<Payment>("lunch", refund).await, "a payment is the operator's alone");
     let subjects = json!({ "spec": { "subjects": ["food:kim"] } });

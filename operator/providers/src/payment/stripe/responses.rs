@@ -104,7 +104,7 @@ fn unknown(why: impl Into<String>) -> CallFailure {
 
 impl Failure {
     /// The failure that it is for an operation that has no other word for it.
-    fn into_trouble(self) -> CallFailure {
+    fn into_call_failure(self) -> CallFailure {
         match self {
             Self::Refused { code, .. } => unknown(code),
             Self::UnexpectedState(_) => unknown("payment_intent_unexpected_state"),
@@ -134,7 +134,7 @@ pub(crate) fn prepare(
         Err(Failure::Refused { code, message }) => {
             PrepareOutcome::Refused(refusal(&code, &message, &secrets))
         }
-        Err(failure) => PrepareOutcome::CallFailure(failure.into_trouble()),
+        Err(failure) => PrepareOutcome::CallFailure(failure.into_call_failure()),
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn charge(
                 ChargeOutcome::AlreadyProcessed
             }
         }
-        Err(failure) => ChargeOutcome::CallFailure(failure.into_trouble()),
+        Err(failure) => ChargeOutcome::CallFailure(failure.into_call_failure()),
     }
 }
 
@@ -172,7 +172,7 @@ pub(crate) fn look_up(result: &Result<HttpResponse, TransportError>) -> LookUpOu
     match read(result).and_then(|body| intent(body, true)) {
         Ok(payment) => LookUpOutcome::Found(payment),
         Err(Failure::Missing) => LookUpOutcome::NotFound,
-        Err(failure) => LookUpOutcome::CallFailure(failure.into_trouble()),
+        Err(failure) => LookUpOutcome::CallFailure(failure.into_call_failure()),
     }
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn look_up(result: &Result<HttpResponse, TransportError>) -> LookUpOu
 pub(crate) fn first_hit(
     result: &Result<HttpResponse, TransportError>,
 ) -> Result<Option<String>, CallFailure> {
-    let body = read(result).and_then(parse::<SearchBody>).map_err(Failure::into_trouble)?;
+    let body = read(result).and_then(parse::<SearchBody>).map_err(Failure::into_call_failure)?;
     Ok(body.data.into_iter().next().map(|hit| hit.id))
 }
 
@@ -198,7 +198,7 @@ pub(crate) fn void(result: &Result<HttpResponse, TransportError>, request: &Void
                 VoidOutcome::TooLate
             }
         }
-        Err(failure) => VoidOutcome::CallFailure(failure.into_trouble()),
+        Err(failure) => VoidOutcome::CallFailure(failure.into_call_failure()),
     }
 }
 
@@ -222,7 +222,7 @@ pub(crate) fn refund(
         Err(Failure::Refused { code, message }) => {
             return Err(RefundOutcome::Refused(refusal(&code, &message, &[credential.expose()])));
         }
-        Err(failure) => return Err(RefundOutcome::CallFailure(failure.into_trouble())),
+        Err(failure) => return Err(RefundOutcome::CallFailure(failure.into_call_failure())),
     };
     if body.payment_intent.as_deref() != Some(request.payment_id.as_str()) || body.amount != request.amount {
         return failure("answered with another refund than the one asked for");

@@ -1,5 +1,5 @@
 //! The simulated API server does what a real one does: the table of `fooddelivery_simulation::conformance` has the same
-//! outcome on both, word for word.
+//! outcome on both, word for word, but for what a server of an older version says in other words (`wording`).
 //!
 //! `CONFORMANCE=watch` runs only the scenarios with that in their name.
 
@@ -19,6 +19,8 @@ use kube::api::{Api, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use local_cluster::Shutdown;
+
+use crate::wording::{comparable, expected};
 
 /// Lines of a difference that are shown.
 const MOST_LINES: usize = 60;
@@ -123,6 +125,14 @@ async fn simulated(cluster: &TestCluster, scenario: &Scenario) -> Result<String>
     run(scenario, &world).await
 }
 
+/// The minor version of Kubernetes that the cluster is of.
+async fn minor_version(cluster: &TestCluster) -> Result<u32> {
+    let version = cluster.access().client().await?.apiserver_version().await?;
+    // Some distributions put a plus sign behind it.
+    let minor = version.minor.trim_end_matches('+');
+    minor.parse().with_context(|| format!("the minor version {minor}"))
+}
+
 /// Where two transcripts part, with the lines before.
 fn difference(simulated: &str, real: &str) -> Option<String> {
     if simulated == real {
@@ -183,7 +193,9 @@ async fn compared_once(cluster: &Arc<TestCluster>, number: usize, scenario: &Sce
         let world = real(cluster, number).await?;
         let real = tokio::time::timeout(Duration::from_mins(3), run(scenario, &world)).await;
         let real = real.context("it takes too long")??;
-        Ok::<_, anyhow::Error>((simulated(cluster, scenario).await?, real))
+        let minor = minor_version(cluster).await?;
+        let simulated = expected(&simulated(cluster, scenario).await?, minor);
+        Ok::<_, anyhow::Error>((simulated, comparable(&real, minor)))
     };
     let name = scenario.name;
     match both.await {

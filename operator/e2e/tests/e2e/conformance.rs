@@ -15,10 +15,11 @@ use fooddelivery_simulation::conformance::{Scenario, Simulated, User, World, all
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
 use local_cluster::Shutdown;
+use serde_json::json;
 
 use crate::wording::{comparable, expected};
 
@@ -26,6 +27,8 @@ use crate::wording::{comparable, expected};
 const MOST_LINES: usize = 60;
 /// How often a scenario is tried that differs.
 const TRIES: usize = 3;
+/// How often [`unrest`] changes its order.
+const UNREST: Duration = Duration::from_millis(300);
 /// Scenarios that run at the same time.
 const AT_ONCE: usize = 4;
 
@@ -125,6 +128,33 @@ async fn simulated(cluster: &TestCluster, scenario: &Scenario) -> Result<String>
     run(scenario, &world).await
 }
 
+/// Changes an order of its own, again and again. A server sends a bookmark only of a version that is newer than what its
+/// watch began with: where no order changes anywhere, a quiet watch ends without.
+async fn unrest(cluster: Arc<TestCluster>) -> Result<()> {
+    let world = real(&cluster, 0).await?;
+    let orders = Api::<DynamicObject>::namespaced_with(
+        world.client(User::Customer),
+        world.namespace(),
+        &ApiResource::erase::<Order>(&()),
+    );
+    let order = json!({
+        "apiVersion": Order::api_version(&()), "kind": Order::kind(&()), "metadata": { "name": "restless" },
+        "spec": {
+            "customerRef": { "name": "c" }, "items": [{ "menuItem": "m", "quantity": 1 }],
+            "delivery": { "address": "a", "region": "r" },
+            "payment": { "providerRef": { "name": "p" }, "token": "t" },
+        },
+    });
+    orders.create(&PostParams::default(), &serde_json::from_value(order)?).await?;
+    for n in 0_u32.. {
+        tokio::time::sleep(UNREST).await;
+        let change = json!({ "metadata": { "labels": { "n": n.to_string() } } });
+        // Some scenarios start the API server anew: it may not answer for a while.
+        let _ = orders.patch("restless", &PatchParams::default(), &Patch::Merge(&change)).await;
+    }
+    Ok(())
+}
+
 /// The minor version of Kubernetes that the cluster is of.
 async fn minor_version(cluster: &TestCluster) -> Result<u32> {
     let version = cluster.access().client().await?.apiserver_version().await?;
@@ -212,6 +242,7 @@ async fn the_simulated_api_server_does_what_a_real_one_does() -> Result<()> {
         Some(own) => (**own).clone(),
         None => TestCluster::shared().await?,
     };
+    let unrest = tokio::spawn(unrest(cluster.clone()));
     let wanted = std::env::var("CONFORMANCE").unwrap_or_default();
     let scenarios = all().into_iter().enumerate().filter(|(_, s)| s.name.contains(&wanted));
     let (alone, together): (Vec<_>, Vec<_>) = scenarios.partition(|(_, scenario)| scenario.restarts());
@@ -226,6 +257,8 @@ async fn the_simulated_api_server_does_what_a_real_one_does() -> Result<()> {
             wrong.extend(compared(&cluster, number, scenario).await);
         }
     }
+    assert!(!unrest.is_finished(), "{:?}", unrest.await);
+    unrest.abort();
     wrong.sort();
     assert!(wrong.is_empty(), "{} scenarios differ:\n\n{}", wrong.len(), wrong.join("\n"));
     if let Some(own) = own {

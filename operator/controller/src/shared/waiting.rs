@@ -69,6 +69,13 @@ pub(crate) fn claimed_by(context: &Context, namespace: &str, rider: &str) -> Vec
     })
 }
 
+/// Deliveries whose claims compete with that of an order's own for what their rider can carry.
+pub(crate) fn rivals_of(context: &Context, order: &Key) -> Vec<Key> {
+    let delivery = context.caches.deliveries.object(order);
+    let rider = delivery.as_ref().and_then(|delivery| delivery.spec.rider_ref.as_ref());
+    rider.map(|rider| claimed_by(context, &order.namespace, &rider.name)).unwrap_or_default()
+}
+
 /// Whether a rider took a delivery.
 pub(crate) fn is_of_rider(delivery: &Delivery, rider: &str) -> bool {
     delivery.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider)

@@ -178,12 +178,14 @@ async fn of_many_claims_at_once_a_rider_keeps_as_many_as_they_can_carry() -> Res
     for claimed in futures::future::join_all(names.map(|name| ns.claim(name, "yuna"))).await {
         claimed?;
     }
+    let mut last = (0, 0);
     for _ in 0..600 {
         let all = ns.list::<Delivery>().await?;
         let kept = all.iter().filter(|delivery| delivery.spec.rider_ref.is_some()).count();
         let assigned = |o: &Order| o.state().phase == OrderPhase::RiderAssigned;
         let followed = ns.list::<Order>().await?.iter().filter(|o| assigned(o)).count();
-        if (kept, followed) == (2, 2) {
+        last = (kept, followed);
+        if last == (2, 2) {
             // None of those that are kept is released later.
             tokio::time::sleep(Duration::from_secs(2)).await;
             let kept: Vec<String> = ns
@@ -198,7 +200,7 @@ async fn of_many_claims_at_once_a_rider_keeps_as_many_as_they_can_carry() -> Res
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    anyhow::bail!("yuna does not come to two: {}", ns.describe("a").await)
+    anyhow::bail!("yuna does not come to two but has (claims, orders) {last:?}: {}", ns.describe("a").await)
 }
 
 async fn namespace_with_args(name: &str, args: &[&str]) -> Result<TestNamespace> {

@@ -141,10 +141,15 @@ impl Bench {
 
     /// A status, as the operator has written it before.
     pub(crate) fn status(self, plural: &str, name: &str, status: &Value) -> Self {
+        self.write_status(plural, name, status);
+        self
+    }
+
+    /// A status, as another replica writes it while a controller runs.
+    pub(crate) fn write_status(&self, plural: &str, name: &str, status: &Value) {
         let mut request = request(Verb::Patch, plural, name, &json!({ "status": status }));
         request.subresource = Some("status".into());
         self.handled(&policies::operator_user(), &request);
-        self
     }
 
     /// An order of one dish, and the checkout that pays for it.

@@ -1,6 +1,9 @@
 //! The order controller.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::bench::{Bench, PRICE, is_held};
 
@@ -71,4 +74,27 @@ async fn an_order_that_is_deleted_stays_until_its_money_is_back() {
     bench.reconcile("order").await;
     assert!(is_held(&bench.get("orders", "lunch")));
     assert_eq!(bench.get("payments", "lunch")["spec"]["desired"], "Refunded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_released_when_another_order_says_that_it_knew_of_its_own_before() {
+    let waiting = |bench: Bench, name| bench.order(name).paid().ticket(&["Accepted", "Cooking", "Cooked"]);
+    let bench = Bench::new().with("riders", "Rider", "minsu", &json!({ "region": "mapo", "capacity": 1 }));
+    let bench = waiting(bench, "first").phase("RiderAssigned").delivery(Some("minsu"), &[]);
+    let known = bench.get("orders", "first")["status"].clone();
+    // This replica hears of it later than of the second one.
+    let paused = json!({ "metadata": { "annotations": { "fooddelivery.dev/paused": "true" } } });
+    let bench = bench
+        .status("orders", "first", &json!({ "phase": "AwaitingRider" }))
+        .change("customer", "orders", "first", &paused);
+    sleep(Duration::from_secs(1)).await;
+    let bench = waiting(bench, "second").phase("RiderAssigned").delivery(Some("minsu"), &[]);
+    let rider = |bench: &Bench| bench.get("deliveries", "second")["spec"]["riderRef"]["name"].clone();
+    let heard = async {
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(rider(&bench), "minsu");
+        bench.write_status("orders", "first", &known);
+    };
+    tokio::join!(bench.reconcile("order"), heard);
+    assert_eq!(rider(&bench), json!(null));
 }

@@ -19,6 +19,7 @@ use fooddelivery_api::{
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide};
+use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::quote::{Blocker, Quote};
 use kube::ResourceExt;
 use tracing::{Span, info};
@@ -31,6 +32,7 @@ use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step, wake_at};
 use crate::shared::waiting::{
     claimed_by, leaving_orders, orders_of_coupon, orders_of_provider, orders_of_store, orders_without_store,
+    rivals_of,
 };
 
 use children::Children;
@@ -43,7 +45,14 @@ const NAME: ControllerName = ControllerName::Order;
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
 
 fn register(mut controller: Registration<'_>) -> Registered {
-    controller.on::<Order>(|_, change| vec![change.key.clone()]);
+    controller.on::<Order>(|context, change| {
+        let mut keys = vec![change.key.clone()];
+        // Whose claim came first is known once both orders know of theirs, and they may hear of them the other way round.
+        if change.object.is_some_and(|order| order.phase() == OrderPhase::RiderAssigned) {
+            keys.extend(rivals_of(context, change.key));
+        }
+        keys
+    });
     controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
     controller.on::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
     controller.on::<Delivery>(|context, change| {

@@ -42,4 +42,5 @@ mod secrets;
 mod shards;
 mod size;
 mod unknown_values;
+mod wording;
 mod workload;

@@ -1,12 +1,13 @@
 //! Objects that this version of the operator does not understand, or that were born before its policies: they wedge
 //! nothing but themselves. These tests change CRDs and policies, so the cluster is their own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use fooddelivery_api::{crds, policies};
+use anyhow::{Result, ensure};
+use fooddelivery_api::{OPERATOR_NAMESPACE, crds, policies};
+use fooddelivery_e2e::access::ClusterAccess;
 use fooddelivery_e2e::install::wait_stamped;
-use fooddelivery_e2e::{LONG, Order, OrderPhase, Payment, TestCluster, TestNamespace};
+use fooddelivery_e2e::{LONG, Order, OrderPhase, POLL, Payment, TestCluster, TestNamespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
@@ -75,6 +76,59 @@ async fn a_word_of_a_newer_version_and_a_malformed_object_wedge_nothing_but_them
     let told = ns.events("malformed").await?;
     assert!(told.iter().any(|(reason, note)| reason == "Malformed" && note.contains("delivery")), "{told:?}");
     Ok(())
+}
+
+/// The stamping policy and its binding under another name, as a list for kubectl.
+fn stamp_under(name: &str) -> String {
+    let mut documents = policies::stamp();
+    for document in &mut documents {
+        document["metadata"]["name"] = json!(name);
+    }
+    json!({ "apiVersion": "v1", "kind": "List", "items": documents }).to_string()
+}
+
+/// What the operator may write of admission policies: its own by server-side apply, which names what it creates.
+async fn only_its_own_policy(access: &ClusterAccess) -> Result<()> {
+    let user = policies::operator_user();
+    let apply = ["--as", &user, "apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let refused = access.kubectl_with_input(apply, &stamp_under("another")).await.unwrap_err().to_string();
+    assert!(refused.contains("forbidden"), "{refused}");
+    // A name in a role bounds no POST: there, it is not part of the request.
+    let create = ["--as", &user, "create", "-f", "-"];
+    let refused = access.kubectl_with_input(create, &stamp_under(policies::STAMP)).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("forbidden"), "{refused:#}");
+    let delete = ["--as", &user, "delete", "mutatingadmissionpolicy", policies::STAMP];
+    assert!(access.kubectl(delete).await.is_err(), "it may not be deleted");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stamping_policy_that_was_changed_is_put_right_at_the_start_and_no_other_can_be_written()
+-> Result<()> {
+    let cluster = TestCluster::fresh().await?;
+    let access = cluster.access();
+    let ns = cluster.namespace("repaired").await?;
+    let policy = ["mutatingadmissionpolicy", policies::STAMP];
+    let changed = r#"{"spec":{"failurePolicy":"Ignore","reinvocationPolicy":"Never"}}"#;
+    access.kubectl(["patch", policy[0], policy[1], "--type=merge", "-p", changed]).await?;
+    only_its_own_policy(access).await?;
+    ns.operator.kill_hard()?;
+    ns.operator.restart().await?;
+    let begun = Instant::now();
+    let path =
+        "jsonpath={.spec.failurePolicy} {.spec.reinvocationPolicy} {.metadata.ownerReferences[*].name}";
+    loop {
+        let found = access.kubectl(["get", policy[0], policy[1], "-o", path]).await?;
+        if found.trim() == format!("Fail IfNeeded {OPERATOR_NAMESPACE}") {
+            break;
+        }
+        ensure!(begun.elapsed() < LONG, "it is still {found}");
+        tokio::time::sleep(POLL).await;
+    }
+    goes_through(&ns, "lunch").await?;
+    let order = ns.get::<Order>("lunch").await?;
+    assert_eq!(order.finalizers(), ["fooddelivery.dev/saga"]);
+    ns.audit().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 //! Deletion in all its ways, dying namesakes, and what the garbage collector and the namespace controller do.
+//!
+//! Orders and payments are made with the finalizer, so that it holds them where the server does not stamp it, too.
 
 use serde_json::{Value, json};
 
 use super::call::User::{Admin, Customer, Operator};
-use super::objects::{config_map, order, owned, payment, plain_order, store, ticket};
+use super::objects::{SAGA, config_map, held, order, owned, payment, plain_order, store, ticket};
 use super::{Scenario, Step};
-
-const SAGA: &str = "fooddelivery.dev/saga";
 
 pub(super) fn all() -> Vec<Scenario> {
     vec![
@@ -39,7 +39,7 @@ fn finalizers() -> Vec<Step> {
         Step::from(call.show(&DYING))
     };
     vec![
-        Customer.create("orders", order("lunch")).keep("born").quietly(),
+        Customer.create("orders", held(order("lunch"), SAGA)).keep("born").quietly(),
         Customer.delete("orders", "lunch", json!({})).show(&DYING).into(),
         Customer.delete("orders", "lunch", json!({})).show(&DYING).into(),
         Customer.get("orders", "lunch").show(&DYING).into(),
@@ -62,12 +62,12 @@ fn finalizers() -> Vec<Step> {
         Operator.create("tickets", ticket("t", "Pending")).quietly(),
         Operator.delete("tickets", "t", json!({})).into(),
         Operator.get("tickets", "t").into(),
-        Customer.create("orders", order("dry")).quietly(),
+        Customer.create("orders", held(order("dry"), SAGA)).quietly(),
         release("dry"),
         Customer.delete("orders", "dry", Value::Null).with("dryRun=All").into(),
         Customer.delete("orders", "dry", json!({ "dryRun": ["All"] })).into(),
         // Where there are options in the body, those in the URL are passed over.
-        Customer.create("orders", order("wet")).quietly(),
+        Customer.create("orders", held(order("wet"), SAGA)).quietly(),
         release("wet"),
         Customer.delete("orders", "wet", json!({})).with("dryRun=All").into(),
         Customer.get("orders", "wet").into(),
@@ -81,13 +81,17 @@ fn finalizers() -> Vec<Step> {
 
 fn namesakes() -> Vec<Step> {
     vec![
-        Customer.create("orders", order("lunch")).keep("first").into(),
-        Customer.create("orders", order("lunch")).into(),
+        Customer.create("orders", held(order("lunch"), SAGA)).keep("first").into(),
+        Customer.create("orders", held(order("lunch"), SAGA)).into(),
         Customer.create("orders", plain_order("lunch")).with("dryRun=All").into(),
         Customer.delete("orders", "lunch", json!({})).into(),
-        Customer.create("orders", order("lunch")).into(),
+        Customer.create("orders", held(order("lunch"), SAGA)).into(),
         release("lunch"),
-        Customer.create("orders", order("lunch")).keep("second").show(&["/metadata/generation"]).into(),
+        Customer
+            .create("orders", held(order("lunch"), SAGA))
+            .keep("second")
+            .show(&["/metadata/generation"])
+            .into(),
         // What speaks of the first does nothing to the second.
         Operator.delete("orders", "lunch", json!({ "preconditions": { "uid": "$first.uid" } })).into(),
         Operator.merge("orders", "lunch", json!({ "metadata": { "uid": "$first.uid" } })).into(),
@@ -130,7 +134,7 @@ fn preconditions() -> Vec<Step> {
         Step::from(Customer.delete("orders", "lunch", json!({ "preconditions": preconditions })).show(&DYING))
     };
     vec![
-        Customer.create("orders", order("lunch")).keep("born").quietly(),
+        Customer.create("orders", held(order("lunch"), SAGA)).keep("born").quietly(),
         Operator.status("orders", "lunch", json!({ "total": 1 })).into(),
         delete(json!({ "uid": "another" })),
         delete(json!({ "resourceVersion": "$born.rv" })),
@@ -180,7 +184,7 @@ fn foreground() -> Vec<Step> {
         gone("stores", "child"),
         gone("stores", "parent"),
         // An order's own finalizer holds it, while what belongs to it goes at once.
-        Customer.create("orders", order("lunch")).quietly(),
+        Customer.create("orders", held(order("lunch"), SAGA)).quietly(),
         Customer.create("configmaps", owned(config_map("note"), "Order", "lunch", false)).into(),
         Customer.delete("orders", "lunch", json!({ "propagationPolicy": "Foreground" })).show(&DYING).into(),
         gone("configmaps", "note"),
@@ -212,7 +216,7 @@ fn strangers() -> Vec<Step> {
         { "apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": "no-such-uid" },
         { "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "$owner.uid" },
     ]);
-    let mut lost = payment("lost");
+    let mut lost = held(payment("lost"), SAGA);
     lost["metadata"]["ownerReferences"] = stray["metadata"]["ownerReferences"].clone();
     vec![
         Customer.create("configmaps", stray).into(),
@@ -238,7 +242,7 @@ fn second_thoughts() -> Vec<Step> {
         ]
     };
     let mut steps = vec![
-        Customer.create("orders", order("lunch")).quietly(),
+        Customer.create("orders", held(order("lunch"), SAGA)).quietly(),
         Customer.delete("orders", "lunch", json!({})).show(&DYING).into(),
     ];
     steps.extend(["Background", "Foreground", "Orphan"].into_iter().flat_map(delete));
@@ -251,7 +255,7 @@ fn namespaces() -> Vec<Step> {
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "stringData": { "token": "tok" },
     });
     vec![
-        Customer.create("orders", order("lunch")).quietly(),
+        Customer.create("orders", held(order("lunch"), SAGA)).quietly(),
         Operator.create("tickets", ticket("lunch", "Pending")).quietly(),
         Customer.create("secrets", secret).show(&["/data", "/stringData", "/type"]).into(),
         Admin
@@ -260,7 +264,7 @@ fn namespaces() -> Vec<Step> {
             .into(),
         Operator.create("tickets", ticket("late", "Pending")).into(),
         Customer.create("configmaps", config_map("late")).into(),
-        Customer.create("orders", order("lunch")).into(),
+        Customer.create("orders", held(order("lunch"), SAGA)).into(),
         Operator.get("tickets", "lunch").until(404),
         Admin.get("secrets", "s").until(404),
         Operator.get("orders", "lunch").until_is("/metadata/deletionGracePeriodSeconds", json!(0)),

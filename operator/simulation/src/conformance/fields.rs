@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::call::User::{Admin, Customer, Operator};
-use super::objects::{delivery, order, payment, plain_order, provider, store, ticket};
+use super::objects::{SAGA, delivery, held, order, payment, plain_order, provider, store, ticket};
 use super::{Scenario, Step};
 
 pub(super) fn all() -> Vec<Scenario> {
@@ -87,7 +87,7 @@ fn set_once() -> Vec<Step> {
         Customer.replace("orders", "lunch", body)
     };
     vec![
-        Customer.create("orders", order("lunch")).into(),
+        Customer.create("orders", held(order("lunch"), SAGA)).into(),
         on(json!({ "cancellation": {} })),
         on(json!({ "cancellation": { "reason": "" } })),
         on(json!({ "cancellation": { "reason": "first" } })),

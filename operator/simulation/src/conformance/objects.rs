@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// The finalizer that the operator keeps on orders and payments, and that a server with MutatingAdmissionPolicy stamps.
+pub(super) const SAGA: &str = fooddelivery_api::FINALIZER;
+
 fn object(kind: &str, name: &str, spec: Value) -> Value {
     let metadata = json!({ "name": name });
     json!({ "apiVersion": "fooddelivery.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec })

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::call::User::{self, Admin, Customer, Operator};
-use super::objects::{config_map, delivery, held, order, payment, plain_order, provider, ticket};
+use super::objects::{SAGA, config_map, delivery, held, order, payment, plain_order, provider, ticket};
 use super::{Scenario, Step};
 
 pub(super) fn all() -> Vec<Scenario> {
@@ -26,7 +26,7 @@ fn word(user: User) -> String {
 }
 
 fn children() -> Vec<Step> {
-    let mut steps = of_each(|user| user.create("payments", payment(&word(user))).into());
+    let mut steps = of_each(|user| user.create("payments", held(payment(&word(user)), SAGA)).into());
     steps.extend(of_each(|user| user.create("tickets", ticket(&word(user), "Pending")).into()));
     steps.extend(of_each(|user| user.create("deliveries", delivery(&word(user), "Waiting", None)).into()));
     // What is wrong is found before who may not.
@@ -45,14 +45,14 @@ fn children() -> Vec<Step> {
 fn metadata() -> Vec<Step> {
     let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "$x.uid" }]);
     let mut steps: Vec<Step> = vec![
-        Customer.create("orders", order("o")).quietly(),
+        Customer.create("orders", held(order("o"), SAGA)).quietly(),
         Operator.create("tickets", ticket("t", "Pending")).quietly(),
         Admin.create("configmaps", config_map("x")).quietly(),
     ];
     let changes = [
         json!({ "finalizers": null }),
         json!({ "finalizers": ["example.com/mine"] }),
-        json!({ "finalizers": ["fooddelivery.dev/saga", "example.com/mine"] }),
+        json!({ "finalizers": [SAGA, "example.com/mine"] }),
         json!({ "ownerReferences": owner }),
         json!({ "labels": { "a": "1" } }),
         json!({ "annotations": { "fooddelivery.dev/paused": "true" } }),
@@ -71,9 +71,7 @@ fn metadata() -> Vec<Step> {
             .merge("orders", "o", json!({ "metadata": { "finalizers": [] } }))
             .show(&["/metadata/finalizers"])
             .into(),
-        Operator
-            .merge("orders", "o", json!({ "metadata": { "finalizers": ["fooddelivery.dev/saga"] } }))
-            .into(),
+        Operator.merge("orders", "o", json!({ "metadata": { "finalizers": [SAGA] } })).into(),
     ]);
     steps
 }
@@ -143,7 +141,7 @@ fn stamps() -> Vec<Step> {
     vec![
         Customer.create("orders", order("bare")).show(&shown).into(),
         Customer.create("orders", held(order("theirs"), "example.com/mine")).show(&shown).into(),
-        Customer.create("orders", held(order("ours"), "fooddelivery.dev/saga")).show(&shown).into(),
+        Customer.create("orders", held(order("ours"), SAGA)).show(&shown).into(),
         Customer.create("orders", generated).show(&shown).show(&["/metadata/generateName"]).into(),
         Operator.create("tickets", ticket("t", "Pending")).show(&shown).into(),
         Operator.create("payments", payment("p")).show(&shown).into(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::call::User::{Customer, Operator};
-use super::objects::{order, plain_order, ticket};
+use super::objects::{SAGA, held, order, plain_order, ticket};
 use super::{Scenario, Step};
 
 pub(super) fn all() -> Vec<Scenario> {
@@ -30,7 +30,7 @@ fn release(name: &str) -> Step {
 fn resumed() -> Vec<Step> {
     vec![
         Customer.create("orders", plain_order("a")).keep("first").quietly(),
-        Customer.create("orders", plain_order("b")).quietly(),
+        Customer.create("orders", held(plain_order("b"), SAGA)).quietly(),
         to("a", "AwaitingStore"),
         Customer.get("orders", "a").keep("middle").quietly(),
         Operator.create("tickets", ticket("a", "Pending")).quietly(),
@@ -57,7 +57,7 @@ fn selected() -> Vec<Step> {
     };
     vec![
         Customer.create("orders", plain_order("other")).keep("first").quietly(),
-        Customer.create("orders", plain_order("a")).quietly(),
+        Customer.create("orders", held(plain_order("a"), SAGA)).quietly(),
         to("a", "AwaitingStore"),
         label("x".into()),
         to("a", "Accepted"),

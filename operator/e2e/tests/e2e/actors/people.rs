@@ -10,7 +10,7 @@ use fooddelivery_e2e::{LONG, Order, OrderSpec, POLL, TestCluster, TestNamespace}
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use local_cluster::{Options, Progress};
+use local_cluster::{BinarySource, Options, Progress};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -37,7 +37,7 @@ impl World {
         let issuer = Issuer::start()?;
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("authentication.json");
-        std::fs::write(&path, authentication(&issuer).to_string())?;
+        std::fs::write(&path, authentication(&issuer, version()?).to_string())?;
         let flags = vec![format!("--authentication-config={}", path.display())];
         let options = Options { apiserver_flags: flags, progress: Progress::Stderr, ..Options::default() };
         let cluster = TestCluster::local_with(options).await?;
@@ -45,12 +45,18 @@ impl World {
     }
 }
 
+/// The version of the configuration: `v1` from Kubernetes 1.34 on.
+fn version() -> Result<&'static str> {
+    let is_beta = BinarySource::from_env()?.kubernetes_version().starts_with("1.33.");
+    Ok(if is_beta { "apiserver.config.k8s.io/v1beta1" } else { "apiserver.config.k8s.io/v1" })
+}
+
 /// Users are those of the issuer, under a prefix that keeps them apart from the cluster's own. Only probes need no
 /// token: without a token, or with one that is not believed, the answer is 401.
-fn authentication(issuer: &Issuer) -> Value {
+fn authentication(issuer: &Issuer, version: &str) -> Value {
     let probes = ["/livez", "/readyz", "/healthz"].map(|path| json!({ "path": path }));
     json!({
-        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+        "apiVersion": version, "kind": "AuthenticationConfiguration",
         "jwt": [{
             "issuer": {
                 "url": issuer.url(), "audiences": [AUDIENCE], "certificateAuthority": issuer.certificate(),

@@ -17,6 +17,8 @@ use crate::http;
 
 /// How often a start is tried when another process takes the port first.
 const PORT_ATTEMPTS: usize = 3;
+/// Maximum kills in a storm. Where a start takes as long as the life after it, work that is cut off for ever never ends.
+const KILLS_MAX: usize = 20;
 /// What is said then.
 const PORT_TAKEN: &str = "in use";
 
@@ -189,8 +191,8 @@ impl Operator {
         self.daemon.kill()
     }
 
-    /// Does `work` while the operator is killed and started again at random moments; it runs when this returns. Also
-    /// says how often it was killed. `seed` decides the pauses.
+    /// Does `work` while the operator is killed and started again at random moments, twenty times at most;
+    /// it runs when this returns. Also says how often it was killed. `seed` decides the pauses.
     ///
     /// # Errors
     /// When the work fails, or a start.
@@ -208,7 +210,7 @@ impl Operator {
         };
         let kills = async {
             let mut kills = 0;
-            while !over.load(Ordering::Relaxed) {
+            while !over.load(Ordering::Relaxed) && kills < KILLS_MAX {
                 tokio::time::sleep(Duration::from_millis(rng.random_range(300..2_500))).await;
                 self.kill_hard()?;
                 kills += 1;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::size;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 async fn namespace(name: &str) -> Result<TestNamespace> {
     TestCluster::shared().await?.namespace(name).await

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::size;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 async fn namespace(name: &str) -> Result<TestNamespace> {
     // A call that a kill has cut off is looked into, and is not to be held against the provider.

@@ -16,4 +16,5 @@ pub(crate) mod payment_clients;
 pub(crate) mod readiness;
 pub(crate) mod resolve;
 pub(crate) mod state;
+pub(crate) mod status_only;
 pub(crate) mod waiting;

@@ -6,24 +6,24 @@ use fooddelivery_saga::message_log::Message;
 use tracing::debug;
 
 use super::Customers;
-use super::gather::Gathered;
+use super::gather::Copies;
 
 impl Customers {
     /// Writes the log if it differs; what is in it need not be remembered any more.
-    pub(super) async fn write(
+    pub(super) async fn record(
         &self,
         key: &Key,
-        gathered: Gathered,
+        copies: Copies,
         log: Vec<Message>,
     ) -> Result<Outcome, ReconcileError> {
-        let (context, customer) = (&*self.context, &*gathered.customer);
+        let (context, customer) = (&*self.context, &*copies.customer);
         let old = customer.status.clone().unwrap_or_default();
         let new = CustomerStatus { messages: log.into_iter().map(Into::into).collect() };
         if new != old {
             context.write_status(&context.caches.customers, customer, &old, &new).await?;
             debug!(messages = new.messages.len(), "customer message log written");
         }
-        self.notifications.mark_logged(key, gathered.unlogged);
+        self.notifications.mark_logged(key, copies.unlogged);
         Ok(Outcome::Done)
     }
 }

@@ -13,16 +13,19 @@ use crate::context::Context;
 use crate::shared::notification_progress::NotificationProgress;
 use crate::shared::notifications::{logged, providers, steps};
 
-/// What was gathered: the view, and the copy that a decision on it is applied to.
-pub(super) struct Gathered {
-    pub(super) view: MessageLogView,
+/// What a decision is applied to.
+pub(super) struct Copies {
     pub(super) customer: Arc<Customer>,
-    /// Number of messages in the view that this replica sent and has not logged yet.
+    /// Number of messages in the view beside them that this replica sent and has not logged yet.
     pub(super) unlogged: usize,
 }
 
 /// What a customer's log depends on; `None` when there is no such customer.
-pub(super) fn gather(context: &Context, notifications: &NotificationProgress, key: &Key) -> Option<Gathered> {
+pub(super) fn gather(
+    context: &Context,
+    notifications: &NotificationProgress,
+    key: &Key,
+) -> Option<(MessageLogView, Copies)> {
     let mut sent = notifications.unlogged_of(key);
     let unlogged = sent.len();
     let Some(customer) = context.caches.customers.object(key) else {
@@ -35,7 +38,7 @@ pub(super) fn gather(context: &Context, notifications: &NotificationProgress, ke
         sent_of(context, notifications, &key, &order, &mut sent);
     }
     let logged = customer.status.iter().flat_map(|status| &status.messages).map(Message::from).collect();
-    Some(Gathered { view: MessageLogView { logged, sent }, customer, unlogged })
+    Some((MessageLogView { logged, sent }, Copies { customer, unlogged }))
 }
 
 fn sent_of(

@@ -4,24 +4,22 @@
 mod apply;
 mod gather;
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use fooddelivery_api::Customer;
-use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::machine::StateMachine;
-use fooddelivery_saga::message_log::{Message, MessageLogMachine};
+use fooddelivery_runtime::{Key, Outcome, ReconcileError};
+use fooddelivery_saga::machine::Rest;
+use fooddelivery_saga::message_log::MessageLogMachine;
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::machine::{Resting, rest};
 use crate::shared::notification_progress::NotificationProgress;
+use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
-use gather::{Gathered, gather};
+use gather::{Copies, gather};
 
 const NAME: ControllerName = ControllerName::Customer;
 
@@ -37,7 +35,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
     });
     controller.on::<Customer>(|_, change| vec![change.key.clone()]);
     let reconciler = Customers { context: controller.context().clone(), notifications };
-    controller.run(Shard::own::<Customer>(), reconciler)
+    controller.run(Shard::own::<Customer>(), StatusReconciler(reconciler))
 }
 
 struct Customers {
@@ -45,49 +43,26 @@ struct Customers {
     notifications: Arc<NotificationProgress>,
 }
 
-impl Reconciler for Customers {
-    fn name(&self) -> &'static str {
-        NAME.as_str()
+impl StatusOnly for Customers {
+    const NAME: ControllerName = NAME;
+    type Machine = MessageLogMachine;
+    type Copies = Copies;
+
+    fn context(&self) -> &Context {
+        &self.context
     }
 
-    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        drive(self.name(), &key, CustomerReconcile { controller: self, key: &key }).await
-    }
-}
-
-/// One reconcile of one customer.
-struct CustomerReconcile<'a> {
-    controller: &'a Customers,
-    key: &'a Key,
-}
-
-impl Reconcile for CustomerReconcile<'_> {
-    type View = Gathered;
-    type Command = Infallible;
-    type Rest = Resting<Vec<Message>>;
-
-    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
-        let Customers { context, notifications } = self.controller;
-        let gathered = gather(context, notifications, self.key);
+    async fn gather(&self, key: &Key) -> Result<ControlFlow<Outcome, Gathered<Self>>, ReconcileError> {
+        let gathered = gather(&self.context, &self.notifications, key);
         Ok(gathered.map_or(ControlFlow::Break(Outcome::Done), ControlFlow::Continue))
     }
 
-    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
-        rest(MessageLogMachine::step(&gathered.view, self.controller.context.clock.now()))
-    }
-
-    async fn apply(
-        &mut self,
-        _: Gathered,
-        never: Infallible,
-    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
-        match never {}
-    }
-
-    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
-        match resting.status_or_outcome(&self.controller.context.clock) {
-            Ok(rest) => self.controller.write(self.key, gathered, rest.state).await,
-            Err(outcome) => Ok(outcome),
-        }
+    async fn write(
+        &self,
+        key: &Key,
+        copies: Copies,
+        rest: Rest<StatusOf<Self>>,
+    ) -> Result<Outcome, ReconcileError> {
+        self.record(key, copies, rest.state).await
     }
 }

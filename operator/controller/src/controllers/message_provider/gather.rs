@@ -9,19 +9,13 @@ use fooddelivery_saga::readiness::ReadinessView;
 use crate::context::Context;
 use crate::shared::state::Shared;
 
-/// What was gathered: the view, and the copy that a decision on it is applied to.
-pub(super) struct Gathered {
-    pub(super) view: ReadinessView,
-    pub(super) provider: Arc<MessageProvider>,
-}
-
 /// Whether a provider can be called: its client is built, if there is none yet.
 pub(super) async fn gather(
     context: &Context,
     shared: &Shared,
     provider: Arc<MessageProvider>,
-) -> Result<Gathered, ApiError> {
+) -> Result<(ReadinessView, Arc<MessageProvider>), ApiError> {
     let api = &context.api;
     let opened = shared.message_clients.open(api, &provider).await?;
-    Ok(Gathered { view: opened.map(drop), provider })
+    Ok((opened.map(drop), provider))
 }

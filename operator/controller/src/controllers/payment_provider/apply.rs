@@ -1,23 +1,22 @@
 //! Writes the status of a payment provider.
 
-use fooddelivery_api::PaymentProviderStatus;
+use fooddelivery_api::{PaymentProvider, PaymentProviderStatus};
 use fooddelivery_runtime::{Outcome, ReconcileError};
 use fooddelivery_saga::machine::Rest;
 use fooddelivery_saga::readiness::Readiness;
 
 use super::PaymentProviders;
-use super::gather::Gathered;
 use crate::shared::machine::wake_at;
 use crate::shared::readiness::{condition, report};
 
 impl PaymentProviders {
     /// Writes the condition if anything of it differs, and tells people of it then.
-    pub(super) async fn write(
+    pub(super) async fn record(
         &self,
-        gathered: Gathered,
+        provider: &PaymentProvider,
         rest: Rest<Readiness>,
     ) -> Result<Outcome, ReconcileError> {
-        let (context, provider) = (&*self.context, &*gathered.provider);
+        let context = &*self.context;
         let old = provider.status.clone().unwrap_or_default();
         let new = PaymentProviderStatus {
             observed_generation: provider.metadata.generation,

@@ -3,24 +3,22 @@
 mod apply;
 mod gather;
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use fooddelivery_api::PaymentProvider;
-use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::machine::StateMachine;
-use fooddelivery_saga::readiness::{Readiness, ReadinessMachine};
+use fooddelivery_runtime::{Key, Outcome, ReconcileError};
+use fooddelivery_saga::machine::Rest;
+use fooddelivery_saga::readiness::ReadinessMachine;
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::machine::{Resting, rest};
 use crate::shared::state::Shared;
+use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
-use gather::{Gathered, gather};
+use gather::gather;
 
 const NAME: ControllerName = ControllerName::PaymentProvider;
 
@@ -32,7 +30,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<PaymentProvider>(|_, change| vec![change.key.clone()]);
     let reconciler =
         PaymentProviders { context: controller.context().clone(), shared: controller.shared().clone() };
-    controller.run(Shard::Every, reconciler)
+    controller.run(Shard::Every, StatusReconciler(reconciler))
 }
 
 struct PaymentProviders {
@@ -40,51 +38,28 @@ struct PaymentProviders {
     shared: Shared,
 }
 
-impl Reconciler for PaymentProviders {
-    fn name(&self) -> &'static str {
-        NAME.as_str()
+impl StatusOnly for PaymentProviders {
+    const NAME: ControllerName = NAME;
+    type Machine = ReadinessMachine;
+    type Copies = Arc<PaymentProvider>;
+
+    fn context(&self) -> &Context {
+        &self.context
     }
 
-    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        drive(self.name(), &key, ProviderReconcile { controller: self, key: &key }).await
-    }
-}
-
-/// One reconcile of one provider.
-struct ProviderReconcile<'a> {
-    controller: &'a PaymentProviders,
-    key: &'a Key,
-}
-
-impl Reconcile for ProviderReconcile<'_> {
-    type View = Gathered;
-    type Command = Infallible;
-    type Rest = Resting<Readiness>;
-
-    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
-        let PaymentProviders { context, shared } = self.controller;
-        let Some(provider) = context.caches.providers.object(self.key) else {
+    async fn gather(&self, key: &Key) -> Result<ControlFlow<Outcome, Gathered<Self>>, ReconcileError> {
+        let Some(provider) = self.context.caches.providers.object(key) else {
             return Ok(ControlFlow::Break(Outcome::Done));
         };
-        Ok(ControlFlow::Continue(gather(context, shared, provider).await?))
+        Ok(ControlFlow::Continue(gather(&self.context, &self.shared, provider).await?))
     }
 
-    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
-        rest(ReadinessMachine::step(&gathered.view, self.controller.context.clock.now()))
-    }
-
-    async fn apply(
-        &mut self,
-        _: Gathered,
-        never: Infallible,
-    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
-        match never {}
-    }
-
-    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
-        match resting.status_or_outcome(&self.controller.context.clock) {
-            Ok(rest) => self.controller.write(gathered, rest).await,
-            Err(outcome) => Ok(outcome),
-        }
+    async fn write(
+        &self,
+        _: &Key,
+        provider: Arc<PaymentProvider>,
+        rest: Rest<StatusOf<Self>>,
+    ) -> Result<Outcome, ReconcileError> {
+        self.record(&provider, rest).await
     }
 }

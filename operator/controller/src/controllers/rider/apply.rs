@@ -9,7 +9,7 @@ use super::Riders;
 
 impl Riders {
     /// Writes the count, over the copy that it follows on.
-    pub(super) async fn write(&self, rider: &Rider, count: Count<Deliveries>) -> Result<(), ApiError> {
+    pub(super) async fn record(&self, rider: &Rider, count: Count<Deliveries>) -> Result<(), ApiError> {
         let old = rider.status.clone().unwrap_or_default();
         let Deliveries(deliveries) = count.tally;
         let new = RiderStatus { deliveries, recently_counted: convert::references(&count.list) };

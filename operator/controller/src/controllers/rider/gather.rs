@@ -12,18 +12,12 @@ use crate::context::Context;
 use crate::shared::counting::{CountSchedule, CountSource};
 use crate::shared::waiting::is_of_rider;
 
-/// What was gathered: the view, and the copy that a decision on it is applied to.
-pub(super) struct Gathered {
-    pub(super) view: CounterView<Deliveries>,
-    pub(super) rider: Arc<Rider>,
-}
-
 /// What a rider's count depends on, when it is time to count.
 pub(super) async fn gather(
     context: &Context,
     schedule: &CountSchedule,
     key: &Key,
-) -> Result<ControlFlow<Outcome, Gathered>, ApiError> {
+) -> Result<ControlFlow<Outcome, (CounterView<Deliveries>, Arc<Rider>)>, ApiError> {
     let Some(rider) = context.caches.riders.object(key) else {
         return Ok(ControlFlow::Break(Outcome::Done));
     };
@@ -38,5 +32,5 @@ pub(super) async fn gather(
     }
     let tally = Deliveries(status.deliveries);
     let view = source.view(tally, &keys, is_its_own, |_| ()).await?;
-    Ok(ControlFlow::Continue(Gathered { view, rider }))
+    Ok(ControlFlow::Continue((view, rider)))
 }

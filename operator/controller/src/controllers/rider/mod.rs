@@ -3,24 +3,23 @@
 mod apply;
 mod gather;
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use fooddelivery_api::{Delivery, Rider};
-use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::counter::{Count, CounterMachine, Deliveries};
-use fooddelivery_saga::machine::StateMachine;
+use fooddelivery_runtime::{Key, Outcome, ReconcileError};
+use fooddelivery_saga::counter::{CounterMachine, Deliveries};
+use fooddelivery_saga::machine::Rest;
 
 use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::counting::{CountSchedule, Counted};
-use crate::shared::machine::{Resting, rest, wake_at};
+use crate::shared::machine::wake_at;
+use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
-use gather::{Gathered, gather};
+use gather::gather;
 
 const NAME: ControllerName = ControllerName::Rider;
 
@@ -35,7 +34,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
         rider.map(|rider| Key::new(&change.key.namespace, &rider.name)).into_iter().collect()
     });
     let reconciler = Riders::new(controller.context().clone());
-    controller.run(Shard::own::<Rider>(), reconciler)
+    controller.run(Shard::own::<Rider>(), StatusReconciler(reconciler))
 }
 
 struct Riders {
@@ -50,54 +49,30 @@ impl Riders {
     }
 }
 
-impl Reconciler for Riders {
-    fn name(&self) -> &'static str {
-        NAME.as_str()
+impl StatusOnly for Riders {
+    const NAME: ControllerName = NAME;
+    type Machine = CounterMachine<Deliveries>;
+    type Copies = Arc<Rider>;
+
+    fn context(&self) -> &Context {
+        &self.context
     }
 
-    async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
-        drive(self.name(), &key, RiderReconcile { controller: self, key: &key }).await
-    }
-}
-
-/// One reconcile of one rider.
-struct RiderReconcile<'a> {
-    controller: &'a Riders,
-    key: &'a Key,
-}
-
-impl Reconcile for RiderReconcile<'_> {
-    type View = Gathered;
-    type Command = Infallible;
-    type Rest = Resting<Count<Deliveries>>;
-
-    async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
-        let Riders { context, schedule } = self.controller;
-        Ok(gather(context, schedule, self.key).await?)
+    async fn gather(&self, key: &Key) -> Result<ControlFlow<Outcome, Gathered<Self>>, ReconcileError> {
+        Ok(gather(&self.context, &self.schedule, key).await?)
     }
 
-    fn decide(&self, gathered: &Gathered) -> Step<Infallible, Self::Rest> {
-        rest(CounterMachine::step(&gathered.view, self.controller.context.clock.now()))
+    async fn write(
+        &self,
+        _: &Key,
+        rider: Arc<Rider>,
+        rest: Rest<StatusOf<Self>>,
+    ) -> Result<Outcome, ReconcileError> {
+        self.record(&rider, rest.state).await?;
+        Ok(wake_at(&self.context.clock, rest.wake_at))
     }
 
-    async fn apply(
-        &mut self,
-        _: Gathered,
-        never: Infallible,
-    ) -> Result<ControlFlow<Outcome>, ReconcileError> {
-        match never {}
-    }
-
-    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
-        let clock = &self.controller.context.clock;
-        let outcome = match resting.status_or_outcome(clock) {
-            Ok(rest) => {
-                self.controller.write(&gathered.rider, rest.state).await?;
-                wake_at(clock, rest.wake_at)
-            }
-            Err(outcome) => outcome,
-        };
-        self.controller.schedule.clear(self.key);
-        Ok(outcome)
+    fn rested(&self, key: &Key) {
+        self.schedule.clear(key);
     }
 }

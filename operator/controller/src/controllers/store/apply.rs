@@ -9,7 +9,7 @@ use super::Stores;
 
 impl Stores {
     /// Writes the counts, over the copy that they follow on.
-    pub(super) async fn write(&self, store: &Store, count: Count<MenuCounts>) -> Result<(), ApiError> {
+    pub(super) async fn record(&self, store: &Store, count: Count<MenuCounts>) -> Result<(), ApiError> {
         let old = store.status.clone().unwrap_or_default();
         let new = StoreStatus::from_dishes(&count.tally.dishes, &count.list);
         self.context.write_status(&self.context.caches.stores, store, &old, &new).await?;

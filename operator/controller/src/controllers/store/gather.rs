@@ -12,18 +12,12 @@ use fooddelivery_saga::counter::{CounterView, MenuCounts};
 use crate::context::Context;
 use crate::shared::counting::{CountSchedule, CountSource, lines};
 
-/// What was gathered: the view, and the copy that a decision on it is applied to.
-pub(super) struct Gathered {
-    pub(super) view: CounterView<MenuCounts>,
-    pub(super) store: Arc<Store>,
-}
-
 /// What a store's counts depend on, when it is time to count.
 pub(super) async fn gather(
     context: &Context,
     schedule: &CountSchedule,
     key: &Key,
-) -> Result<ControlFlow<Outcome, Gathered>, ApiError> {
+) -> Result<ControlFlow<Outcome, (CounterView<MenuCounts>, Arc<Store>)>, ApiError> {
     let Some(store) = context.caches.stores.object(key) else {
         return Ok(ControlFlow::Break(Outcome::Done));
     };
@@ -40,5 +34,5 @@ pub(super) async fn gather(
     let menu = store.spec.menu.iter().map(|dish| dish.name.clone()).collect();
     let tally = MenuCounts { dishes: status.to_dishes(), menu };
     let view = source.view(tally, &keys, is_its_own, lines).await?;
-    Ok(ControlFlow::Continue(Gathered { view, store }))
+    Ok(ControlFlow::Continue((view, store)))
 }

@@ -79,7 +79,7 @@ impl Daemon {
     }
 }
 
-/// Waits until `ready` answers something; fails when the process ends or 30 s have passed.
+/// Waits until `ready` answers something; fails when the process ends or [`LONG`] has passed.
 pub(crate) async fn wait_ready<T>(process: &ManagedProcess, ready: impl AsyncFn() -> Option<T>) -> Result<T> {
     let started = Instant::now();
     let failure = loop {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// A deadline for what takes well under a second on a quiet machine, and must not fail on a busy one.
-pub const LONG: Duration = Duration::from_mins(1);
+pub const LONG: Duration = Duration::from_mins(3);
 /// How often something that is waited for is looked at.
 pub const POLL: Duration = Duration::from_millis(50);
 /// The same, once it has been waited for so long that it does not depend on a moment more.

@@ -1,7 +1,9 @@
 //! The circuits of a payment provider, replica by replica, as its status sums them up: each replica has a breaker of its
-//! own, and writes only its own entry.
+//! own, and writes only its own entry. And the payments that wait for one: which they are, and how they come back.
 
-use crate::phases::CircuitState;
+use std::time::Duration;
+
+use crate::phases::{CircuitState, PaymentPhase};
 use crate::time::{Millis, Timestamp};
 
 /// Maximum number of entries, as the schema has it.
@@ -55,9 +57,106 @@ pub fn turned(entries: &[Entry], own: &Entry) -> Summary {
     Summary { entries, worst }
 }
 
+/// How those who wait for a circuit are to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReturnRate {
+    /// How long an open circuit lets nobody through.
+    pub open_for: Duration,
+    /// Number of payments that are let through on trial then.
+    pub trials: usize,
+    /// Number of payments per second once it has closed.
+    pub per_second: u32,
+}
+
+/// Payments that are to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallBack {
+    /// Until the first of them does.
+    pub after: Duration,
+    /// How many of them at most.
+    pub payments_max: usize,
+    /// From one to the next.
+    pub gap: Duration,
+}
+
+/// Who is called back when a circuit has turned to `to`: a few on trial once an open one may be tried; all of them when it
+/// has closed, spread out so that the provider is not stormed.
+pub fn call_back(to: CircuitState, rate: ReturnRate) -> Option<CallBack> {
+    let ReturnRate { open_for, trials, per_second } = rate;
+    match to {
+        CircuitState::Open => Some(CallBack { after: open_for, payments_max: trials, gap: Duration::ZERO }),
+        CircuitState::Closed => Some(CallBack {
+            after: Duration::ZERO,
+            payments_max: usize::MAX,
+            gap: Duration::from_secs(1) / per_second.max(1),
+        }),
+        CircuitState::HalfOpen | CircuitState::Unknown => None,
+    }
+}
+
+/// Which payments that wait for a circuit look again, the first of these first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Precedence {
+    /// Money that is on its way back to a customer.
+    Returning,
+    /// A charge that was put off and is due.
+    Due,
+}
+
+impl Precedence {
+    /// All of them, in order.
+    pub const ALL: [Self; 2] = [Self::Returning, Self::Due];
+}
+
+/// How early a payment is called back; `None` when it does not wait for the circuit, or has a later time of its own.
+pub fn precedence(
+    phase: PaymentPhase,
+    next_attempt_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Precedence> {
+    let soon = now + Millis::seconds(1);
+    match phase {
+        PaymentPhase::Refunding | PaymentPhase::Voiding => Some(Precedence::Returning),
+        PaymentPhase::Deferred => next_attempt_at.is_none_or(|at| at <= soon).then_some(Precedence::Due),
+        PaymentPhase::Pending
+        | PaymentPhase::Captured
+        | PaymentPhase::Declined
+        | PaymentPhase::Refunded
+        | PaymentPhase::Voided
+        | PaymentPhase::NeedsReview
+        | PaymentPhase::Unknown => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RATE: ReturnRate = ReturnRate { open_for: Duration::from_secs(10), trials: 3, per_second: 20 };
+
+    #[test]
+    fn an_open_circuit_is_tried_by_a_few_and_a_closed_one_is_not_stormed() {
+        let on_trial = CallBack { after: Duration::from_secs(10), payments_max: 3, gap: Duration::ZERO };
+        assert_eq!(call_back(CircuitState::Open, RATE), Some(on_trial));
+        let all = call_back(CircuitState::Closed, RATE);
+        assert_eq!(all.map(|all| (all.after, all.gap)), Some((Duration::ZERO, Duration::from_millis(50))));
+        assert_eq!(call_back(CircuitState::HalfOpen, RATE), None);
+        let unlimited = call_back(CircuitState::Closed, ReturnRate { per_second: 0, ..RATE });
+        assert_eq!(unlimited.map(|all| all.gap), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn money_on_its_way_back_comes_before_charges_and_only_what_is_due_is_called_back() {
+        let now = Timestamp(60_000);
+        let due = |at| precedence(PaymentPhase::Deferred, at, now);
+        assert_eq!(due(None), Some(Precedence::Due));
+        assert_eq!(due(Some(now + Millis(1_000))), Some(Precedence::Due));
+        assert_eq!(due(Some(now + Millis(1_001))), None);
+        assert_eq!(precedence(PaymentPhase::Refunding, None, now), Some(Precedence::Returning));
+        assert_eq!(precedence(PaymentPhase::Voiding, None, now), Some(Precedence::Returning));
+        assert_eq!(precedence(PaymentPhase::Captured, None, now), None);
+        assert!(Precedence::Returning < Precedence::Due);
+    }
 
     fn entry(replica: &str, circuit: CircuitState, since: i64) -> Entry {
         Entry {

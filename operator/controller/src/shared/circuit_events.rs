@@ -1,22 +1,10 @@
 //! Transitions of circuits to payment providers, on their way from whoever calls to whoever shows them.
 
-use std::time::Duration;
-
 use fooddelivery_providers::resilience::{Circuit, Transition};
+use fooddelivery_saga::circuit::ReturnRate;
 use fooddelivery_saga::phases::CircuitState;
 use fooddelivery_saga::time::Timestamp;
 use tokio::sync::mpsc;
-
-/// How those who waited for a circuit are to come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ReturnRate {
-    /// How long an open circuit lets nobody through.
-    pub(crate) open_for: Duration,
-    /// Number of payments that are let through on trial then.
-    pub(crate) trials: usize,
-    /// Number of payments per second once it has closed.
-    pub(crate) per_second: u32,
-}
 
 /// A transition of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq)]

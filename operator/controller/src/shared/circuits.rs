@@ -2,7 +2,7 @@
 //! that waited for it come back, a few on trial first, and then spread out.
 //!
 //! Each replica has its own circuits and writes its own entry, when one turns and stays so; a circuit that is tried and
-//! opens again has not transition for anybody who looks.
+//! opens again has not turned for anybody who looks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,16 +14,15 @@ use fooddelivery_api::{Payment, PaymentProvider, PaymentProviderStatus};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::time::sleep_until;
-use fooddelivery_saga::circuit::{self, Entry, Summary};
+use fooddelivery_saga::circuit::{self, CallBack, Entry, Precedence, Summary};
 use fooddelivery_saga::order::Note;
-use fooddelivery_saga::phases::{CircuitState, PaymentPhase};
+use fooddelivery_saga::phases::CircuitState;
 use fooddelivery_saga::reason::Reason;
-use fooddelivery_saga::time::Millis;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::circuit_events::{CircuitEvent, CircuitReceiver, CircuitTransition, ReturnRate};
+use super::circuit_events::{CircuitEvent, CircuitReceiver, CircuitTransition};
 use crate::context::Context;
 use crate::names::ControllerName;
 
@@ -80,41 +79,35 @@ fn log(context: &Context, provider: &str, transition: &CircuitTransition) {
     }
 }
 
-/// Has payments that wait for the circuit look again: when it may be tried, as many as are let through; when it has
-/// closed, all of them, spread out so that the provider is not stormed.
+/// Has payments that wait for the circuit look again.
 fn call_back(context: &Context, provider: &str, transition: &CircuitTransition) {
-    let ReturnRate { open_for, trials, per_second } = transition.rate;
-    let now = Instant::now();
     if transition.begun {
         return;
     }
-    let (from, count, gap) = match transition.to {
-        CircuitState::Open => (now + open_for, trials, Duration::ZERO),
-        CircuitState::Closed => (now, usize::MAX, Duration::from_secs(1) / per_second.max(1)),
-        CircuitState::HalfOpen | CircuitState::Unknown => return,
+    let Some(CallBack { after, payments_max, gap }) = circuit::call_back(transition.to, transition.rate)
+    else {
+        return;
     };
-    let mut at = from;
-    for key in waiting(context, provider).into_iter().take(count) {
+    let mut at = Instant::now() + after;
+    for key in waiting(context, provider).into_iter().take(payments_max) {
         context.queues.push_at(ControllerName::Payment, key, at);
         at += gap;
     }
 }
 
-/// Payments that wait for a provider: those that are due, and money that is on its way back, which goes first.
+/// Payments that wait for a provider, in the order in which they are called back.
 fn waiting(context: &Context, provider: &str) -> Vec<Key> {
     let now = context.clock.now();
-    let of = |payment: &Payment| payment.spec.provider_ref.name == provider;
-    let back = context.caches.payments.keys_where(|payment| {
-        let phase = payment.state().phase;
-        of(payment) && matches!(phase, PaymentPhase::Refunding | PaymentPhase::Voiding)
-    });
-    let due = context.caches.payments.keys_where(|payment| {
+    let is_called_back = |payment: &Payment, precedence| {
         let state = payment.state();
-        of(payment)
-            && state.phase == PaymentPhase::Deferred
-            && state.next_attempt_at.is_none_or(|at| at <= now + Millis(1_000))
-    });
-    back.into_iter().chain(due).collect()
+        payment.spec.provider_ref.name == provider
+            && circuit::precedence(state.phase, state.next_attempt_at, now) == Some(precedence)
+    };
+    let payments = &context.caches.payments;
+    Precedence::ALL
+        .into_iter()
+        .flat_map(|precedence| payments.keys_where(|payment| is_called_back(payment, precedence)))
+        .collect()
 }
 
 /// Writes this replica's entry, if it says something else than before.
@@ -206,7 +199,7 @@ fn shown(entry: Entry) -> ReplicaCircuit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fooddelivery_saga::circuit::{REPLICAS_MAX, STALE_AFTER};
+    use fooddelivery_saga::circuit::{REPLICAS_MAX, ReturnRate, STALE_AFTER};
     use fooddelivery_saga::time::Timestamp;
 
     const RATE: ReturnRate = ReturnRate { open_for: Duration::from_secs(10), trials: 3, per_second: 20 };
@@ -223,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circuit_that_never_transition_is_not_worth_a_write() {
+    fn a_circuit_that_never_turned_is_not_worth_a_write() {
         let old = PaymentProviderStatus::default();
         assert_eq!(with_entry(&old, "a", &transition(CircuitState::Closed, 1)), old);
     }

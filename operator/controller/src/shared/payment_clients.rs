@@ -12,12 +12,13 @@ use fooddelivery_runtime::api::{ApiError, ApiServer};
 use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Key};
+use fooddelivery_saga::circuit::ReturnRate;
 use fooddelivery_saga::readiness::NotReady;
 use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::circuit_events::{CircuitEvent, CircuitEvents, ReturnRate};
+use super::circuit_events::{CircuitEvent, CircuitEvents};
 use super::credentials::{SECRET_AGE_MAX, credential};
 
 /// Rate at which payments that waited for a circuit come back where the provider names none, per second.

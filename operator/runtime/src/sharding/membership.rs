@@ -30,6 +30,9 @@ pub struct LeaseNames {
 /// Maximum distance of two machines' clocks.
 const SKEW_MAX: Millis = Millis::seconds(2);
 
+/// How long a Lease is kept after it has lapsed; then it is removed, as its replica comes back under another name.
+const LAPSED_LEASE_AGE_MAX: Millis = Millis::seconds(60);
+
 /// The name of a replica's Lease: what is no name of an object becomes one.
 pub(super) fn lease_name(names: LeaseNames, replica: &str) -> String {
     let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
@@ -83,6 +86,12 @@ fn renewed_at(lease: &Lease) -> Option<Timestamp> {
 fn duration(lease: &Lease) -> Millis {
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
     Millis::seconds(i64::from(seconds.max(1)))
+}
+
+/// Whether a Lease lapsed so long ago that it may be removed. By its own time: one of an hour is not lapsed after a minute.
+pub(super) fn is_abandoned(lease: &Lease, now: Timestamp) -> bool {
+    let kept_for = duration(lease).0.saturating_add(LAPSED_LEASE_AGE_MAX.0);
+    renewed_at(lease).is_none_or(|at| now.0.saturating_sub(at.0) > kept_for)
 }
 
 /// The last change of a Lease that was seen.
@@ -193,6 +202,20 @@ mod tests {
         let mut membership = Membership::new(NAMES);
         assert_eq!(names(&mut membership, &[of("old", -60)], 0), Vec::<String>::new());
         assert_eq!(names(&mut membership, &[of("old", 1)], 1), ["old"]);
+    }
+
+    #[test]
+    fn a_lease_is_removed_a_minute_after_it_has_lapsed_however_long_it_lasts() {
+        let minutes = |minutes| Timestamp(WALL + minutes * 60_000);
+        let member = Member { name: "a".into(), controllers: BTreeSet::new(), namespaces: BTreeSet::new() };
+        let of_an_hour = lease(NAMES, &member, Timestamp(WALL), Millis::seconds(3_600));
+        assert!(!is_abandoned(&of_an_hour, minutes(19)), "it is renewed every twenty minutes");
+        assert!(!is_abandoned(&of_an_hour, minutes(61)));
+        assert!(is_abandoned(&of_an_hour, minutes(62)));
+        assert!(!is_abandoned(&of("b", 0), minutes(1)));
+        assert!(is_abandoned(&of("b", 0), minutes(2)));
+        let never_renewed = Lease { spec: None, ..of("c", 0) };
+        assert!(is_abandoned(&never_renewed, minutes(0)));
     }
 
     #[test]

@@ -38,8 +38,6 @@ use membership::Membership;
 
 /// How long a new replica waits to hear of the others before it begins.
 const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum age of a lapsed Lease; an older one is removed, as its replica comes back under another name.
-const LAPSED_LEASE_AGE_MAX: Millis = Millis::seconds(60);
 
 /// How the work is shared.
 #[derive(Debug, Clone)]
@@ -270,11 +268,7 @@ impl Sharding {
     /// Leases of replicas that are long gone are removed, by whoever sees them.
     async fn remove_lapsed(&self) {
         let now = self.clock.now();
-        let is_old = |lease: &Lease| {
-            let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
-            renewed.is_none_or(|at| now.0.saturating_sub(at.0.as_millisecond()) > LAPSED_LEASE_AGE_MAX.0)
-        };
-        for lease in self.leases_where(is_old) {
+        for lease in self.leases_where(|lease| membership::is_abandoned(lease, now)) {
             if let Err(error) = self.api.delete_unchanged(&*lease).await {
                 debug!(%error, "cannot remove a lapsed shard Lease");
             }

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::{Client, ResourceExt};
 use local_cluster::{Cluster, LocalCluster, Options, Progress};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -119,6 +121,27 @@ impl ClusterAccess {
             config.proxy_url = None;
         }
         Client::try_from(config).context("the Kubernetes client cannot be set up")
+    }
+
+    /// Applies the objects of a YAML text, as `kubectl apply --server-side` does. For what a test needs around it: what
+    /// people type goes through [`Self::kubectl`], which reads the server's schemas first, for half a second of CPU.
+    ///
+    /// # Errors
+    /// When one is no object, or refused, with the sentence of whoever refuses it.
+    pub async fn apply(client: &Client, text: &str) -> Result<()> {
+        let params = PatchParams::apply("fooddelivery-tests").force();
+        for object in serde_saphyr::from_multiple::<Value>(text)? {
+            let object: DynamicObject = serde_json::from_value(object).context("no object")?;
+            let types = object.types.as_ref().context("an object without a kind")?;
+            let resource = ApiResource::from_gvk(&types.try_into()?);
+            let api: Api<DynamicObject> = match &object.metadata.namespace {
+                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+                None => Api::all_with(client.clone(), &resource),
+            };
+            let applied = api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await;
+            applied.with_context(|| format!("{} {}", resource.kind, object.name_any()))?;
+        }
+        Ok(())
     }
 
     /// Runs kubectl and returns its standard output.

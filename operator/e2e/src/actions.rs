@@ -20,7 +20,7 @@ use crate::wait::{LONG, pause};
 /// What an API server says of a policy that it cannot evaluate yet.
 pub const NOT_CONFIGURED: &str = "denied request: failed to configure";
 /// In so long it can, with room.
-const CONFIGURES_WITHIN: Duration = Duration::from_mins(1);
+const CONFIGURES_WITHIN: Duration = LONG;
 
 impl TestNamespace {
     /// Creates an order of two bibimbap with egg and a kimchi-jjigae (28,500 KRW) by `jiwoo` at `hanok`, changed by

@@ -21,7 +21,7 @@ use crate::wait::{LONG, POLL};
 const POLICY_REFRESH: Duration = Duration::from_millis(1_200);
 /// Until then they are effective. A server that has policies with parameters already looks for new kinds every 30 s, and
 /// refuses what the new policies are about until it has.
-const EFFECTIVE_WITHIN: Duration = Duration::from_mins(1);
+const EFFECTIVE_WITHIN: Duration = LONG;
 /// The kind that servers before Kubernetes 1.36 do not serve as v1.
 const MUTATING_POLICY: &str = "MutatingAdmissionPolicy";
 /// Part of what the policy for children says.
@@ -71,7 +71,7 @@ pub async fn install_base(access: &ClusterAccess, say: impl Fn(&str)) -> Result<
     // The kinds first: a server that takes up a policy before it has found the kind of its parameters looks again only
     // half a minute later.
     access.kubectl(["apply".as_ref(), "-k".as_ref(), workspace().join("crds").as_os_str()]).await?;
-    wait_served(access).await?;
+    wait_served(&client).await?;
     // The largest CRD is a tenth of what the last-applied annotation can hold.
     let base = workspace().join("manifests/base");
     access.kubectl(["apply".as_ref(), "-k".as_ref(), base.as_os_str()]).await?;
@@ -111,17 +111,20 @@ async fn serves_mutating_policies(client: &Client) -> Result<bool> {
 }
 
 /// Waits until discovery names all kinds: some time after they are established.
-async fn wait_served(access: &ClusterAccess) -> Result<()> {
+async fn wait_served(client: &Client) -> Result<()> {
     let all = crds::all().context("the CRDs")?;
-    let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
+    let plurals: Vec<&String> = all.iter().map(|crd| &crd.spec.names.plural).collect();
+    let version = format!("{GROUP}/{VERSION}");
     let begun = Instant::now();
     loop {
-        let group = format!("--api-group={GROUP}");
-        let served = access.kubectl(["api-resources", &group, "--output=name"]).await?;
-        if names.iter().all(|name| served.lines().any(|line| line == name)) {
+        // Not found until the first of them is served.
+        let served =
+            client.list_api_group_resources(&version).await.map(|list| list.resources).unwrap_or_default();
+        let served: Vec<&String> = served.iter().map(|resource| &resource.name).collect();
+        if plurals.iter().all(|plural| served.contains(plural)) {
             return Ok(());
         }
-        ensure!(begun.elapsed() < LONG, "of the new kinds are served only: {served}");
+        ensure!(begun.elapsed() < LONG, "of the new kinds are served only: {served:?}");
         tokio::time::sleep(POLL).await;
     }
 }

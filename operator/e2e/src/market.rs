@@ -15,11 +15,12 @@ use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
+use crate::access::ClusterAccess;
 use crate::namespace::{Kind, TestNamespace};
-use crate::wait::pause;
+use crate::wait::{LONG, pause};
 
 /// How long a count may take: also when many are counted at once, on a busy machine.
-const COUNTED_WITHIN: Duration = Duration::from_mins(1);
+const COUNTED_WITHIN: Duration = LONG;
 
 /// How often a dish was ordered: its name, in how many orders, how many portions.
 pub type Dish = (String, i64, i64);
@@ -72,7 +73,7 @@ impl TestNamespace {
     pub async fn message_provider(&self, transport: &str) -> Result<String> {
         let name = format!("{}-{}", self.name, transport.to_lowercase());
         let object = self.message_provider_object(&name, transport).to_string();
-        self.cluster.access().kubectl_with_input(["apply", "-f", "-"], &object).await?;
+        ClusterAccess::apply(&self.client, &object).await?;
         Ok(name)
     }
 
@@ -230,7 +231,7 @@ impl TestNamespace {
     /// As [`Self::wait_event`].
     pub async fn wait_event_saying(&self, name: &str, reason: &str, part: &str) -> Result<String> {
         let started = Instant::now();
-        while started.elapsed() < crate::LONG {
+        while started.elapsed() < LONG {
             let is_it = |(of, note): &(String, String)| of == reason && note.contains(part);
             if let Some((_, note)) = self.events(name).await?.into_iter().find(is_it) {
                 return Ok(note);
@@ -252,7 +253,7 @@ impl TestNamespace {
             if metrics.contains(line) {
                 return Ok(());
             }
-            ensure!(started.elapsed() < crate::LONG, "no {line} in\n{metrics}");
+            ensure!(started.elapsed() < LONG, "no {line} in\n{metrics}");
             pause(started).await;
         }
     }

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::access::ClusterAccess;
 use crate::audit::{findings, holds};
 use crate::cluster::TestCluster;
 use crate::names::suffix;
@@ -129,7 +130,7 @@ impl TestNamespace {
         let mut fields = options.provider;
         fields.extend(options.provider_timeout.map(|timeout| ("timeout".to_owned(), timeout.into())));
         let manifests = marketplace(&name, &sandbox.url(), &fields)?;
-        cluster.access().kubectl_with_input(["apply", "-f", "-"], &manifests).await?;
+        ClusterAccess::apply(&client, &manifests).await?;
         let mut of_operator = options.operator;
         if of_operator.namespaces.is_empty() {
             of_operator.namespaces.push(name.clone());
@@ -333,12 +334,12 @@ impl TestNamespace {
     /// and returns its name: the namespace's own with `-<suffix>`.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// When it is refused.
     pub async fn another_provider(&self, suffix: &str, fields: Value) -> Result<String> {
         let name = format!("{}-{suffix}", self.name);
         let fields = fields.as_object().cloned().unwrap_or_default();
         let provider = provider(&name, &self.name, &self.sandbox.url(), &fields);
-        self.cluster.access().kubectl_with_input(["apply", "-f", "-"], &provider.to_string()).await?;
+        ClusterAccess::apply(&self.client, &provider.to_string()).await?;
         Ok(name)
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fooddelivery_api::kinds::{self, Scope};
-use fooddelivery_api::{MessageTransport, crds, policies, roles};
+use fooddelivery_api::{GROUP, MessageTransport, VERSION, crds, policies, roles};
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -24,15 +24,12 @@ fn compare(path: &Path, generated: &str) {
 
 #[test]
 fn the_committed_crds_are_what_the_types_say() {
-    let files = crds::files().expect("they can be generated");
-    assert_eq!(files.len(), kinds::ALL.len());
-    for (name, text) in &files {
-        compare(&top().join("crds").join(name), text);
-    }
-    compare(&top().join("crds/kustomization.yaml"), &crds::kustomization());
-    let known: BTreeSet<String> =
-        files.into_iter().map(|(name, _)| name).chain(["kustomization.yaml".to_owned()]).collect();
-    assert_eq!(names_in(&top().join("crds")), known, "a file of a kind that there is not");
+    let text = crds::file().expect("they can be generated");
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+    assert_eq!(documents.len(), kinds::ALL.len());
+    compare(&top().join("crds/crds.yaml"), &text);
+    let known = ["crds.yaml", "kustomization.yaml"].map(str::to_owned);
+    assert_eq!(names_in(&top().join("crds")), BTreeSet::from(known), "a file that nobody generates");
 }
 
 fn names_in(folder: &Path) -> BTreeSet<String> {
@@ -59,6 +56,23 @@ fn the_rows_say_what_the_types_say() {
         let schema = serde_json::to_value(&version.schema).expect("it can be written");
         let subjects = &schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["subjects"];
         assert_eq!(subjects.is_object(), kind.has_subjects, "{}: spec.subjects", kind.name);
+    }
+}
+
+#[test]
+fn every_kind_has_names_for_kubectl() {
+    let mut known = BTreeSet::from(["food".to_owned()]);
+    for crd in crds::all().expect("they can be generated") {
+        let names = crd.spec.names;
+        let kind = names.kind;
+        assert_eq!((&*crd.spec.group, &*crd.spec.versions[0].name), (GROUP, VERSION), "{kind}");
+        let categories = names.categories.unwrap_or_default();
+        assert_eq!(categories, ["food"], "{kind}: `kubectl get food` lists them all");
+        let short = names.short_names.unwrap_or_default();
+        assert!(!short.is_empty(), "{kind} has no short name");
+        for name in short.into_iter().chain(names.singular).chain([names.plural]) {
+            assert!(known.insert(name.clone()), "{kind}: the name {name} is taken");
+        }
     }
 }
 

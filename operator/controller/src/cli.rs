@@ -91,10 +91,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
             let say = |line: &str| drop(print(&format!("{line}\n")));
             drain::drain(client, &options, say).await
         }
-        Command::Crds => {
-            let texts: Vec<String> = crds::files()?.into_iter().map(|(_, text)| text).collect();
-            print(&texts.join("---\n"))
-        }
+        Command::Crds => print(&crds::file()?),
         Command::Policies { operator_users, validating_only } => {
             let users =
                 if operator_users.is_empty() { vec![policies::operator_user()] } else { operator_users };

@@ -1,5 +1,5 @@
 //! Who may import whom, read from the `use` lines of every crate: no circle between files anywhere, no controller imports
-//! another, and what is shared imports none.
+//! another, and what is shared imports none. And that no kind is watched for nobody.
 #![allow(clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -214,6 +214,16 @@ fn no_controller_imports_another() {
     controller().assert_never("controllers", |own, target| {
         is_below(target, "controllers") && target.get(1) != own.get(1)
     });
+}
+
+#[test]
+fn changes_of_every_kind_wake_a_controller() {
+    let controllers = sources(&operator().join("controller/src/controllers"));
+    for kind in fooddelivery_api::kinds::ALL {
+        let calls = ["on", "on_spec_change"].map(|call| format!(".{call}::<{}>(", kind.name));
+        let is_woken = controllers.values().any(|text| calls.iter().any(|call| text.contains(call)));
+        assert!(is_woken, "no controller looks again after a change of {}", kind.noun);
+    }
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Pro
         .args(packages.iter().flat_map(|package| ["--package", package]))
         .args(["--bin", OPERATOR, "--bin", SANDBOX, "--message-format=json-render-diagnostics"])
         .args(["--profile", profile])
+        .args(as_tested()?.iter().flat_map(|setting| ["--config", setting]))
         .current_dir(workspace())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
@@ -107,6 +108,21 @@ fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Pro
     let program =
         |name: &str| executable(&text, name).with_context(|| format!("cargo built no program {name}"));
     Ok(Programs { operator: program(OPERATOR)?, sandbox: program(SANDBOX)? })
+}
+
+/// The settings of `cargo test-all` where that runs this, so that what it has built is not built again without them.
+fn as_tested() -> Result<Vec<String>> {
+    if env::var_os("FOODDELIVERY_TESTS").is_none_or(|tests| tests != "all") {
+        return Ok(Vec::new());
+    }
+    let path = workspace().join(".cargo/config.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Ok(profile_settings(&text))
+}
+
+/// `profile.dev.package.NAME.opt-level=N` wherever it stands in quotes.
+fn profile_settings(config: &str) -> Vec<String> {
+    config.split('"').filter(|quoted| quoted.starts_with("profile.")).map(str::to_owned).collect()
 }
 
 /// The cargo that runs this, for building something else: what it set for this package would make it build others, such
@@ -171,6 +187,15 @@ not json
 {"reason":"build-finished","success":true}"#;
         assert_eq!(executable(messages, "demo"), Some("/t/debug/demo".into()));
         assert_eq!(executable(messages, "libc"), None);
+    }
+
+    #[test]
+    fn all_tests_are_built_with_the_same_settings() {
+        let config = std::fs::read_to_string(workspace().join(".cargo/config.toml")).unwrap();
+        let settings = profile_settings(&config);
+        let of_the_operator = "profile.dev.package.fooddelivery-controller.opt-level=1";
+        assert!(settings.iter().any(|setting| setting == of_the_operator), "{settings:?}");
+        assert!(settings.iter().all(|setting| setting.contains(".opt-level=")), "{settings:?}");
     }
 
     #[test]

@@ -113,9 +113,14 @@ async fn each_replica_has_its_own_circuit_and_its_own_entry() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out() -> Result<()> {
+    if size::is_left_to_test_all(
+        "breaker::hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out",
+    ) {
+        return Ok(());
+    }
     // More by hand: FOODDELIVERY_E2E_WAITING=10000.
     let many = std::env::var("FOODDELIVERY_E2E_WAITING").ok().and_then(|n| n.parse().ok());
-    let waiting: usize = many.unwrap_or_else(|| size::of(100, 200));
+    let waiting: usize = many.unwrap_or(200);
     let per_second = waiting / 4;
     // A cluster to itself, so that all writes counted are this test's.
     let cluster = TestCluster::exclusive().await?;
@@ -228,6 +233,11 @@ async fn profile(name: &str, latency: &str) -> Result<CircuitState> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_circuit() -> Result<()> {
+    if size::is_left_to_test_all(
+        "breaker::a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_circuit",
+    ) {
+        return Ok(());
+    }
     // A machine that is busy with something else for a while makes every call slow: then it is measured again.
     let (started, mut round) = (Instant::now(), 0);
     while profile(&format!("profile-1-{round}"), "400-620").await? == CircuitState::Open {
@@ -239,6 +249,11 @@ async fn a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_cir
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_takes_520_to_740_ms_is_paid_once_each_with_a_circuit_that_opens() -> Result<()> {
+    if size::is_left_to_test_all(
+        "breaker::a_provider_that_takes_520_to_740_ms_is_paid_once_each_with_a_circuit_that_opens",
+    ) {
+        return Ok(());
+    }
     for round in 0..3 {
         if profile(&format!("profile-2-{round}"), "520-740").await? == CircuitState::Open {
             return Ok(());

@@ -13,6 +13,8 @@ use fooddelivery_saga::time::RESTART_GRACE;
 use local_cluster::Shutdown;
 use serde_json::json;
 
+use crate::size;
+
 /// A controller that is silent for longer was away.
 const GAP: &str = "--availability-gap-ms=1500";
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -118,6 +120,11 @@ async fn the_whole_operator_is_off_for_longer_than_the_deadline_and_every_waitin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadline_again() -> Result<()> {
+    if size::is_left_to_test_all(
+        "deadlines::an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadline_again",
+    ) {
+        return Ok(());
+    }
     // It harms the cluster, so it has one to itself.
     let cluster = TestCluster::exclusive().await?;
     let args = words(&[GAP, "--deadline-acceptance=90"]);

@@ -12,6 +12,8 @@ use fooddelivery_e2e::{
 };
 use kube::api::PropagationPolicy;
 
+use crate::size;
+
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The phases that an order can be brought to while the provider works.
@@ -152,11 +154,17 @@ async fn background_deletion_in_every_phase() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn foreground_deletion_in_every_phase() -> Result<()> {
+    if size::is_left_to_test_all("deletion::foreground_deletion_in_every_phase") {
+        return Ok(());
+    }
     in_every_phase("foreground", PropagationPolicy::Foreground).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orphaning_deletion_in_every_phase() -> Result<()> {
+    if size::is_left_to_test_all("deletion::orphaning_deletion_in_every_phase") {
+        return Ok(());
+    }
     in_every_phase("orphan", PropagationPolicy::Orphan).await
 }
 
@@ -192,6 +200,11 @@ async fn a_deferred_order_that_is_deleted_goes_when_the_provider_has_had_its_say
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_with_orders_in_every_phase_goes_and_the_ledger_is_right() -> Result<()> {
+    if size::is_left_to_test_all(
+        "deletion::a_namespace_with_orders_in_every_phase_goes_and_the_ledger_is_right",
+    ) {
+        return Ok(());
+    }
     let ns = TestCluster::shared().await?.namespace("namespace").await?;
     let mut kept = 0;
     for phase in PHASES {

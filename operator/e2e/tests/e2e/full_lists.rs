@@ -13,6 +13,8 @@ use futures::future::try_join_all;
 use kube::api::PropagationPolicy;
 use serde_json::json;
 
+use crate::size;
+
 const PATIENCE: Duration = Duration::from_mins(2);
 /// So many that a list is full, and some are left over.
 const ORDERS: usize = LIST_LIMIT + 40;
@@ -27,6 +29,11 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all() -> Result<()> {
+    if size::is_left_to_test_all(
+        "full_lists::a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all",
+    ) {
+        return Ok(());
+    }
     let ns = namespace("full-store").await?;
     ns.patch::<Store>("hanok", json!({ "spec": { "acceptance": Acceptance::Automatic } })).await?;
     let names = names("order", ORDERS);
@@ -52,6 +59,11 @@ async fn a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all() -
 /// Paid orders with a coupon, all of them deleted at once; then a few more, as those find the list as it was left.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_orders_that_are_deleted_at_once_than_their_coupons_list_holds_all_go() -> Result<()> {
+    if size::is_left_to_test_all(
+        "full_lists::more_orders_that_are_deleted_at_once_than_their_coupons_list_holds_all_go",
+    ) {
+        return Ok(());
+    }
     let ns = namespace("full-coupon").await?;
     ns.coupon("spring", json!({ "discount": { "percent": 10 }, "perCustomer": 1_000 })).await?;
     for round in [names("a", ORDERS), names("b", 20), names("c", 60)] {

@@ -8,6 +8,8 @@ use fooddelivery_e2e::images::{Images, OPERATOR_IMAGE, SANDBOX_IMAGE, VERSION, r
 use fooddelivery_e2e::{ClusterAccess, Programs};
 use local_cluster::{NodeOptions, NodeTier, Options, Progress};
 
+use crate::size;
+
 const NAMESPACE: &str = r"
 apiVersion: v1
 kind: Namespace
@@ -39,6 +41,10 @@ spec:
 
 #[tokio::test]
 async fn both_images_run_on_a_node_without_root_and_without_a_writable_file() -> Result<()> {
+    if size::is_left_to_test_all("images::both_images_run_on_a_node_without_root_and_without_a_writable_file")
+    {
+        return Ok(());
+    }
     if let Some(why) = NodeTier::unavailable() {
         writeln!(std::io::stderr(), "skipped: {why}")?;
         return Ok(());

@@ -15,6 +15,8 @@ use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::size;
+
 /// Whose providers there are on the cluster for messages.
 pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -184,6 +186,11 @@ async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out() -> Result<()> {
+    if size::is_left_to_test_all(
+        "messages::an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out",
+    ) {
+        return Ok(());
+    }
     let told = told("told-kill", &["Webhook"], OperatorOptions::default()).await?;
     let names: Vec<String> = (0..6).map(|n| format!("order-{n}")).collect();
     for name in &names {

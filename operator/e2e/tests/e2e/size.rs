@@ -1,9 +1,25 @@
-//! How large the storms are: small in `cargo test`, of full size in `cargo test-all`.
+//! What of the long kind is played: storms are small in `cargo test` and of full size in `cargo test-all`, and what takes
+//! minutes of CPU, or a machine's patience, is left to the latter.
+
+use std::io::Write;
 
 /// `FOODDELIVERY_TESTS=all`, as `cargo test-all` sets it.
 const TESTS: &str = "FOODDELIVERY_TESTS";
 
+fn is_full() -> bool {
+    std::env::var(TESTS).is_ok_and(|which| which == "all")
+}
+
 /// The size of a storm: `small`, or `full` where all tests were asked for.
 pub(crate) fn of(small: usize, full: usize) -> usize {
-    if std::env::var(TESTS).is_ok_and(|which| which == "all") { full } else { small }
+    if is_full() { full } else { small }
+}
+
+/// Whether a test of the long kind is not to be played now. Says so, past the test harness, which would keep it to itself.
+pub(crate) fn is_left_to_test_all(test: &str) -> bool {
+    if !is_full() {
+        // Whether anybody can read it is no matter for the test.
+        let _ = writeln!(std::io::stderr().lock(), "{test}: left to cargo test-all");
+    }
+    !is_full()
 }

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_removed_a_minute_after_it_has_lapsed_however_long_it_lasts() {
-        let minutes = |minutes| Timestamp(WALL + minutes * 60_000);
+        let minutes = |minutes: i64| Timestamp(WALL + minutes * 60_000);
         let member = Member { name: "a".into(), controllers: BTreeSet::new(), namespaces: BTreeSet::new() };
         let of_an_hour = lease(NAMES, &member, Timestamp(WALL), Millis::seconds(3_600));
         assert!(!is_abandoned(&of_an_hour, minutes(19)), "it is renewed every twenty minutes");

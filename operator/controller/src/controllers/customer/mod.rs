@@ -1,16 +1,16 @@
 //! Customers: their message log, a view of what stands in their orders, for them to read. It is written at most once per
 //! delay and customer, and keeps the latest messages, also of orders that are gone.
 
-mod apply;
 mod gather;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::Customer;
+use fooddelivery_api::{Customer, CustomerStatus};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::machine::Rest;
 use fooddelivery_saga::message_log::MessageLogMachine;
+use tracing::debug;
 
 use crate::context::Context;
 use crate::names::ControllerName;
@@ -60,9 +60,18 @@ impl StatusOnly for Customers {
     async fn write(
         &self,
         key: &Key,
-        copies: Copies,
+        Copies { customer, unlogged }: Copies,
         rest: Rest<StatusOf<Self>>,
     ) -> Result<Outcome, ReconcileError> {
-        self.record(key, copies, rest.state).await
+        let context = &*self.context;
+        let old = customer.status.clone().unwrap_or_default();
+        let new = CustomerStatus { messages: rest.state.into_iter().map(Into::into).collect() };
+        if new != old {
+            context.write_status(&context.caches.customers, &*customer, &old, &new).await?;
+            debug!(messages = new.messages.len(), "customer message log written");
+        }
+        // What is in it need not be remembered any more.
+        self.notifications.mark_logged(key, unlogged);
+        Ok(Outcome::Done)
     }
 }

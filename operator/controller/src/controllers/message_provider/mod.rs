@@ -1,12 +1,11 @@
 //! Message providers: sets in their status whether they are configured so that they can be called.
 
-mod apply;
 mod gather;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::MessageProvider;
+use fooddelivery_api::{MessageProvider, MessageProviderStatus};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::machine::Rest;
 use fooddelivery_saga::readiness::ReadinessMachine;
@@ -15,6 +14,8 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
+use crate::shared::machine::wake_at;
+use crate::shared::readiness::{condition, report};
 use crate::shared::state::Shared;
 use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
@@ -60,6 +61,17 @@ impl StatusOnly for MessageProviders {
         provider: Arc<MessageProvider>,
         rest: Rest<StatusOf<Self>>,
     ) -> Result<Outcome, ReconcileError> {
-        self.record(&provider, rest).await
+        let context = &*self.context;
+        let old = provider.status.clone().unwrap_or_default();
+        let new = MessageProviderStatus {
+            observed_generation: provider.metadata.generation,
+            conditions: vec![condition(&old.conditions, &rest.state, context.clock.now())],
+        };
+        if new != old {
+            let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
+            context.caches.message_providers.remember(written);
+            report(context, "message provider", &*provider, &rest.state, &rest.notes).await;
+        }
+        Ok(wake_at(&context.clock, rest.wake_at))
     }
 }

@@ -1,12 +1,11 @@
 //! Payment providers: sets in their status whether they can be called, and why not.
 
-mod apply;
 mod gather;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::PaymentProvider;
+use fooddelivery_api::{PaymentProvider, PaymentProviderStatus};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::machine::Rest;
 use fooddelivery_saga::readiness::ReadinessMachine;
@@ -15,6 +14,8 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
+use crate::shared::machine::wake_at;
+use crate::shared::readiness::{condition, report};
 use crate::shared::state::Shared;
 use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
@@ -60,6 +61,19 @@ impl StatusOnly for PaymentProviders {
         provider: Arc<PaymentProvider>,
         rest: Rest<StatusOf<Self>>,
     ) -> Result<Outcome, ReconcileError> {
-        self.record(&provider, rest).await
+        let context = &*self.context;
+        let old = provider.status.clone().unwrap_or_default();
+        let new = PaymentProviderStatus {
+            observed_generation: provider.metadata.generation,
+            conditions: vec![condition(&old.conditions, &rest.state, context.clock.now())],
+            // The circuits' part: see `shared::circuits`.
+            ..old.clone()
+        };
+        if new != old {
+            let written = context.api.write_cluster_status(&*provider, &old, &new).await?;
+            context.caches.providers.remember(written);
+            report(context, "payment provider", &*provider, &rest.state, &rest.notes).await;
+        }
+        Ok(wake_at(&context.clock, rest.wake_at))
     }
 }

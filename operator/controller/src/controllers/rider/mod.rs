@@ -1,15 +1,15 @@
 //! Riders: counts how many deliveries each rider brought.
 
-mod apply;
 mod gather;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Delivery, Rider};
+use fooddelivery_api::{Delivery, Rider, RiderStatus, convert};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::counter::{CounterMachine, Deliveries};
 use fooddelivery_saga::machine::Rest;
+use tracing::info;
 
 use crate::context::Context;
 use crate::names::ControllerName;
@@ -68,8 +68,13 @@ impl StatusOnly for Riders {
         rider: Arc<Rider>,
         rest: Rest<StatusOf<Self>>,
     ) -> Result<Outcome, ReconcileError> {
-        self.record(&rider, rest.state).await?;
-        Ok(wake_at(&self.context.clock, rest.wake_at))
+        let (context, count) = (&*self.context, rest.state);
+        let old = rider.status.clone().unwrap_or_default();
+        let Deliveries(deliveries) = count.tally;
+        let new = RiderStatus { deliveries, recently_counted: convert::references(&count.list) };
+        context.write_status(&context.caches.riders, &*rider, &old, &new).await?;
+        info!(deliveries, "deliveries counted");
+        Ok(wake_at(&context.clock, rest.wake_at))
     }
 
     fn rested(&self, key: &Key) {

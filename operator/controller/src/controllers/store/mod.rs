@@ -1,15 +1,15 @@
 //! Stores: counts how many orders had each dish.
 
-mod apply;
 mod gather;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Store, Ticket};
+use fooddelivery_api::{Store, StoreStatus, Ticket};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::counter::{CounterMachine, MenuCounts};
 use fooddelivery_saga::machine::Rest;
+use tracing::info;
 
 use crate::context::Context;
 use crate::names::ControllerName;
@@ -68,8 +68,12 @@ impl StatusOnly for Stores {
         store: Arc<Store>,
         rest: Rest<StatusOf<Self>>,
     ) -> Result<Outcome, ReconcileError> {
-        self.record(&store, rest.state).await?;
-        Ok(wake_at(&self.context.clock, rest.wake_at))
+        let (context, count) = (&*self.context, rest.state);
+        let old = store.status.clone().unwrap_or_default();
+        let new = StoreStatus::from_dishes(&count.tally.dishes, &count.list);
+        context.write_status(&context.caches.stores, &*store, &old, &new).await?;
+        info!(orders = count.added, "orders counted");
+        Ok(wake_at(&context.clock, rest.wake_at))
     }
 
     fn rested(&self, key: &Key) {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::causes::with_root_cause;
 use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::runner::{Category, ReconcileError};
@@ -59,7 +60,10 @@ impl From<kube::Error> for ApiError {
                 (403, _) => Self::Forbidden(status.message.clone()),
                 (code, _) => Self::Unavailable(format!("the API server answered {code}: {}", status.message)),
             },
-            other => Self::Unavailable(format!("the API server could not be asked: {other}")),
+            other => {
+                let why = with_root_cause(&other);
+                Self::Unavailable(format!("the API server could not be asked: {why}"))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod cache;
+mod causes;
 pub mod clock;
 pub mod debounce;
 pub mod driver;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cache::{Cache, Cached, Malformed};
+use crate::causes::with_root_cause;
 use crate::jitter::Jitter;
 use crate::key::Key;
 use crate::log_on_change::{Change, LogOnChange};
@@ -98,7 +99,7 @@ pub async fn run<K>(
             }
             Ok(None) => return,
             Err(error) => {
-                if let Change::New(error) = log.observe(Some(error.to_string())) {
+                if let Change::New(error) = log.observe(Some(with_root_cause(&error))) {
                     warn!(kind, %error, "watch failed; restarting it");
                 }
             }

@@ -11,7 +11,7 @@ use fooddelivery_api::policies::{self, operator_user};
 use fooddelivery_api::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, TOKEN_SECRETS_ROLE, TokenText};
 use fooddelivery_e2e::{
     Customer, Delivery, ExclusiveCluster, LONG, NamespaceOptions, OperatorOptions, Order, OrderPhase, POLL,
-    Rider, TestCluster, TestNamespace,
+    Rider, TestCluster, TestNamespace, Ticket,
 };
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
@@ -97,7 +97,8 @@ async fn everything(ns: &TestNamespace) -> Result<()> {
     ns.order("preferred", |o| o.store_ref = None).await?;
     ns.order("nowhere", |o| o.store_ref.as_mut().expect("one").name = "nowhere".into()).await?;
     ns.order("nobody", |o| o.payment.provider_ref.name = "nobody".into()).await?;
-    ns.wait_phase("from-secret", OrderPhase::AwaitingStore, LONG).await?;
+    // Which the operator withdraws; without one it would make one that is withdrawn.
+    ns.wait_until::<Ticket>("from-secret", "a ticket", LONG, |_| true).await?;
     ns.cancel("from-secret", "changed my mind").await?;
     ns.wait_condition("from-secret", "Settled", LONG).await?;
     ns.wait_phase("declined", OrderPhase::PaymentFailed, LONG).await?;

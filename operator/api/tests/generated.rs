@@ -188,3 +188,33 @@ fn explained(schema: &serde_json::Value, place: &str) {
         }
     }
 }
+
+/// What a refusal by a rule, a pattern or a list of words would show to whoever reads logs: since Kubernetes 1.35 that is
+/// the value for rules, too.
+#[test]
+fn a_refusal_shows_nobodys_token_number_or_address() {
+    let mut seen = 0;
+    for crd in crds::all().expect("they can be generated") {
+        let schema =
+            crd.spec.versions[0].schema.clone().and_then(|s| s.open_api_v3_schema).expect("a schema");
+        let json = serde_json::to_value(&schema).expect("it can be written");
+        seen += kept_quiet(&json, &crd.spec.names.kind);
+    }
+    assert!(seen >= 5, "the tokens of orders and payments, contacts and addresses: {seen}");
+}
+
+/// How many such fields there are.
+fn kept_quiet(schema: &serde_json::Value, place: &str) -> usize {
+    let mut seen = 0;
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let place = format!("{place}.{name}");
+        if ["token", "contact", "address"].contains(&&**name) {
+            seen += 1;
+            for shown in ["x-kubernetes-validations", "pattern", "enum", "format"] {
+                assert!(property[shown].is_null(), "{place}: its {shown} shows the value that it refuses");
+            }
+        }
+        seen += kept_quiet(property, &place) + kept_quiet(&property["items"], &place);
+    }
+    seen
+}

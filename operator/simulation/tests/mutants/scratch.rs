@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Found;
+use fooddelivery_simulation::plan::Pattern;
+
+use super::{Found, SEED};
 
 /// What a mutated program looks at to know which mistake it is to make.
 const SWITCH: &str = "MUTANT";
@@ -117,11 +119,19 @@ impl Hunted {
     }
 }
 
-/// The first schedule that finds the mutant.
-pub(super) fn hunt(program: &Path, hunted: &Hunted, seed: u64, schedules: u64) -> Option<Found> {
+/// The first schedule of these that finds the mutant.
+pub(super) fn hunt(
+    program: &Path,
+    hunted: &Hunted,
+    pattern: Option<Pattern>,
+    schedules: u64,
+) -> Option<Found> {
     let mut simulate = Command::new(program);
-    simulate.args(["--brief", "--threads", "1", "--seed", &seed.to_string()]);
+    simulate.args(["--brief", "--threads", "1", "--seed", &SEED.to_string()]);
     simulate.args(["--schedules", &schedules.to_string()]);
+    if let Some(pattern) = pattern {
+        simulate.args(["--pattern", pattern.as_str()]);
+    }
     match hunted {
         Hunted::AtTheEdge(name) => simulate.args(["--mutant", name]),
         Hunted::OfTheCode(name) => simulate.env(SWITCH, name),
@@ -135,5 +145,5 @@ pub(super) fn hunt(program: &Path, hunted: &Hunted, seed: u64, schedules: u64) -
         return None;
     };
     let number = schedule.split(' ').next().unwrap().parse().unwrap();
-    Some(Found { number, property: property.to_owned() })
+    Some(Found { pattern, number, property: property.to_owned() })
 }

@@ -4,7 +4,7 @@
 //! A ticket or a delivery that is not there yet is waited for, and so is an API server that has not found all kinds yet;
 //! any other refusal is returned, with what the API server said.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use fooddelivery_api::common::{Item, TokenText};
@@ -19,8 +19,6 @@ use crate::wait::{LONG, pause};
 
 /// What an API server says of a policy that it cannot evaluate yet.
 pub const NOT_CONFIGURED: &str = "denied request: failed to configure";
-/// In so long it can, with room.
-const CONFIGURES_WITHIN: Duration = LONG;
 
 impl TestNamespace {
     /// Creates an order of two bibimbap with egg and a kimchi-jjigae (28,500 KRW) by `jiwoo` at `hanok`, changed by
@@ -90,7 +88,7 @@ impl TestNamespace {
     /// The store moves a ticket.
     ///
     /// # Errors
-    /// When the API server refuses the step, or there is no ticket within 30 s.
+    /// When the API server refuses the step, or there is no ticket within [`LONG`].
     pub async fn move_ticket(&self, name: &str, stage: TicketStage) -> Result<Ticket> {
         self.patch_when_there(name, json!({ "spec": { "stage": stage } })).await
     }
@@ -118,7 +116,7 @@ impl TestNamespace {
     /// A rider takes a delivery.
     ///
     /// # Errors
-    /// When the API server refuses, as for a delivery that another rider has, or there is none within 30 s.
+    /// When the API server refuses, as for a delivery that another rider has, or there is none within [`LONG`].
     pub async fn claim(&self, name: &str, rider: &str) -> Result<Delivery> {
         self.patch_when_there(name, json!({ "spec": { "riderRef": { "name": rider } } })).await
     }
@@ -196,7 +194,7 @@ async fn once_configured<T, R: Future<Output = kube::Result<T>>>(request: impl F
     loop {
         match request().await {
             Err(kube::Error::Api(status))
-                if status.message.contains(NOT_CONFIGURED) && started.elapsed() < CONFIGURES_WITHIN =>
+                if status.message.contains(NOT_CONFIGURED) && started.elapsed() < LONG =>
             {
                 pause(started).await;
             }

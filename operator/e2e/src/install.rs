@@ -19,9 +19,6 @@ use crate::wait::{LONG, POLL};
 
 /// How often an API server takes up new policies, with room. Those applied in one go may come in two portions.
 const POLICY_REFRESH: Duration = Duration::from_millis(1_200);
-/// Until then they are effective. A server that has policies with parameters already looks for new kinds every 30 s, and
-/// refuses what the new policies are about until it has.
-const EFFECTIVE_WITHIN: Duration = LONG;
 /// The kind that servers before Kubernetes 1.36 do not serve as v1.
 const MUTATING_POLICY: &str = "MutatingAdmissionPolicy";
 /// Part of what the policy for children says.
@@ -38,7 +35,7 @@ pub struct Installed {
 /// worth knowing.
 ///
 /// # Errors
-/// When something is refused, or not in force within a minute.
+/// When something is refused, or not in force within [`LONG`].
 pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
     let installed = install_base(access, say).await?;
     if installed.stamps_finalizers {
@@ -89,7 +86,7 @@ pub async fn install_base(access: &ClusterAccess, say: impl Fn(&str)) -> Result<
 /// Waits until the API server stamps the finalizer on new orders.
 ///
 /// # Errors
-/// When it does not within a minute.
+/// When it does not within [`LONG`].
 pub async fn wait_stamped(access: &ClusterAccess) -> Result<()> {
     let client = access.client().await?;
     let begun = Instant::now();
@@ -99,8 +96,8 @@ pub async fn wait_stamped(access: &ClusterAccess) -> Result<()> {
             Ok(false) => "a trial order has none".to_owned(),
             Err(error) => format!("{error:#}"),
         };
-        let limit = EFFECTIVE_WITHIN.as_secs();
-        ensure!(begun.elapsed() < EFFECTIVE_WITHIN, "no finalizers are stamped after {limit} s: {seen}");
+        let limit = LONG.as_secs();
+        ensure!(begun.elapsed() < LONG, "no finalizers are stamped after {limit} s: {seen}");
         tokio::time::sleep(POLL).await;
     }
 }
@@ -131,7 +128,7 @@ async fn wait_served(client: &Client) -> Result<()> {
 
 async fn wait_effective(client: &Client, applied: Instant) -> Result<()> {
     let mut seen = String::new();
-    while applied.elapsed() < EFFECTIVE_WITHIN {
+    while applied.elapsed() < LONG {
         // A kind that is established may still be answered with 404 or 503 for a moment.
         seen = match (is_stamped(client).await, is_payment_refused(client).await) {
             (Ok(_), Ok(true)) => {
@@ -143,7 +140,7 @@ async fn wait_effective(client: &Client, applied: Instant) -> Result<()> {
         };
         tokio::time::sleep(POLL).await;
     }
-    bail!("the admission policies are not effective after {} s: {seen}", EFFECTIVE_WITHIN.as_secs())
+    bail!("the admission policies are not effective after {} s: {seen}", LONG.as_secs())
 }
 
 async fn is_stamped(client: &Client) -> Result<bool> {

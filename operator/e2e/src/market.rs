@@ -3,7 +3,7 @@
 //! A count is read only when it is settled: when whatever belongs into it is in it, by what the counted objects
 //! themselves say. Otherwise a test that looks too early would take a count that is still on its way for an exact one.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use fooddelivery_api::{
@@ -18,9 +18,6 @@ use serde_json::{Value, json};
 use crate::access::ClusterAccess;
 use crate::namespace::{Kind, TestNamespace};
 use crate::wait::{LONG, pause};
-
-/// How long a count may take: also when many are counted at once, on a busy machine.
-const COUNTED_WITHIN: Duration = LONG;
 
 /// How often a dish was ordered: its name, in how many orders, how many portions.
 pub type Dish = (String, i64, i64);
@@ -107,20 +104,20 @@ impl TestNamespace {
     /// Waits until a coupon says that `redeemed` orders hold it, and until nothing of it is on its way.
     ///
     /// # Errors
-    /// When it does not come to that within a minute.
+    /// When it does not come to that within [`LONG`].
     pub async fn wait_redeemed(&self, code: &str, redeemed: i64) -> Result<Coupon> {
         let is_so = |coupon: &Coupon| {
             let status = coupon.status.clone().unwrap_or_default();
             status.redeemed == redeemed && status.reserved.is_empty()
         };
-        self.wait_until(code, &format!("redeemed {redeemed} times"), COUNTED_WITHIN, is_so).await
+        self.wait_until(code, &format!("redeemed {redeemed} times"), LONG, is_so).await
     }
 
     /// A coupon and what its customers made of it, once every order that it was kept for is counted and every one that
     /// was undone has given it back.
     ///
     /// # Errors
-    /// When it does not come to that within a minute.
+    /// When it does not come to that within [`LONG`].
     pub async fn settled_coupon(&self, code: &str) -> Result<(Coupon, Vec<CouponUse>)> {
         self.once_settled(async || {
             // Who was counted is read before the count: the count of then may be written in between.
@@ -146,7 +143,7 @@ impl TestNamespace {
     /// How often each dish of a store was ordered, by name, once every ticket that belongs into the counts is in them.
     ///
     /// # Errors
-    /// When one is not within a minute.
+    /// When one is not within [`LONG`].
     pub async fn dishes(&self, store: &str) -> Result<Vec<Dish>> {
         self.once_settled(async || {
             let tickets = self.list::<Ticket>().await?;
@@ -174,7 +171,7 @@ impl TestNamespace {
     /// How many deliveries a rider brought, once each that arrived is counted.
     ///
     /// # Errors
-    /// When one is not within a minute.
+    /// When one is not within [`LONG`].
     pub async fn brought(&self, rider: &str) -> Result<i64> {
         self.once_settled(async || {
             let deliveries = self.list::<Delivery>().await?;
@@ -198,7 +195,7 @@ impl TestNamespace {
         loop {
             match look().await? {
                 Ok(found) => return Ok(found),
-                Err(Unsettled { what, about }) if started.elapsed() >= COUNTED_WITHIN => {
+                Err(Unsettled { what, about }) if started.elapsed() >= LONG => {
                     return Err(self.failure(&what, &about).await);
                 }
                 Err(_) => pause(started).await,
@@ -220,7 +217,7 @@ impl TestNamespace {
     /// The one Event of a reason about `name`, once it is there; what it says.
     ///
     /// # Errors
-    /// When there is none within half a minute.
+    /// When there is none within [`LONG`].
     pub async fn wait_event(&self, name: &str, reason: &str) -> Result<String> {
         self.wait_event_saying(name, reason, "").await
     }
@@ -245,7 +242,7 @@ impl TestNamespace {
     /// watches may be quicker.
     ///
     /// # Errors
-    /// When there is none within half a minute.
+    /// When there is none within [`LONG`].
     pub async fn wait_metric(&self, line: &str) -> Result<()> {
         let started = Instant::now();
         loop {

@@ -65,7 +65,7 @@ impl Operator {
     /// `<dir>/<name>.log`.
     ///
     /// # Errors
-    /// When it ends or is not ready within 30 s, with the end of its log.
+    /// When it ends or is not ready within [`LONG`](crate::LONG), with the end of its log.
     pub async fn start(
         program: &Path,
         kubeconfig: &Path,

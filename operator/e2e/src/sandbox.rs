@@ -128,7 +128,7 @@ impl Sandbox {
     /// Starts it; it listens when this returns. Its files are `<dir>/<name>.log` and `<dir>/<name>.ledger`.
     ///
     /// # Errors
-    /// When it ends or does not listen within 30 s, with the end of its log.
+    /// When it ends or does not listen within [`LONG`](crate::LONG), with the end of its log.
     pub async fn start(program: &Path, dir: &Path, name: &str, options: SandboxOptions) -> Result<Self> {
         let chosen = |given: Option<SocketAddr>| given.map_or_else(free_address, Ok);
         let (address, admin) = (chosen(options.listen)?, chosen(options.admin)?);

@@ -1,6 +1,6 @@
 //! A folder a controller, each with the same file names: `mod.rs` registers and wires it, `gather.rs` reads what its
-//! decision depends on, `apply.rs` carries out what was decided, where that is more than a status. What is decided stands in `saga`.
-//! A controller imports `shared`, `context` and what is below them, and no other controller.
+//! decision depends on, `apply.rs` carries out what was decided, where that is more than a status. What is decided stands
+//! in `saga`. A controller imports `shared`, `context` and what is below them, and no other controller.
 
 mod coupon;
 mod customer;

@@ -113,9 +113,7 @@ async fn each_replica_has_its_own_circuit_and_its_own_entry() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out() -> Result<()> {
-    if size::is_left_to_test_all(
-        "breaker::hundreds_who_wait_for_a_circuit_write_nothing_and_come_back_spread_out",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     // More by hand: FOODDELIVERY_E2E_WAITING=10000.
@@ -233,9 +231,7 @@ async fn profile(name: &str, latency: &str) -> Result<CircuitState> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_circuit() -> Result<()> {
-    if size::is_left_to_test_all(
-        "breaker::a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_circuit",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     // A machine that is busy with something else for a while makes every call slow: then it is measured again.
@@ -249,9 +245,7 @@ async fn a_provider_that_takes_400_to_620_ms_is_paid_once_each_with_a_closed_cir
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_takes_520_to_740_ms_is_paid_once_each_with_a_circuit_that_opens() -> Result<()> {
-    if size::is_left_to_test_all(
-        "breaker::a_provider_that_takes_520_to_740_ms_is_paid_once_each_with_a_circuit_that_opens",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     for round in 0..3 {

@@ -195,7 +195,7 @@ async fn check_storm(ns: &TestNamespace, (cooked, brought): (i64, i64)) -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_count_every_order_once() -> Result<()> {
-    if size::is_left_to_test_all("counts::two_operators_count_every_order_once") {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ns = namespace("count-two").await?;

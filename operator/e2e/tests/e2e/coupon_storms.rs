@@ -129,9 +129,7 @@ async fn killed_again_and_again_the_operator_keeps_the_counts_exact() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_one_of_them_killed_again_and_again_keep_the_counts_exact() -> Result<()> {
-    if size::is_left_to_test_all(
-        "coupon_storms::two_operators_one_of_them_killed_again_and_again_keep_the_counts_exact",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ns = namespace("storm-two").await?;
@@ -146,7 +144,7 @@ fn size(status: Option<&CouponStatus>) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coupons_status_does_not_grow_with_its_orders() -> Result<()> {
-    if size::is_left_to_test_all("coupon_storms::a_coupons_status_does_not_grow_with_its_orders") {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ns = namespace("bounded").await?;

@@ -120,9 +120,7 @@ async fn the_whole_operator_is_off_for_longer_than_the_deadline_and_every_waitin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadline_again() -> Result<()> {
-    if size::is_left_to_test_all(
-        "deadlines::an_api_server_that_was_away_gives_every_waiting_order_its_whole_deadline_again",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     // It harms the cluster, so it has one to itself.

@@ -154,7 +154,7 @@ async fn background_deletion_in_every_phase() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn foreground_deletion_in_every_phase() -> Result<()> {
-    if size::is_left_to_test_all("deletion::foreground_deletion_in_every_phase") {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     in_every_phase("foreground", PropagationPolicy::Foreground).await
@@ -162,7 +162,7 @@ async fn foreground_deletion_in_every_phase() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orphaning_deletion_in_every_phase() -> Result<()> {
-    if size::is_left_to_test_all("deletion::orphaning_deletion_in_every_phase") {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     in_every_phase("orphan", PropagationPolicy::Orphan).await
@@ -200,9 +200,7 @@ async fn a_deferred_order_that_is_deleted_goes_when_the_provider_has_had_its_say
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_with_orders_in_every_phase_goes_and_the_ledger_is_right() -> Result<()> {
-    if size::is_left_to_test_all(
-        "deletion::a_namespace_with_orders_in_every_phase_goes_and_the_ledger_is_right",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ns = TestCluster::shared().await?.namespace("namespace").await?;

@@ -29,9 +29,7 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all() -> Result<()> {
-    if size::is_left_to_test_all(
-        "full_lists::a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ns = namespace("full-store").await?;
@@ -59,9 +57,7 @@ async fn a_store_that_cooks_more_at_once_than_its_list_holds_counts_them_all() -
 /// Paid orders with a coupon, all of them deleted at once; then a few more, as those find the list as it was left.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_orders_that_are_deleted_at_once_than_their_coupons_list_holds_all_go() -> Result<()> {
-    if size::is_left_to_test_all(
-        "full_lists::more_orders_that_are_deleted_at_once_than_their_coupons_list_holds_all_go",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ns = namespace("full-coupon").await?;

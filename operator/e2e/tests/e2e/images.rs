@@ -41,8 +41,7 @@ spec:
 
 #[tokio::test]
 async fn both_images_run_on_a_node_without_root_and_without_a_writable_file() -> Result<()> {
-    if size::is_left_to_test_all("images::both_images_run_on_a_node_without_root_and_without_a_writable_file")
-    {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     if let Some(why) = NodeTier::unavailable() {

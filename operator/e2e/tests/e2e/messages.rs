@@ -186,9 +186,7 @@ async fn an_outage_delays_messages_and_nothing_else_also_when_the_operator_dies_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out() -> Result<()> {
-    if size::is_left_to_test_all(
-        "messages::an_operator_that_is_killed_again_and_again_repeats_messages_and_leaves_none_out",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let told = told("told-kill", &["Webhook"], OperatorOptions::default()).await?;

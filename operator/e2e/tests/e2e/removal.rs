@@ -259,9 +259,7 @@ const EACH: usize = 17;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_with_a_hundred_orders_in_every_phase_ends_and_the_ledger_is_right() -> Result<()> {
-    if size::is_left_to_test_all(
-        "removal::a_namespace_with_a_hundred_orders_in_every_phase_ends_and_the_ledger_is_right",
-    ) {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     // A cluster to itself: the namespace controller has much to do.

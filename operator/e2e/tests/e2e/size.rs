@@ -15,9 +15,13 @@ pub(crate) fn of(small: usize, full: usize) -> usize {
     if is_full() { full } else { small }
 }
 
-/// Whether a test of the long kind is not to be played now. Says so, past the test harness, which would keep it to itself.
-pub(crate) fn is_left_to_test_all(test: &str) -> bool {
+/// Whether the test that asks, of the long kind, is not to be played now. Says so, past the test harness, which would keep it
+/// to itself.
+pub(crate) fn is_left_to_test_all() -> bool {
     if !is_full() {
+        // The harness calls the thread of a test by its name.
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
         // Whether anybody can read it is no matter for the test.
         let _ = writeln!(std::io::stderr().lock(), "{test}: left to cargo test-all");
     }

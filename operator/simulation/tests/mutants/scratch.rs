@@ -87,17 +87,18 @@ fn apply(patch: &Path, tree: &Path) -> String {
     mutant.to_owned()
 }
 
-/// What is optimised, as by `cargo test-all`, and how far. All that is not of this workspace is as it is built already.
-const OPTIMISED: [(&str, u8); 4] = [("api", 1), ("runtime", 1), ("controller", 1), ("simulation", 2)];
+/// What is optimised, and how far: as `cargo test-all` has it, of which all that is not of this workspace is built already.
+fn optimised() -> Vec<String> {
+    let config = fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+    config.split('"').filter(|quoted| quoted.starts_with("profile.")).map(str::to_owned).collect()
+}
 
 /// Builds the simulation from the copy, beside what is built already; says where the program is.
 pub(super) fn built() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "fooddelivery-simulation", "--bin", PROGRAM]);
-    for (package, level) in OPTIMISED {
-        cargo.args(["--config", &format!("profile.dev.package.fooddelivery-{package}.opt-level={level}")]);
-    }
+    cargo.args(optimised().iter().flat_map(|setting| ["--config", setting]));
     let status = cargo.arg("--target-dir").arg(target).current_dir(tree()).status().unwrap();
     assert!(status.success(), "the code with the patches does not compile");
     target.join("debug").join(PROGRAM)

@@ -157,7 +157,7 @@ fn every_alert_has_a_line_that_says_what_to_do_and_no_line_is_for_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_documents_does_what_they_say() -> Result<()> {
-    if size::is_left_to_test_all("docs::every_command_of_the_documents_does_what_they_say") {
+    if size::is_left_to_test_all() {
         return Ok(());
     }
     let ground = Ground::open().await?;

@@ -44,12 +44,23 @@ pub(super) fn with_patches() -> Vec<String> {
     for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo", "operator"] {
         copy(&root.join(part), &tree.join(part));
     }
+    call_it_another_version(&tree.join("Cargo.toml"));
     let programs = tree.join("operator/simulation/src/bin");
     fs::rename(programs.join("simulate.rs"), programs.join(format!("{PROGRAM}.rs"))).unwrap();
     patches().iter().map(|patch| apply(patch, &tree)).collect()
 }
 
-/// Times of change are kept, so that cargo builds only what a patch has changed.
+/// Cargo names what it builds after package and version, wherever the source lies: with the same version, libraries with
+/// mistakes would take the place of the real ones.
+fn call_it_another_version(manifest: &Path) {
+    let text = fs::read_to_string(manifest).unwrap();
+    let version = concat!("version = \"", env!("CARGO_PKG_VERSION"), "\"");
+    assert_eq!(text.matches(version).count(), 1, "{}", manifest.display());
+    let other = concat!("version = \"", env!("CARGO_PKG_VERSION"), "-mutants\"");
+    fs::write(manifest, text.replace(version, other)).unwrap();
+}
+
+/// Times of change are kept, so that a second run builds only what a patch has changed.
 fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).unwrap();
@@ -97,7 +108,8 @@ fn optimised() -> Vec<String> {
 pub(super) fn built() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "fooddelivery-simulation", "--bin", PROGRAM]);
+    // The packages of the workspace change their version in Cargo.lock; all others are there.
+    cargo.args(["build", "--quiet", "--offline", "--package", "fooddelivery-simulation", "--bin", PROGRAM]);
     cargo.args(optimised().iter().flat_map(|setting| ["--config", setting]));
     let status = cargo.arg("--target-dir").arg(target).current_dir(tree()).status().unwrap();
     assert!(status.success(), "the code with the patches does not compile");

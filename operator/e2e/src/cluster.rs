@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use local_cluster::{Options, Progress};
+use local_cluster::{ControllerManager, Options, Progress};
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::access::{CONTEXT, ClusterAccess};
@@ -72,7 +72,7 @@ impl TestCluster {
         // Several at once would take each other's CPU until one of them misses a deadline.
         static STARTS: Semaphore = Semaphore::const_new(1);
         let _start = STARTS.acquire().await.context("the start of a cluster")?;
-        Self::on(ClusterAccess::local_with(options).await?).await
+        Self::on(ClusterAccess::local_with(with_few_controllers(options)).await?).await
     }
 
     /// Installs the base on a cluster.
@@ -114,6 +114,16 @@ impl TestCluster {
     pub fn installed(&self) -> Installed {
         self.installed
     }
+}
+
+/// The controllers of Kubernetes that the tests need, from when the base is installed on. All of them, twice, would cost
+/// more than many a test.
+fn with_few_controllers(mut options: Options) -> Options {
+    const CONTROLLERS: &str = "--controllers=garbage-collector-controller,namespace-controller,\
+                               resourcequota-controller,serviceaccount-controller";
+    options.controller_manager = ControllerManager::Later;
+    options.controller_manager_flags.insert(0, CONTROLLERS.to_owned());
+    options
 }
 
 /// The context of an existing cluster that the tests are to use, where `FOODDELIVERY_E2E_CONTEXT` names one.

@@ -2,13 +2,14 @@
 //!
 //! It knows nothing of what they do.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -105,10 +106,14 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// An address on 127.0.0.1 where nothing listens now; another process may take it before it is used.
+/// An address on 127.0.0.1 where nothing listens now, and that this process never picked before; another one may take it
+/// before it is used.
 pub(crate) fn free_address() -> Result<SocketAddr> {
+    static PICKED: LazyLock<Mutex<HashSet<SocketAddr>>> = LazyLock::new(Mutex::default);
     let addresses = std::iter::repeat_with(random_address).take(PORT_ATTEMPTS);
-    let free = addresses.into_iter().find(|address| TcpListener::bind(address).is_ok());
+    let mut fresh =
+        addresses.filter(|address| PICKED.lock().unwrap_or_else(PoisonError::into_inner).insert(*address));
+    let free = fresh.find(|address| TcpListener::bind(address).is_ok());
     free.context("no TCP port is free on 127.0.0.1")
 }
 

@@ -1,4 +1,5 @@
-//! A real control plane with the operator and the sandbox as processes: for the tests, and for the demo.
+//! A real control plane with the operator and the sandbox as processes: for the tests, and for
+//! the programs of `operator/tools`.
 //!
 //! A test asks for a [`TestCluster`] (the shared one, started at the first call, or one to itself) and on it for a
 //! [`TestNamespace`] (a namespace with its own sandbox, payment provider and operator):

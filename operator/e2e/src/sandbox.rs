@@ -157,6 +157,8 @@ impl Sandbox {
             .arg(format!("--admin-listen={}", self.admin))
             .arg("--ledger-file")
             .arg(&self.ledger_file)
+            // The end of its log is to say what was wrong, not where in the code.
+            .env("RUST_LIB_BACKTRACE", "0")
             .log_file(&self.log);
         if let Some(latency) = &self.options.latency {
             spec = spec.arg(format!("--latency={latency}"));

@@ -4,6 +4,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::iter;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -14,23 +15,18 @@ use crate::progress::{Board, Side};
 /// Whatever is selected decides which features shared dependencies have. Always the same, so that nothing is compiled
 /// twice; as the demo's own library does when it builds the operator and the sandbox.
 const PACKAGES: [&str; 4] =
-    ["fooddelivery-controller", "fooddelivery-sandbox", "fooddelivery-e2e", "local-cluster"];
+    ["fooddelivery-controller", "fooddelivery-sandbox", "fooddelivery-tools", "local-cluster"];
 /// The program that builds the control plane.
 const BUILDER: &str = "local-cluster";
+/// Has it leave kube-controller-manager out.
+const WITHOUT_CONTROLLER_MANAGER: &str = "--without-controller-manager";
 /// What the demo runs.
 const PROGRAMS: [&str; 3] = ["demo", "fooddelivery-operator", "fooddelivery-sandbox"];
-/// The Go modules of the control plane, each with packages whose dependencies are downloaded ahead.
-const GO_MODULES: [(&str, &[&str]); 2] = [
-    (
-        "kubernetes",
-        &[
-            "k8s.io/kubernetes/cmd/kube-apiserver",
-            "k8s.io/kubernetes/cmd/kube-controller-manager",
-            "k8s.io/kubernetes/cmd/kubectl",
-        ],
-    ),
-    ("etcd", &["go.etcd.io/etcd/server/v3"]),
-];
+/// Packages of the Go module `kubernetes` whose dependencies are downloaded ahead.
+const KUBERNETES: [&str; 2] = ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"];
+const CONTROLLER_MANAGER: &str = "k8s.io/kubernetes/cmd/kube-controller-manager";
+/// The same of the module `etcd`.
+const ETCD: [&str; 1] = ["go.etcd.io/etcd/server/v3"];
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// Variables that cargo sets for this package alone: with them, it would build others, such as ring, anew.
@@ -48,14 +44,17 @@ pub(crate) struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// The programs of the demo, and the control plane next to them.
-    pub(crate) fn both(&self) -> Result<(), String> {
+    /// The programs of the demo, and the control plane next to them, with a controller manager or without.
+    pub(crate) fn both(&self, controller_manager: bool) -> Result<(), String> {
         // Where the builder was built before, the modules most likely are there.
-        let ahead = if self.programs.join(BUILDER).exists() { Vec::new() } else { self.download_ahead() };
+        let is_first = !self.programs.join(BUILDER).exists();
+        let ahead = if is_first { self.download_ahead(controller_manager) } else { Vec::new() };
         let built = self.cargo(&[BUILDER]).and_then(|cargo| self.finish(vec![cargo]));
         let both = built.and_then(|()| {
             let control_plane = Running::start(
-                Command::new(self.programs.join(BUILDER)).arg("build").stdout(Stdio::null()),
+                Command::new(self.programs.join(BUILDER))
+                    .args(builder_arguments(controller_manager))
+                    .stdout(Stdio::null()),
                 Side::Kubernetes,
                 self.board,
             )?;
@@ -89,15 +88,15 @@ impl Build<'_> {
 
     /// Downloads what the control plane is compiled from while the Rust program that compiles it is built. A failure
     /// is not told: that program meets it again, and says more.
-    fn download_ahead(&self) -> Vec<Child> {
-        let start = |(module, packages): &(&str, &[&str])| {
+    fn download_ahead(&self, controller_manager: bool) -> Vec<Child> {
+        let start = |(module, packages): (&str, Vec<&str>)| {
             let mut list = Command::new("go");
-            list.args(["list", "-deps"]).args(*packages);
+            list.args(["list", "-deps"]).args(packages);
             list.current_dir(self.workspace.join("operator/local-cluster/go").join(module));
             list.envs([("GOFLAGS", "-mod=readonly"), ("GOWORK", "off"), ("GOTOOLCHAIN", "local")]);
             list.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
         };
-        GO_MODULES.iter().filter_map(start).collect()
+        go_modules(controller_manager).into_iter().filter_map(start).collect()
     }
 
     /// Waits for all of them; when one fails, the others are ended.
@@ -125,6 +124,16 @@ impl Build<'_> {
         }
         Ok(())
     }
+}
+
+fn builder_arguments(controller_manager: bool) -> impl Iterator<Item = &'static str> {
+    iter::once("build").chain((!controller_manager).then_some(WITHOUT_CONTROLLER_MANAGER))
+}
+
+/// The Go modules of the control plane, each with the packages whose dependencies are downloaded ahead.
+fn go_modules(controller_manager: bool) -> [(&'static str, Vec<&'static str>); 2] {
+    let kubernetes = KUBERNETES.into_iter().chain(controller_manager.then_some(CONTROLLER_MANAGER));
+    [("kubernetes", kubernetes.collect()), ("etcd", ETCD.to_vec())]
 }
 
 fn is_of_this_package(name: &OsStr) -> bool {
@@ -197,6 +206,17 @@ mod tests {
             let running = vec![shell("true", build.board), shell("sleep 0.2", build.board)];
             build.finish(running).unwrap();
         });
+    }
+
+    #[test]
+    fn a_controller_manager_is_built_and_downloaded_for_only_where_it_is_wanted() {
+        for wanted in [true, false] {
+            let names_it =
+                go_modules(wanted).iter().any(|(_, packages)| packages.contains(&CONTROLLER_MANAGER));
+            assert_eq!(names_it, wanted);
+        }
+        assert_eq!(builder_arguments(true).collect::<Vec<_>>(), ["build"]);
+        assert_eq!(builder_arguments(false).collect::<Vec<_>>(), ["build", "--without-controller-manager"]);
     }
 
     #[test]

@@ -1,26 +1,19 @@
 //! Finds the programs: of the control plane in `KUBEBUILDER_ASSETS`, else, as those of the node tier,
-//! in a cache, else builds them into that cache, once, however many processes ask at the same time.
-//!
-//! A cache entry is complete or absent: it is built next to its place and renamed into it.
+//! in a cache, else builds them into that cache.
 
 use std::env;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use crate::build::{BuildError, build};
+use crate::build::build;
+use crate::cache::{self, CacheError, Entry};
 use crate::go::Go;
-use crate::part::{Part, Release, cache_key};
+use crate::part::{Part, Release};
 use crate::process::find_in_path;
 use crate::progress::Progress;
 
 /// Names the version of Kubernetes that is to be built, where it is another than the usual one.
 pub const KUBERNETES_VERSION: &str = "FOODDELIVERY_KUBERNETES_VERSION";
-
-/// How often another process's lock is tried.
-const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// Why the programs are not there.
 #[derive(Debug, thiserror::Error)]
@@ -48,17 +41,9 @@ pub enum BinariesError {
         /// The version that was asked for.
         version: &'static str,
     },
-    /// The cache cannot be written or locked.
-    #[error("the cache cannot be used: {}: {source}", path.display())]
-    Cache {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The programs had to be built and could not be.
+    /// The cache lacks programs, and they could not be built into it.
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Cache(#[from] CacheError),
 }
 
 /// The versions of Kubernetes whose control plane can be built, oldest first.
@@ -73,7 +58,7 @@ pub struct Binaries {
     pub etcd: PathBuf,
     /// The API server.
     pub kube_apiserver: PathBuf,
-    /// The controller manager; `KUBEBUILDER_ASSETS` rarely has one.
+    /// The controller manager, where it was wanted; `KUBEBUILDER_ASSETS` rarely has one.
     pub kube_controller_manager: Option<PathBuf>,
     /// The command-line client.
     pub kubectl: PathBuf,
@@ -121,6 +106,7 @@ pub struct BinarySource {
     cache: PathBuf,
     go: Option<PathBuf>,
     release: &'static Release,
+    controller_manager: bool,
 }
 
 impl BinarySource {
@@ -140,15 +126,14 @@ impl BinarySource {
             .or_else(|| get("HOME").map(|dir| dir.join(".cache/fooddelivery")))
             .ok_or(BinariesError::NoCacheDir)?;
         // Absolute, because programs are run and kept for later with other working directories.
-        let absolute = |dir: PathBuf| {
-            std::path::absolute(&dir).map_err(|source| BinariesError::Cache { path: dir, source })
-        };
+        let absolute =
+            |dir: PathBuf| std::path::absolute(&dir).map_err(|source| CacheError::Io { path: dir, source });
         let assets = get("KUBEBUILDER_ASSETS").map(absolute).transpose()?;
         let release = match get(KUBERNETES_VERSION) {
             None => Release::default(),
             Some(asked) => find_release(&asked.to_string_lossy())?,
         };
-        Ok(Self { assets, cache: absolute(cache)?, go: None, release })
+        Ok(Self { assets, cache: absolute(cache)?, go: None, release, controller_manager: true })
     }
 
     /// The same for another version of Kubernetes: 1.33.13, or 1.33.
@@ -157,6 +142,12 @@ impl BinarySource {
     /// When that version cannot be built.
     pub fn with_kubernetes(self, version: &str) -> Result<Self, BinariesError> {
         Ok(Self { release: find_release(version)?, ..self })
+    }
+
+    /// The same with a controller manager or without one: then none is built, and none is taken that is there already.
+    #[must_use]
+    pub fn with_controller_manager(self, wanted: bool) -> Self {
+        Self { controller_manager: wanted, ..self }
     }
 
     /// The version of Kubernetes that is built where nothing else is given.
@@ -170,14 +161,20 @@ impl BinarySource {
     /// When a program is missing and cannot be built.
     pub fn find_or_build(&self, progress: &Progress) -> Result<Binaries, BinariesError> {
         if let Some(assets) = &self.assets {
-            return Binaries::in_assets(assets);
+            let found = Binaries::in_assets(assets)?;
+            let wanted = found.kube_controller_manager.filter(|_| self.controller_manager);
+            return Ok(Binaries { kube_controller_manager: wanted, ..found });
         }
-        let dir = self.ensure(&self.control_plane_dir(), &Part::CONTROL_PLANE, progress)?;
+        let control_plane = self.control_plane();
+        let manager =
+            self.controller_manager.then(|| self.entry("controller-manager", Part::CONTROLLER_MANAGER));
+        let entries: Vec<&Entry> = iter::once(&control_plane).chain(&manager).collect();
+        self.ensure(&entries, progress)?;
         Ok(Binaries {
-            etcd: dir.join(Part::Etcd.name()),
-            kube_apiserver: dir.join(Part::KubeApiserver.name()),
-            kube_controller_manager: Some(dir.join(Part::KubeControllerManager.name())),
-            kubectl: dir.join(Part::Kubectl.name()),
+            etcd: control_plane.program(Part::Etcd),
+            kube_apiserver: control_plane.program(Part::KubeApiserver),
+            kube_controller_manager: manager.map(|entry| entry.program(Part::KubeControllerManager)),
+            kubectl: control_plane.program(Part::Kubectl),
         })
     }
 
@@ -186,20 +183,21 @@ impl BinarySource {
     /// # Errors
     /// When it is missing and cannot be built.
     pub fn kubectl(&self, progress: &Progress) -> Result<PathBuf, BinariesError> {
-        let kubectl = Part::Kubectl.name();
-        let known = [self.assets.clone(), Some(self.control_plane_dir())];
-        let known = known.into_iter().flatten().find_map(|dir| find_in_path(dir.join(kubectl)));
-        if let Some(known) = known {
+        let in_assets = self.assets.as_ref().map(|assets| assets.join(Part::Kubectl.name()));
+        let mut known = in_assets.into_iter().chain([self.control_plane().program(Part::Kubectl)]);
+        if let Some(known) = known.find_map(find_in_path) {
             return Ok(known);
         }
-        let dir = self.cache.join(format!("kubectl-{}", cache_key(&[Part::Kubectl], self.release)));
-        Ok(self.ensure(&dir, &[Part::Kubectl], progress)?.join(kubectl))
+        let alone = self.entry("kubectl", &[Part::Kubectl]);
+        self.ensure(&[&alone], progress)?;
+        Ok(alone.program(Part::Kubectl))
     }
 
     /// Whether [`Self::find_or_build`] is going to have a controller manager.
     pub(crate) fn has_controller_manager(&self) -> bool {
         let program = Part::KubeControllerManager.name();
-        self.assets.as_ref().is_none_or(|assets| find_in_path(assets.join(program)).is_some())
+        let is_to_be_had = |assets: &PathBuf| find_in_path(assets.join(program)).is_some();
+        self.controller_manager && self.assets.as_ref().is_none_or(is_to_be_had)
     }
 
     /// The programs that nodes need next to a control plane's. Blocks for minutes when it has to build.
@@ -215,42 +213,23 @@ impl BinarySource {
         if !self.release.has_nodes() {
             return Err(BinariesError::NoNodes { version: self.release.version });
         }
-        let dir = self.cache.join(format!("node-tier-{}", cache_key(&Part::NODE_TIER, self.release)));
-        Ok(NodeBinaries { dir: self.ensure(&dir, &Part::NODE_TIER, progress)? })
+        let entry = self.entry("node-tier", Part::NODE_TIER);
+        self.ensure(&[&entry], progress)?;
+        Ok(NodeBinaries { dir: entry.dir().to_owned() })
     }
 
-    fn control_plane_dir(&self) -> PathBuf {
-        self.cache.join(format!("control-plane-{}", cache_key(&Part::CONTROL_PLANE, self.release)))
+    fn control_plane(&self) -> Entry {
+        self.entry("control-plane", Part::CONTROL_PLANE)
     }
 
-    /// Makes sure that `dir`, an entry of the cache, holds all `parts`.
-    fn ensure(&self, dir: &Path, parts: &[Part], progress: &Progress) -> Result<PathBuf, BinariesError> {
-        if is_complete(dir, parts) {
-            return Ok(dir.to_owned());
-        }
-        let work_dir = dir.with_extension("building");
-        let cache_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BinariesError::Cache { path, source }
-        };
-        fs::create_dir_all(&self.cache).map_err(cache_error(&self.cache))?;
-        let lock_path = dir.with_extension("lock");
-        let lock = lock(&lock_path, progress).map_err(cache_error(&lock_path))?;
-        // Another process may have built it while this one waited.
-        if is_complete(dir, parts) {
-            return Ok(dir.to_owned());
-        }
-        let go = Go::find(self.go.as_deref()).map_err(BuildError::from)?;
-        // Under the lock nobody uses these: one is of an interrupted build, the other lacks a file.
-        remove_dir(&work_dir).map_err(cache_error(&work_dir))?;
-        remove_dir(dir).map_err(cache_error(dir))?;
-        fs::create_dir(&work_dir).map_err(cache_error(&work_dir))?;
-        let built = build(&go, parts, self.release, &work_dir, progress)
-            .map_err(BinariesError::from)
-            .and_then(|bin| fs::rename(bin, dir).map_err(cache_error(dir)));
-        let removed = remove_dir(&work_dir).map_err(cache_error(&work_dir));
-        drop(lock);
-        built.and(removed).map(|()| dir.to_owned())
+    fn entry(&self, kind: &str, parts: &'static [Part]) -> Entry {
+        Entry::new(&self.cache, kind, parts, self.release)
+    }
+
+    fn ensure(&self, entries: &[&Entry], progress: &Progress) -> Result<(), CacheError> {
+        cache::ensure(entries, progress, |parts, work_dir| {
+            build(&Go::find(self.go.as_deref())?, parts, self.release, work_dir, progress)
+        })
     }
 }
 
@@ -258,73 +237,15 @@ fn find_release(version: &str) -> Result<&'static Release, BinariesError> {
     Release::find(version).ok_or_else(|| BinariesError::UnknownVersion { asked: version.to_owned() })
 }
 
-fn is_complete(dir: &Path, parts: &[Part]) -> bool {
-    parts.iter().all(|part| find_in_path(dir.join(part.name())).is_some())
-}
-
-/// Waits for the lock, and says so. It is released with the file or with the process.
-fn lock(path: &Path, progress: &Progress) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    let mut waiting = None;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) => waiting
-                .get_or_insert_with(|| {
-                    progress.step("waiting for another process that builds the same programs")
-                })
-                .tick(),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        thread::sleep(LOCK_POLL);
-    }
-    if let Some(waiting) = waiting {
-        waiting.finish("done");
-    }
-    Ok(file)
-}
-
-fn remove_dir(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_go::{FAKE_GO, install_go};
+    use crate::part::cache_key;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
-
-    /// A `go` that "builds" by writing scripts, and notes every call in a file next to itself.
-    const FAKE_GO: &str = r#"#!/bin/sh
-here=$(dirname "$0")
-case "$1" in
-version) echo "go version go1.26.8 linux/amd64" ;;
-env) echo "$here/build-cache"; echo "$here/module-cache" ;;
-list) if [ -e "$here/offline" ]; then echo "dial tcp: no such host" >&2; exit 1; fi ;;
-install)
-  shift
-  while case "$1" in -ldflags) shift ;; -*) ;; *) false ;; esac do shift; done
-  echo "$* in $(basename "$PWD") with $GOFLAGS $CGO_ENABLED" >> "$here/calls"
-  if [ -e "$here/broken" ]; then echo "undefined: x" >&2; exit 1; fi
-  sleep 0.05
-  for package; do
-    name=$(basename "$package"); [ "$name" = v3 ] && name=server
-    printf '#!/bin/sh\n' > "$GOBIN/$name"; chmod +x "$GOBIN/$name"
-  done ;;
-esac
-"#;
-
-    /// Another process writes the script: if this one did, a child that another test forks in that
-    /// moment would hold it open for writing, and running it would fail with "text file busy".
-    fn install_go(dir: &Path, script: &str) {
-        fs::write(dir.join("go.sh"), script).unwrap();
-        let mut install = std::process::Command::new("install");
-        install.arg("-m755").arg(dir.join("go.sh")).arg(dir.join("go"));
-        assert!(install.status().unwrap().success());
-    }
+    use std::thread;
 
     struct Fixture {
         dir: tempfile::TempDir,
@@ -346,6 +267,7 @@ esac
                 cache: self.dir.path().join("cache"),
                 go,
                 release: Release::default(),
+                controller_manager: true,
             }
         }
 
@@ -361,7 +283,10 @@ esac
         fn cache_entries(&self) -> Vec<String> {
             let entries = fs::read_dir(self.dir.path().join("cache")).unwrap();
             let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            names.filter(|name| Path::new(name).extension().is_none_or(|it| it != "lock")).collect()
+            let mut names: Vec<_> =
+                names.filter(|name| Path::new(name).extension().is_none_or(|it| it != "lock")).collect();
+            names.sort();
+            names
         }
     }
 
@@ -381,12 +306,55 @@ esac
             fixture.calls(),
             [
                 "go.etcd.io/etcd/server/v3 in etcd with -mod=readonly 0",
-                "k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager \
-                 k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
+                "k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
+                 k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",
             ]
         );
-        let key = cache_key(&Part::CONTROL_PLANE, Release::default());
-        assert_eq!(fixture.cache_entries(), [format!("control-plane-{key}")]);
+        let key = |parts| cache_key(parts, Release::default());
+        assert_eq!(
+            fixture.cache_entries(),
+            [
+                format!("control-plane-{}", key(Part::CONTROL_PLANE)),
+                format!("controller-manager-{}", key(Part::CONTROLLER_MANAGER)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_controller_manager_is_built_only_where_it_is_wanted_and_then_alone() {
+        let fixture = Fixture::new();
+        let without = fixture.source().with_controller_manager(false);
+        assert!(!without.has_controller_manager());
+        let found = without.find_or_build(&Progress::Quiet).unwrap();
+        assert!(!found.has_garbage_collection());
+        assert_eq!(fixture.cache_entries().len(), 1);
+        let with = fixture.source().find_or_build(&Progress::Quiet).unwrap();
+        assert_eq!(with.kube_apiserver, found.kube_apiserver);
+        assert!(with.kube_controller_manager.is_some_and(|program| program.is_file()));
+        let calls = fixture.calls();
+        assert_eq!(
+            calls[1..],
+            [
+                "k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
+                "k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",
+            ]
+        );
+        // One that is there changes nothing for who wants none.
+        assert!(!without.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
+    }
+
+    #[test]
+    fn processes_with_and_without_a_controller_manager_do_not_wait_in_a_circle() {
+        let fixture = Fixture::new();
+        let threads = [true, false, true, false].map(|wanted| {
+            let source = fixture.source().with_controller_manager(wanted);
+            thread::spawn(move || source.find_or_build(&Progress::Quiet).unwrap())
+        });
+        for thread in threads {
+            assert!(thread.join().unwrap().kubectl.is_file());
+        }
+        let programs = |call: String| call.split(" in ").next().unwrap_or_default().split(' ').count();
+        assert_eq!(fixture.calls().into_iter().map(programs).sum::<usize>(), 4);
     }
 
     #[test]
@@ -403,12 +371,16 @@ esac
     #[test]
     fn what_an_interrupted_build_left_is_removed_and_not_used() {
         let fixture = Fixture::new();
-        let half = fixture.source().control_plane_dir().with_extension("building");
-        fs::create_dir_all(half.join("bin")).unwrap();
-        fs::write(half.join("bin/etcd"), "half").unwrap();
-        let found = fixture.source().find_or_build(&Progress::Quiet).unwrap();
+        let source = fixture.source();
+        let manager = source.entry("controller-manager", Part::CONTROLLER_MANAGER);
+        let halves = [source.control_plane().work_dir(), manager.work_dir()];
+        for half in &halves {
+            fs::create_dir_all(half.join("bin")).unwrap();
+            fs::write(half.join("bin/etcd"), "half").unwrap();
+        }
+        let found = source.find_or_build(&Progress::Quiet).unwrap();
         assert_ne!(fs::read_to_string(found.etcd).unwrap(), "half");
-        assert!(!half.exists());
+        assert!(!halves.iter().any(|half| half.exists()));
     }
 
     #[test]
@@ -441,23 +413,6 @@ esac
     }
 
     #[test]
-    fn waiting_for_the_lock_of_another_process_is_said() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let held = lock(&path, &Progress::Quiet).unwrap();
-        let said = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let sink = Arc::clone(&said);
-        let progress = Progress::Sink(Arc::new(move |line| sink.lock().unwrap().push(line.to_owned())));
-        let waiter = thread::spawn(move || lock(&path, &progress).unwrap());
-        while said.lock().unwrap().is_empty() {
-            thread::sleep(Duration::from_millis(5));
-        }
-        drop(held);
-        waiter.join().unwrap();
-        assert_eq!(said.lock().unwrap()[0], "waiting for another process that builds the same programs");
-    }
-
-    #[test]
     fn assets_without_a_controller_manager_have_no_garbage_collection() {
         let dir = tempfile::tempdir().unwrap();
         let add = |name: &str| {
@@ -465,8 +420,8 @@ esac
             fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0o755)).unwrap();
         };
         let assets = Some(dir.path().to_owned());
-        let release = Release::default();
-        let source = BinarySource { assets, cache: "/nonexistent".into(), go: None, release };
+        let (cache, release) = ("/nonexistent".into(), Release::default());
+        let source = BinarySource { assets, cache, go: None, release, controller_manager: true };
         add("etcd");
         add("kubectl");
         let said = source.find_or_build(&Progress::Quiet).unwrap_err().to_string();
@@ -475,6 +430,8 @@ esac
         assert!(!source.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
         add("kube-controller-manager");
         assert!(source.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
+        let without = source.with_controller_manager(false);
+        assert!(!without.find_or_build(&Progress::Quiet).unwrap().has_garbage_collection());
     }
 
     #[test]
@@ -486,7 +443,7 @@ esac
         let calls = fixture.calls();
         assert!(calls[1].ends_with("in kubernetes-1.33 with -mod=readonly 0"), "{calls:?}");
         fixture.source().find_or_build(&Progress::Quiet).unwrap();
-        assert_eq!(fixture.cache_entries().len(), 2);
+        assert_eq!(fixture.cache_entries().len(), 4);
         let said = older.node_tier(&Progress::Quiet).unwrap_err().to_string();
         assert_eq!(said, "nodes are built for Kubernetes 1.36.3 only, not for 1.33.13");
     }

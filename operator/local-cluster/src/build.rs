@@ -2,7 +2,7 @@
 //!
 //! The modules' files are part of this program, so it works from any directory, and Go
 //! verifies every download against them. Builds into a directory that the caller gives; where that
-//! is and that only one process builds at a time is the business of `binaries`.
+//! is and that only one process builds at a time is the business of `cache`.
 
 use std::fs;
 use std::io;
@@ -304,12 +304,19 @@ mod tests {
 
     #[test]
     fn the_announcement_says_how_long_and_why() {
+        let said = |parts: &[Part]| announcement(parts, Release::default(), 2);
+        let both = [Part::CONTROL_PLANE, Part::CONTROLLER_MANAGER].concat();
         assert_eq!(
-            announcement(&Part::CONTROL_PLANE, Release::default(), 2),
-            "building etcd, kube-apiserver, kube-controller-manager, kubectl (Kubernetes 1.36.3): about 6 min \
+            said(&both),
+            "building etcd, kube-apiserver, kubectl, kube-controller-manager (Kubernetes 1.36.3): about 6 min \
              here, because they are compiled from source; this happens once, later starts take seconds"
         );
-        let on = |cores| compile_time(&Part::CONTROL_PLANE, cores);
+        assert!(said(Part::CONTROL_PLANE).contains("kubectl (Kubernetes 1.36.3): about 5 min here"));
+        assert!(
+            said(Part::CONTROLLER_MANAGER)
+                .contains("kube-controller-manager (Kubernetes 1.36.3): about 2 min")
+        );
+        let on = |cores| compile_time(Part::CONTROL_PLANE, cores);
         assert!(on(8) < on(2) && on(1) > on(2));
     }
 

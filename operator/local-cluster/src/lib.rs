@@ -18,9 +18,12 @@
 mod addresses;
 mod binaries;
 mod build;
+mod cache;
 mod cluster;
 mod command;
 mod dir;
+#[cfg(test)]
+mod fake_go;
 mod flags;
 mod go;
 mod image;
@@ -28,6 +31,7 @@ mod kubeconfig;
 mod local;
 mod network;
 mod node;
+mod options;
 mod part;
 mod pki;
 mod ports;
@@ -37,14 +41,16 @@ mod progress;
 
 pub use binaries::{Binaries, BinariesError, BinarySource, KUBERNETES_VERSION, kubernetes_versions};
 pub use build::BuildError;
+pub use cache::CacheError;
 pub use cluster::{Cluster, ExistingCluster};
 pub use command::CommandError;
 pub use dir::DirError;
 pub use go::GoError;
 pub use image::{Image, ImageError};
-pub use local::{ClusterError, LocalCluster, Options, Shutdown};
+pub use local::{ClusterError, LocalCluster};
 pub use network::NetworkError;
 pub use node::{NodeError, NodeOptions, NodeTier};
+pub use options::{ControllerManager, Options, Shutdown};
 pub use pki::PkiError;
 pub use probe::ProbeError;
 pub use process::{ManagedProcess, ProcessError, ProcessSpec, find_in_path, spawn_with_parent};

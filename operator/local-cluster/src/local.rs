@@ -13,16 +13,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::addresses::Addresses;
-use crate::binaries::{Binaries, BinariesError};
+use crate::binaries::{Binaries, BinariesError, BinarySource};
 use crate::dir::{ClusterDir, DirError};
 use crate::flags::{self, CONTROLLER_MANAGER_KUBECONFIG, Endpoints};
 use crate::kubeconfig::kubeconfig;
 use crate::network::{Network, NetworkError};
+use crate::options::{ControllerManager, Options, Shutdown};
 use crate::pki::{Pki, PkiError};
 use crate::ports::free_port;
 use crate::probe::{Probe, ProbeError};
 use crate::process::{ManagedProcess, ProcessError, ProcessSpec, spawn_with_parent};
-use crate::progress::{Progress, minutes};
+use crate::progress::minutes;
 
 /// How long the API server, and after it the controller manager, may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_mins(1);
@@ -96,35 +97,6 @@ pub enum ClusterError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-/// How to start a [`LocalCluster`].
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The directory for every file; it must be new, empty or of an earlier cluster, whose files are
-    /// removed. `None`: a fresh one among the system's temporary files.
-    pub dir: Option<PathBuf>,
-    /// Leaves the directory behind when the cluster stops, for reading the logs.
-    pub keep_dir: bool,
-    /// Further flags of kube-apiserver, `--name=value` each; they override those set here.
-    pub apiserver_flags: Vec<String>,
-    /// Further flags of kube-controller-manager, `--name=value` each; they override those set here.
-    pub controller_manager_flags: Vec<String>,
-    /// Makes a network that nodes can be attached to by [`NodeTier::start`](crate::NodeTier::start), and
-    /// has the API server listen there instead of on 127.0.0.1. Takes root, see
-    /// [`NodeTier::unavailable`](crate::NodeTier::unavailable).
-    pub nodes: bool,
-    /// Where progress is told.
-    pub progress: Progress,
-}
-
-/// How to end the API server in a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// SIGTERM, and SIGKILL after 30 s.
-    Graceful,
-    /// SIGKILL at once, as in a crash.
-    Kill,
-}
-
 /// A control plane that runs on this machine: etcd, kube-apiserver and, where there is one,
 /// kube-controller-manager. Dropping it kills them and removes its directory.
 #[derive(Debug)]
@@ -147,16 +119,20 @@ impl LocalCluster {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_blocking(options: &Options) -> Result<Self, ClusterError> {
-        let binaries = Binaries::find_or_build(&options.progress)?;
-        Self::start_with(binaries, options)
+        let source = BinarySource::from_env()?
+            .with_controller_manager(options.controller_manager != ControllerManager::Absent);
+        Self::start_with(source.find_or_build(&options.progress)?, options)
     }
 
     /// [`Self::start_blocking`] with programs that were found before.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_with(binaries: Binaries, options: &Options) -> Result<Self, ClusterError> {
+    pub fn start_with(mut binaries: Binaries, options: &Options) -> Result<Self, ClusterError> {
         let started = Instant::now();
+        if options.controller_manager == ControllerManager::Absent {
+            binaries.kube_controller_manager = None;
+        }
         let dir = ClusterDir::create(options.dir.as_deref(), options.keep_dir)?;
         let network = options.nodes.then(|| Network::create(&dir)).transpose()?;
         let addresses = network.as_ref().map_or_else(Addresses::loopback, Network::addresses);
@@ -170,14 +146,16 @@ impl LocalCluster {
         let manager = kubeconfig(&server_url, &pki.ca_pem, user, &pki.controller_manager);
         dir.write_private(CONTROLLER_MANAGER_KUBECONFIG, &manager)?;
         let manager_spec = flags::controller_manager(&binaries, &dir, &options.controller_manager_flags);
-        if let Some(spec) = &manager_spec {
-            let manager = processes.controller_manager.insert(spawn_with_parent(spec)?);
-            wait_ready(&probe, DEFAULT_SERVICE_ACCOUNT, &[manager])?;
-        } else {
-            options.progress.say(
+        match (&manager_spec, options.controller_manager) {
+            (Some(spec), ControllerManager::AtOnce) => {
+                let manager = processes.controller_manager.insert(spawn_with_parent(spec)?);
+                wait_ready(&probe, DEFAULT_SERVICE_ACCOUNT, &[manager])?;
+            }
+            (Some(_), _) | (None, ControllerManager::Absent) => {}
+            (None, _) => options.progress.say(
                 "there is no kube-controller-manager in KUBEBUILDER_ASSETS: without it nothing is \
                  garbage-collected and no deleted namespace vanishes",
-            );
+            ),
         }
         options.progress.say(&format!("ready after {:.1} s: {server_url}", started.elapsed().as_secs_f32()));
         let apiserver_spec = flags::apiserver(&binaries, &dir, endpoints, &options.apiserver_flags);

@@ -1,7 +1,7 @@
 //! The programs that can be built: from which pinned Go module each comes, and with which flags.
 //!
-//! Two sets are cached apart: the control plane, which everybody needs, and the node tier. Which Kubernetes they are of
-//! is a [`Release`]. Builds nothing.
+//! Three sets are cached apart: the control plane, which everybody needs; the controller manager, which somebody who
+//! deletes nothing does without; and the node tier. Which Kubernetes they are of is a [`Release`]. Builds nothing.
 
 use sha2::{Digest, Sha256};
 
@@ -126,10 +126,10 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const CONTROL_PLANE: [Self; 4] =
-        [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::Kubectl];
-    pub(crate) const NODE_TIER: [Self; 6] =
-        [Self::KubeScheduler, Self::Kubelet, Self::KubeProxy, Self::MetricsServer, Self::Dns, Self::Pause];
+    pub(crate) const CONTROL_PLANE: &[Self] = &[Self::Etcd, Self::KubeApiserver, Self::Kubectl];
+    pub(crate) const CONTROLLER_MANAGER: &[Self] = &[Self::KubeControllerManager];
+    pub(crate) const NODE_TIER: &[Self] =
+        &[Self::KubeScheduler, Self::Kubelet, Self::KubeProxy, Self::MetricsServer, Self::Dns, Self::Pause];
 
     /// The file name of the built program.
     pub(crate) fn name(self) -> &'static str {
@@ -192,8 +192,8 @@ impl Part {
         match self {
             Self::Etcd => 27,
             Self::KubeApiserver => 200,
-            Self::KubeControllerManager => 51,
             Self::Kubectl => 20,
+            Self::KubeControllerManager => 51,
             Self::KubeScheduler => 10,
             Self::Kubelet => 29,
             Self::KubeProxy => 11,
@@ -247,10 +247,12 @@ mod tests {
         assert_ne!(key, key_of(&["a", "c"]));
         assert_ne!(key, key_of(&["ab", ""]));
         let release = Release::default();
-        assert_eq!(cache_key(&Part::CONTROL_PLANE, release).len(), 16);
-        assert_ne!(cache_key(&Part::CONTROL_PLANE, release), cache_key(&Part::NODE_TIER, release));
+        assert_eq!(cache_key(Part::CONTROL_PLANE, release).len(), 16);
+        assert_ne!(cache_key(Part::CONTROL_PLANE, release), cache_key(Part::NODE_TIER, release));
         let older = Release::find("1.33").unwrap();
-        assert_ne!(cache_key(&Part::CONTROL_PLANE, release), cache_key(&Part::CONTROL_PLANE, older));
+        for parts in [Part::CONTROL_PLANE, Part::CONTROLLER_MANAGER] {
+            assert_ne!(cache_key(parts, release), cache_key(parts, older));
+        }
     }
 
     #[test]
@@ -260,8 +262,8 @@ mod tests {
             let version = release.version;
             assert!(pinned.contains(&format!("k8s.io/kubernetes v{version} ")), "{version}");
             assert!(release.ldflags().contains(&format!("gitVersion=v{version} ")), "{version}");
-            let node_tier = Part::NODE_TIER.into_iter().filter(|_| release.has_nodes());
-            for part in Part::CONTROL_PLANE.into_iter().chain(node_tier) {
+            let node_tier = Part::NODE_TIER.iter().filter(|_| release.has_nodes());
+            for part in Part::CONTROL_PLANE.iter().chain(Part::CONTROLLER_MANAGER).chain(node_tier) {
                 let module = part.module(release);
                 assert!(module.files[0].1.contains(part.package()), "{part:?} of {version}");
             }
@@ -280,7 +282,7 @@ mod tests {
     #[test]
     fn parts_of_one_module_are_built_together() {
         let release = Release::default();
-        let groups = by_module(&Part::CONTROL_PLANE, release);
+        let groups = by_module(&[Part::CONTROL_PLANE, Part::CONTROLLER_MANAGER].concat(), release);
         let names: Vec<_> = groups.iter().map(|(module, parts)| (module.name, parts.len())).collect();
         assert_eq!(names, [("etcd", 1), ("kubernetes", 3)]);
     }

@@ -1,11 +1,13 @@
 //! Picks TCP ports of this machine that are free at the moment; whoever uses one must still be ready
 //! to find it taken.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Below the range from which Linux takes the ports of outgoing connections (32768–60999): a port
 /// from there could be taken by any connection while the server on it restarts.
@@ -13,11 +15,17 @@ const PORTS: Range<u16> = 20_000..32_000;
 /// How many ports are tried before giving up.
 const ATTEMPTS: usize = 500;
 
-/// A port of this address on which nothing listens.
+/// Ports that this process has picked. A server takes a moment to listen, and some go away and come back.
+static PICKED: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+
+/// A port of this address on which nothing listens, and that this process never picked before.
 pub(crate) fn free_port(address: Ipv4Addr) -> io::Result<u16> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
         let port = random_port();
+        if !PICKED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            continue;
+        }
         match TcpListener::bind((address, port)) {
             Ok(_) => return Ok(port),
             Err(error) => last = error,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use local_cluster::{Cluster, LocalCluster, Options, Progress, Shutdown};
+use local_cluster::{Cluster, ControllerManager, LocalCluster, Options, Progress, Shutdown};
 
 use common::{kubectl, wait_until};
 
@@ -144,6 +144,22 @@ fn dropping_a_cluster_kills_it_at_once_and_an_api_server_that_cannot_start_is_qu
     let apiserver_flags = vec!["--no-such-flag".to_owned()];
     let said = LocalCluster::start_blocking(&Options { apiserver_flags, ..options }).unwrap_err().to_string();
     assert!(said.starts_with("kube-apiserver has ended") && said.contains("unknown flag"), "{said}");
+}
+
+#[test]
+fn a_cluster_without_a_controller_manager_serves_all_the_same() {
+    let options = Options {
+        controller_manager: ControllerManager::Absent,
+        progress: Progress::Quiet,
+        ..Options::default()
+    };
+    let cluster = LocalCluster::start_blocking(&options).unwrap();
+    assert!(cluster.pids().len() == 2 && !cluster.has_garbage_collection());
+    kubectl(&cluster, &["create", "ns", "shop"]).unwrap();
+    kubectl(&cluster, &["-n", "shop", "create", "serviceaccount", "cook"]).unwrap();
+    assert!(kubectl(&cluster, &["-n", "shop", "create", "token", "cook"]).unwrap().starts_with("ey"));
+    cluster.restart_controller_manager_blocking().unwrap();
+    assert_eq!(cluster.pids().len(), 2, "there is none to be started anew");
 }
 
 fn children_of(parent: u32) -> Vec<u32> {

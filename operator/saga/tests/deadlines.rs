@@ -267,8 +267,13 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// How many cases are tried: by `cargo test`, and by `cargo test-all`.
+fn cases(few: u32, all: u32) -> u32 {
+    if std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all") { all } else { few }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(500, 1_500), ..ProptestConfig::default() })]
 
     #[test]
     fn no_deadline_fires_for_time_in_which_nobody_could_act(

@@ -31,8 +31,13 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// How many cases are tried: by `cargo test`, and by `cargo test-all`.
+fn cases(few: u32, all: u32) -> u32 {
+    if std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all") { all } else { few }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(1_000, 4_000), max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn no_sequence_of_events_loses_or_doubles_money(

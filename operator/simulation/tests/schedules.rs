@@ -13,7 +13,7 @@ use fooddelivery_simulation::scheduler::play;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many schedules are played: by `cargo test`, and by `cargo test-all`.
-const SCHEDULES: [u64; 2] = [150, 10_000];
+const SCHEDULES: [u64; 2] = [80, 10_000];
 
 #[test]
 fn no_schedule_breaks_a_promise() {

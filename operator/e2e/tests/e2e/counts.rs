@@ -206,10 +206,13 @@ async fn two_operators_count_every_order_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_the_operator_counts_every_order_once() -> Result<()> {
+    if size::is_left_to_test_all() {
+        return Ok(());
+    }
     let options = NamespaceOptions::default().with_provider(json!({ "breaker": { "minimumCalls": 10_000 } }));
     let ns = TestCluster::shared().await?.namespace_with("count-kill", options).await?;
-    let (counted, kills) = ns.operator.killed_during(21, storm(&ns, size::of(18, 36))).await?;
-    ensure!(kills >= size::of(1, 3), "{kills} kills are too few to say anything");
+    let (counted, kills) = ns.operator.killed_during(21, storm(&ns, 36)).await?;
+    ensure!(kills >= 3, "{kills} kills are too few to say anything");
     check_storm(&ns, counted).await
 }
 

@@ -117,9 +117,12 @@ async fn check_storm(ns: &TestNamespace) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_the_operator_keeps_the_counts_exact() -> Result<()> {
+    if size::is_left_to_test_all() {
+        return Ok(());
+    }
     let ns = namespace("storm").await?;
-    let ((), kills) = ns.operator.killed_during(11, storm(&ns, size::of(16, 40))).await?;
-    ensure!(kills >= size::of(1, 3), "{kills} kills are too few to say anything");
+    let ((), kills) = ns.operator.killed_during(11, storm(&ns, 40)).await?;
+    ensure!(kills >= 3, "{kills} kills are too few to say anything");
     check_storm(&ns).await?;
     // What a fresh cache shows is counted no second time.
     ns.operator.restart().await?;

@@ -105,7 +105,7 @@ async fn only_its_own_policy(access: &ClusterAccess) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stamping_policy_that_was_changed_is_put_right_at_the_start_and_no_other_can_be_written()
 -> Result<()> {
-    let cluster = TestCluster::fresh().await?;
+    let cluster = TestCluster::exclusive().await?;
     let access = cluster.access();
     let ns = cluster.namespace("repaired").await?;
     let policy = ["mutatingadmissionpolicy", policies::STAMP];
@@ -128,12 +128,16 @@ async fn a_stamping_policy_that_was_changed_is_put_right_at_the_start_and_no_oth
     goes_through(&ns, "lunch").await?;
     let order = ns.get::<Order>("lunch").await?;
     assert_eq!(order.finalizers(), ["fooddelivery.dev/saga"]);
-    ns.audit().await
+    ns.audit().await?;
+    // As it was: the operator has put the policy back.
+    drop(ns);
+    cluster.give_back();
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_born_before_the_policies_gets_its_finalizer_before_anything_else() -> Result<()> {
-    let cluster = TestCluster::fresh().await?;
+    let cluster = TestCluster::exclusive().await?;
     let ns = cluster.namespace("unstamped").await?;
     cluster.access().kubectl(["delete", "mutatingadmissionpolicybinding", policies::STAMP]).await?;
     let mut unstamped = None;
@@ -159,5 +163,9 @@ async fn an_order_born_before_the_policies_gets_its_finalizer_before_anything_el
     assert!(log.contains("created child=Payment"), "{log}");
     ns.delete(&name, kube::api::PropagationPolicy::Background).await?;
     ns.wait_gone::<Order>(&name, LONG).await?;
-    ns.audit().await
+    ns.audit().await?;
+    // As it was: the operator has put the policy back.
+    drop(ns);
+    cluster.give_back();
+    Ok(())
 }

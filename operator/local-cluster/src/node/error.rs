@@ -23,7 +23,9 @@ pub enum NodeError {
     #[error("the cluster was not started for nodes")]
     NotForNodes,
     /// There is no controller manager, without which Services have no endpoints.
-    #[error("nodes need a kube-controller-manager, which KUBEBUILDER_ASSETS does not have")]
+    #[error(
+        "nodes need a kube-controller-manager: KUBEBUILDER_ASSETS has none, or the cluster was started without"
+    )]
     NoControllerManager,
     /// More nodes, or fewer, than there is room for.
     #[error("there can be 1 to {MOST_NODES} nodes, not {0}")]

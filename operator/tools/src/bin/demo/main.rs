@@ -29,12 +29,13 @@ const SHOWN_LOG_LINES: usize = 40;
 
 /// Plays five orders on a real Kubernetes control plane and checks what became of them.
 ///
-/// Without options it starts etcd, kube-apiserver and kube-controller-manager on this machine, without root and
-/// without containers; the first time they are built, which takes some minutes. Nothing is left behind.
+/// Without options it starts etcd and kube-apiserver on this machine, without root and without containers; the first
+/// time they are built, which takes some minutes. Nothing is left behind.
 #[derive(Debug, Parser)]
 #[command(name = "demo", version)]
 pub(crate) struct Arguments {
-    /// Leaves everything up at the end, says how to go on with kubectl, and stops on Ctrl-C.
+    /// Leaves everything up at the end, says how to go on with kubectl, and stops on Ctrl-C. Starts
+    /// kube-controller-manager, too: without it nothing is garbage-collected and no deleted namespace vanishes.
     #[arg(long)]
     keep: bool,
 

@@ -10,7 +10,7 @@ use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::identity::operator_kubeconfig;
 use fooddelivery_e2e::install::{Installed, install_base, wait_stamped};
 use fooddelivery_e2e::{ClusterAccess, Operator, OperatorOptions, Programs, Sandbox, SandboxOptions};
-use local_cluster::Progress;
+use local_cluster::{ControllerManager, Options, Progress};
 
 use crate::Arguments;
 use crate::console::Console;
@@ -137,7 +137,17 @@ async fn cluster(arguments: &Arguments, console: &Console) -> Result<ClusterAcce
         console.note("an existing cluster is used");
         return Ok(access);
     }
-    let access = ClusterAccess::local(Progress::Stderr).await?;
+    let options = Options {
+        // The demo deletes nothing here that others depend on; whoever goes on with it may.
+        controller_manager: if arguments.keep {
+            ControllerManager::AtOnce
+        } else {
+            ControllerManager::Absent
+        },
+        progress: Progress::Stderr,
+        ..Options::default()
+    };
+    let access = ClusterAccess::local_with(options).await?;
     let server = access.local_cluster().map(|cluster| cluster.server_url().to_owned()).unwrap_or_default();
     console.note(&format!("a control plane of its own runs at {server}"));
     Ok(access)

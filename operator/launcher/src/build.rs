@@ -22,11 +22,12 @@ const BUILDER: &str = "local-cluster";
 const WITHOUT_CONTROLLER_MANAGER: &str = "--without-controller-manager";
 /// What the demo runs.
 const PROGRAMS: [&str; 3] = ["demo", "fooddelivery-operator", "fooddelivery-sandbox"];
-/// Packages of the Go module `kubernetes` whose dependencies are downloaded ahead.
-const KUBERNETES: [&str; 2] = ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"];
+/// The Go module of the control plane.
+const MODULE: &str = "operator/local-cluster/go/kubernetes";
+/// Its packages, whose dependencies are downloaded ahead.
+const PACKAGES_OF_GO: [&str; 3] =
+    ["go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"];
 const CONTROLLER_MANAGER: &str = "k8s.io/kubernetes/cmd/kube-controller-manager";
-/// The same of the module `etcd`.
-const ETCD: [&str; 1] = ["go.etcd.io/etcd/server/v3"];
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// Variables that cargo sets for this package alone: with them, it would build others, such as ring, anew.
@@ -48,7 +49,7 @@ impl Build<'_> {
     pub(crate) fn both(&self, controller_manager: bool) -> Result<(), String> {
         // Where the builder was built before, the modules most likely are there.
         let is_first = !self.programs.join(BUILDER).exists();
-        let ahead = if is_first { self.download_ahead(controller_manager) } else { Vec::new() };
+        let ahead = if is_first { self.download_ahead(controller_manager) } else { None };
         let built = self.cargo(&[BUILDER]).and_then(|cargo| self.finish(vec![cargo]));
         let both = built.and_then(|()| {
             let control_plane = Running::start(
@@ -60,7 +61,7 @@ impl Build<'_> {
             )?;
             self.finish(vec![control_plane, self.cargo(&PROGRAMS)?])
         });
-        for mut download in ahead {
+        if let Some(mut download) = ahead {
             // Ended by now, or of no use any more.
             drop(download.kill());
             drop(download.wait());
@@ -88,15 +89,12 @@ impl Build<'_> {
 
     /// Downloads what the control plane is compiled from while the Rust program that compiles it is built. A failure
     /// is not told: that program meets it again, and says more.
-    fn download_ahead(&self, controller_manager: bool) -> Vec<Child> {
-        let start = |(module, packages): (&str, Vec<&str>)| {
-            let mut list = Command::new("go");
-            list.args(["list", "-deps"]).args(packages);
-            list.current_dir(self.workspace.join("operator/local-cluster/go").join(module));
-            list.envs([("GOFLAGS", "-mod=readonly"), ("GOWORK", "off"), ("GOTOOLCHAIN", "local")]);
-            list.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
-        };
-        go_modules(controller_manager).into_iter().filter_map(start).collect()
+    fn download_ahead(&self, controller_manager: bool) -> Option<Child> {
+        let mut list = Command::new("go");
+        list.args(["list", "-deps"]).args(packages_of_go(controller_manager));
+        list.current_dir(self.workspace.join(MODULE));
+        list.envs([("GOFLAGS", "-mod=readonly"), ("GOWORK", "off"), ("GOTOOLCHAIN", "local")]);
+        list.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
     }
 
     /// Waits for all of them; when one fails, the others are ended.
@@ -130,10 +128,8 @@ fn builder_arguments(controller_manager: bool) -> impl Iterator<Item = &'static 
     iter::once("build").chain((!controller_manager).then_some(WITHOUT_CONTROLLER_MANAGER))
 }
 
-/// The Go modules of the control plane, each with the packages whose dependencies are downloaded ahead.
-fn go_modules(controller_manager: bool) -> [(&'static str, Vec<&'static str>); 2] {
-    let kubernetes = KUBERNETES.into_iter().chain(controller_manager.then_some(CONTROLLER_MANAGER));
-    [("kubernetes", kubernetes.collect()), ("etcd", ETCD.to_vec())]
+fn packages_of_go(controller_manager: bool) -> impl Iterator<Item = &'static str> {
+    PACKAGES_OF_GO.into_iter().chain(controller_manager.then_some(CONTROLLER_MANAGER))
 }
 
 fn is_of_this_package(name: &OsStr) -> bool {
@@ -211,9 +207,7 @@ mod tests {
     #[test]
     fn a_controller_manager_is_built_and_downloaded_for_only_where_it_is_wanted() {
         for wanted in [true, false] {
-            let names_it =
-                go_modules(wanted).iter().any(|(_, packages)| packages.contains(&CONTROLLER_MANAGER));
-            assert_eq!(names_it, wanted);
+            assert_eq!(packages_of_go(wanted).any(|package| package == CONTROLLER_MANAGER), wanted);
         }
         assert_eq!(builder_arguments(true).collect::<Vec<_>>(), ["build"]);
         assert_eq!(builder_arguments(false).collect::<Vec<_>>(), ["build", "--without-controller-manager"]);

@@ -304,11 +304,8 @@ mod tests {
         assert!(found[0].etcd.ends_with("etcd") && found[0].has_garbage_collection());
         assert_eq!(
             fixture.calls(),
-            [
-                "go.etcd.io/etcd/server/v3 in etcd with -mod=readonly 0",
-                "k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
-                 k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",
-            ]
+            ["go.etcd.io/etcd/server/v3 k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
+                 k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",]
         );
         let key = |parts| cache_key(parts, Release::default());
         assert_eq!(
@@ -333,9 +330,10 @@ mod tests {
         assert!(with.kube_controller_manager.is_some_and(|program| program.is_file()));
         let calls = fixture.calls();
         assert_eq!(
-            calls[1..],
+            calls,
             [
-                "k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl in kubernetes with -mod=readonly 0",
+                "go.etcd.io/etcd/server/v3 k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
+                 in kubernetes with -mod=readonly 0",
                 "k8s.io/kubernetes/cmd/kube-controller-manager in kubernetes with -mod=readonly 0",
             ]
         );
@@ -362,7 +360,10 @@ mod tests {
         let fixture = Fixture::new();
         fixture.touch("broken");
         let error = fixture.source().find_or_build(&Progress::Quiet).unwrap_err();
-        assert_eq!(error.to_string(), "go could not build etcd; it said:\nundefined: x");
+        assert_eq!(
+            error.to_string(),
+            "go could not build etcd, kube-apiserver, kubectl, kube-controller-manager; it said:\nundefined: x"
+        );
         assert!(fixture.cache_entries().is_empty());
         fs::remove_file(fixture.dir.path().join("broken")).unwrap();
         fixture.source().find_or_build(&Progress::Quiet).unwrap();
@@ -441,7 +442,7 @@ mod tests {
         let older = BinarySource { release: Release::find("1.33").unwrap(), ..fixture.source() };
         older.find_or_build(&Progress::Quiet).unwrap();
         let calls = fixture.calls();
-        assert!(calls[1].ends_with("in kubernetes-1.33 with -mod=readonly 0"), "{calls:?}");
+        assert!(calls[0].ends_with("in kubernetes-1.33 with -mod=readonly 0"), "{calls:?}");
         fixture.source().find_or_build(&Progress::Quiet).unwrap();
         assert_eq!(fixture.cache_entries().len(), 4);
         let said = older.node_tier(&Progress::Quiet).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! Within their bounds the configurations have no state that breaks a property.
 //!
-//! `cargo test` goes as many as 150,000 steps away from the start, which is all of the smaller configurations;
+//! `cargo test` takes the first 150,000 steps of each, which is all of the smaller configurations;
 //! `cargo test-all` checks every state of all of them.
 
 use fooddelivery_model::runs::{Extent, RUNS, check};

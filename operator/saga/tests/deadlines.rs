@@ -7,6 +7,7 @@ use fooddelivery_saga::order::{Decision, OrderState, SLACK, decide};
 use fooddelivery_saga::phases::{OrderPhase, TicketStage};
 use fooddelivery_saga::time::{Deadlines, Millis, Timestamp};
 use proptest::prelude::*;
+use support::size::cases;
 use support::{Event, World};
 
 const MINUTE: i64 = 60_000;
@@ -265,11 +266,6 @@ fn event() -> impl Strategy<Value = Event> {
         3 => Just(Event::TicketsTurn),
         1 => (40_000_i64..3 * HOUR).prop_map(Event::OperatorAway),
     ]
-}
-
-/// How many cases are tried: by `cargo test`, and by `cargo test-all`.
-fn cases(few: u32, all: u32) -> u32 {
-    if std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all") { all } else { few }
 }
 
 proptest! {

@@ -6,6 +6,7 @@ mod support;
 
 use fooddelivery_saga::phases::{OrderPhase, PaymentDesired, TicketStage};
 use proptest::prelude::*;
+use support::size::cases;
 use support::{Event, World};
 
 fn event() -> impl Strategy<Value = Event> {
@@ -29,11 +30,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::TicketsTurn),
         1 => (1_i64..20_000_000).prop_map(Event::OperatorAway),
     ]
-}
-
-/// How many cases are tried: by `cargo test`, and by `cargo test-all`.
-fn cases(few: u32, all: u32) -> u32 {
-    if std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all") { all } else { few }
 }
 
 proptest! {

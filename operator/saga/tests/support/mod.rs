@@ -4,6 +4,7 @@
 
 mod money;
 mod repeated;
+pub mod size;
 
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
 use fooddelivery_saga::payment::PaymentState;

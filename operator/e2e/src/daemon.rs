@@ -2,18 +2,14 @@
 //!
 //! It knows nothing of what they do.
 
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::ops::Range;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use local_cluster::{ManagedProcess, ProcessSpec, spawn_with_parent};
+use local_cluster::{ManagedProcess, ProcessSpec, free_port, spawn_with_parent};
 
 use crate::wait::{LONG, POLL};
 
@@ -21,12 +17,6 @@ use crate::wait::{LONG, POLL};
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How many of a log's last lines an error quotes.
 pub(crate) const QUOTED_LINES: usize = 30;
-
-/// Below the range from which Linux takes the ports of outgoing connections (32768–60999): a port from there could be
-/// taken by any connection while the server on it restarts.
-const PORTS: Range<u16> = 12_000..20_000;
-/// How many ports are tried before giving up.
-const PORT_ATTEMPTS: usize = 100;
 
 /// A process that can be started again.
 #[derive(Debug)]
@@ -109,18 +99,6 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
 /// An address on 127.0.0.1 where nothing listens now, and that this process never picked before; another one may take it
 /// before it is used.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    static PICKED: LazyLock<Mutex<HashSet<SocketAddr>>> = LazyLock::new(Mutex::default);
-    let addresses = std::iter::repeat_with(random_address).take(PORT_ATTEMPTS);
-    let mut fresh =
-        addresses.filter(|address| PICKED.lock().unwrap_or_else(PoisonError::into_inner).insert(*address));
-    let free = fresh.find(|address| TcpListener::bind(address).is_ok());
-    free.context("no TCP port is free on 127.0.0.1")
-}
-
-/// Random, so that processes that start at the same time rarely pick the same one.
-fn random_address() -> SocketAddr {
-    let width = u64::from(PORTS.end - PORTS.start);
-    // Every RandomState has its own keys, so hashing anything gives a fresh random number.
-    let offset = RandomState::new().hash_one(0_u8) % width;
-    (Ipv4Addr::LOCALHOST, PORTS.start + u16::try_from(offset).unwrap_or_default()).into()
+    let port = free_port(Ipv4Addr::LOCALHOST).context("no TCP port is free on 127.0.0.1")?;
+    Ok((Ipv4Addr::LOCALHOST, port).into())
 }

@@ -19,7 +19,10 @@ const ATTEMPTS: usize = 500;
 static PICKED: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
 /// A port of this address on which nothing listens, and that this process never picked before.
-pub(crate) fn free_port(address: Ipv4Addr) -> io::Result<u16> {
+///
+/// # Errors
+/// When none of many that were tried can be bound, with what the system said of the last.
+pub fn free_port(address: Ipv4Addr) -> io::Result<u16> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
         let port = random_port();

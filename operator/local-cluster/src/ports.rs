@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::{LazyLock, Mutex, PoisonError};
+
+use tokio::net::TcpSocket;
 
 /// Below the range from which Linux takes the ports of outgoing connections (32768–60999): a port
 /// from there could be taken by any connection while the server on it restarts.
@@ -29,12 +31,20 @@ pub fn free_port(address: Ipv4Addr) -> io::Result<u16> {
         if !PICKED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             continue;
         }
-        match TcpListener::bind((address, port)) {
-            Ok(_) => return Ok(port),
+        match try_bind(address, port) {
+            Ok(()) => return Ok(port),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Bound as a server binds it, and let go without having listened: a child that another thread starts meanwhile holds a copy
+/// of the socket until it runs its program, and where that listened the port would be taken for as long.
+fn try_bind(address: Ipv4Addr, port: u16) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((address, port).into())
 }
 
 /// Random, so that processes that start clusters at the same time rarely pick the same port.
@@ -52,6 +62,11 @@ pub(crate) fn random_in(range: Range<u16>) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -59,8 +74,39 @@ mod tests {
         for _ in 0..20 {
             let port = free_port(Ipv4Addr::LOCALHOST).unwrap();
             assert!(PORTS.contains(&port));
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+            listen_on(port).unwrap();
         }
+    }
+
+    #[test]
+    fn a_port_in_use_is_not_free() {
+        let port = free_port(Ipv4Addr::LOCALHOST).unwrap();
+        let _listener = listen_on(port).unwrap();
+        let error = try_bind(Ipv4Addr::LOCALHOST, port).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn children_that_are_started_meanwhile_take_no_port() {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        Command::new("true").status().unwrap();
+                    }
+                });
+            }
+            let refused: Vec<_> =
+                (0..500).filter_map(|_| listen_on(free_port(Ipv4Addr::LOCALHOST).unwrap()).err()).collect();
+            done.store(true, Ordering::Relaxed);
+            assert!(refused.is_empty(), "{refused:?}");
+        });
+    }
+
+    /// Once: the listener's own copies are in nobody's way.
+    fn listen_on(port: u16) -> io::Result<TcpListener> {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port))
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! PaymentProvider: where money is charged. Cluster-scoped, for administrators only.
 
+use fooddelivery_saga::circuit::{self, Entry, Summary};
 use fooddelivery_saga::phases::CircuitState;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -265,5 +266,46 @@ impl BreakerSpec {
     /// How long the circuit stays open, in milliseconds; the default where the text cannot be read.
     pub fn open_for_ms(&self) -> u64 {
         millis(&self.open_for).unwrap_or(10_000)
+    }
+}
+
+impl PaymentProviderStatus {
+    /// The status after the circuit of `own.replica` has turned; the same when that is not worth a write.
+    #[must_use]
+    pub fn with_circuit(&self, own: &Entry) -> Self {
+        let entries: Vec<Entry> = self.replicas.iter().map(Entry::from).collect();
+        let Summary { entries, worst } = circuit::turned(&entries, own);
+        Self {
+            circuit: worst.as_ref().map_or(CircuitState::Closed, |entry| entry.circuit),
+            since: worst.as_ref().map(|entry| Time(entry.since)),
+            failure_rate_percent: worst.as_ref().map(|entry| entry.failure_percent),
+            slow_call_rate_percent: worst.as_ref().map(|entry| entry.slow_percent),
+            replicas: entries.into_iter().map(ReplicaCircuit::from).collect(),
+            ..self.clone()
+        }
+    }
+}
+
+impl From<&ReplicaCircuit> for Entry {
+    fn from(shown: &ReplicaCircuit) -> Self {
+        Self {
+            replica: shown.name.clone(),
+            circuit: shown.circuit,
+            since: shown.since.0,
+            failure_percent: shown.failure_rate_percent,
+            slow_percent: shown.slow_call_rate_percent,
+        }
+    }
+}
+
+impl From<Entry> for ReplicaCircuit {
+    fn from(entry: Entry) -> Self {
+        Self {
+            name: entry.replica,
+            circuit: entry.circuit,
+            since: Time(entry.since),
+            failure_rate_percent: entry.failure_percent,
+            slow_call_rate_percent: entry.slow_percent,
+        }
     }
 }

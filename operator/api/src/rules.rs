@@ -316,27 +316,3 @@ const ENDPOINT_HTTPS: &str = "endpoint must be https; http needs allowPlainHttp:
 /// Whether an endpoint that is a URL is one by https, or by http where that is allowed.
 const HTTPS: &str = "!isURL(self.endpoint) || url(self.endpoint).getScheme() == 'https' || \
      (url(self.endpoint).getScheme() == 'http' && has(self.allowPlainHttp) && self.allowPlainHttp)";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rule_for_a_stage_says_what_the_table_says() {
-        let rule = steps("spec.stage", "a ticket", table::TICKET, TicketStage::ALL);
-        assert!(
-            rule.rule.contains("(oldSelf == 'Cooking' && self in ['Cooked', 'Abandoned'])"),
-            "{}",
-            rule.rule
-        );
-        assert!(!rule.rule.contains("oldSelf == 'Cooked'"), "{}", rule.rule);
-    }
-
-    #[test]
-    fn an_order_may_skip_phases_but_not_leave_an_end() {
-        let rule = journeys("status.phase", "an order", table::ORDER, OrderPhase::ALL);
-        let from_store = rule.rule.split("oldSelf == 'AwaitingStore'").nth(1).expect("a way on");
-        assert!(from_store.split(')').next().expect("a list").contains("'Delivered'"));
-        assert!(!rule.rule.contains("oldSelf == 'Completed'"));
-    }
-}

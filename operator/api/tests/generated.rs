@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fooddelivery_api::kinds::{self, Scope};
+use fooddelivery_api::rules::{self, Rule};
 use fooddelivery_api::{GROUP, MessageTransport, VERSION, crds, policies, roles};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
@@ -219,4 +220,27 @@ fn kept_quiet(schema: &serde_json::Value, place: &str) -> usize {
         seen += kept_quiet(property, &place) + kept_quiet(&property["items"], &place);
     }
     seen
+}
+
+/// The text of the only rule of `rules` at `path` that compares the old value.
+fn step_rule(rules: Vec<Rule>, path: &str) -> String {
+    let mut found = rules.into_iter().filter(|rule| rule.path == path && rule.rule.contains("oldSelf == '"));
+    let rule = found.next().expect("a rule of the steps").rule;
+    assert!(found.next().is_none(), "one rule has all steps");
+    rule
+}
+
+#[test]
+fn the_rule_for_a_stage_says_what_the_table_says() {
+    let rule = step_rule(rules::ticket(), "spec.stage");
+    assert!(rule.contains("(oldSelf == 'Cooking' && self in ['Cooked', 'Abandoned'])"), "{rule}");
+    assert!(!rule.contains("oldSelf == 'Cooked'"), "{rule}");
+}
+
+#[test]
+fn an_order_may_skip_phases_but_not_leave_an_end() {
+    let rule = step_rule(rules::order(), "status.phase");
+    let from_store = rule.split("oldSelf == 'AwaitingStore'").nth(1).expect("a way on");
+    assert!(from_store.split(')').next().expect("a list").contains("'Delivered'"));
+    assert!(!rule.contains("oldSelf == 'Completed'"));
 }

@@ -58,16 +58,3 @@ impl fmt::Display for ControllerName {
         f.write_str(self.as_str())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_controller_is_called_the_same_on_the_command_line_and_everywhere_else() {
-        for name in ControllerName::value_variants() {
-            let value = name.to_possible_value().expect("a value of the flag");
-            assert_eq!(value.get_name(), name.as_str());
-        }
-    }
-}

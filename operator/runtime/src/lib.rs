@@ -16,6 +16,7 @@ pub mod api;
 pub mod cache;
 mod causes;
 pub mod clock;
+pub mod contention;
 pub mod debounce;
 pub mod driver;
 pub mod events;
@@ -33,6 +34,7 @@ pub mod watch;
 pub mod watchdog;
 
 pub use cache::{Cache, Cached};
+pub use contention::ContentionBackoff;
 pub use debounce::Debounce;
 pub use jitter::Jitter;
 pub use key::Key;

@@ -131,8 +131,8 @@ impl Marker {
     }
 }
 
-/// What is not at its end: each with where it stands.
-type Open = Vec<(String, String)>;
+/// What is not at its end: each `NAMESPACE/NAME` with its phase.
+pub type Open = Vec<(String, String)>;
 
 struct Work<Say> {
     client: Client,
@@ -286,21 +286,21 @@ fn phase(object: &DynamicObject) -> String {
     object.data["status"]["phase"].as_str().unwrap_or("unknown").to_owned()
 }
 
-/// An order that has not ended, or whose money is not where it belongs.
-fn open_order(order: &DynamicObject) -> Option<(String, String)> {
+/// An order that has not ended, or whose money is not where it belongs: its `NAMESPACE/NAME` and phase.
+pub fn open_order(order: &DynamicObject) -> Option<(String, String)> {
     let is_over = holds(order, "Ended") && holds(order, "Settled");
     (!is_over).then(|| (named(order), phase(order)))
 }
 
-/// A payment whose money is on its way, or waits for a person.
-fn moving_payment(payment: &DynamicObject) -> Option<(String, String)> {
+/// A payment whose money is on its way, or waits for a person: its `NAMESPACE/NAME` and phase.
+pub fn moving_payment(payment: &DynamicObject) -> Option<(String, String)> {
     let word = phase(payment);
     let phase = PaymentPhase::parse(&word);
     (phase != PaymentPhase::Captured && !phase.is_over()).then(|| (named(payment), word))
 }
 
 /// `open orders: 2 AwaitingStore, 1 Cooking (food/lunch, food/dinner, …)`.
-fn progress(open: &Open, what: &str) -> String {
+pub fn progress(open: &Open, what: &str) -> String {
     let mut by_phase: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, phase) in open {
         *by_phase.entry(phase).or_default() += 1;
@@ -311,46 +311,4 @@ fn progress(open: &Open, what: &str) -> String {
         names.push("…");
     }
     format!("open {what}: {} ({})", counts.join(", "), names.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(kind: &str, status: &Value) -> DynamicObject {
-        let object = DynamicObject::new("lunch", &resource(kind)).within("food");
-        object.data(json!({ "status": status }))
-    }
-
-    #[test]
-    fn an_order_is_open_until_it_has_ended_and_its_money_is_settled() {
-        let with = |ended: &str, settled: &str| {
-            let conditions = json!([
-                { "type": "Ended", "status": ended }, { "type": "Settled", "status": settled },
-            ]);
-            open_order(&object("Order", &json!({ "phase": "Cancelled", "conditions": conditions })))
-        };
-        assert_eq!(with("True", "True"), None);
-        let open = Some(("food/lunch".to_owned(), "Cancelled".to_owned()));
-        assert_eq!(with("True", "False"), open);
-        assert_eq!(with("False", "True"), open);
-        assert_eq!(open_order(&object("Order", &Value::Null)), Some(("food/lunch".into(), "unknown".into())));
-    }
-
-    #[test]
-    fn money_that_is_on_its_way_or_waits_for_a_person_is_not_at_rest() {
-        for (phase, moves) in
-            [("Captured", false), ("Voided", false), ("Refunding", true), ("NeedsReview", true)]
-        {
-            let payment = object("Payment", &json!({ "phase": phase }));
-            assert_eq!(moving_payment(&payment).is_some(), moves, "{phase}");
-        }
-    }
-
-    #[test]
-    fn progress_counts_by_phase_and_names_the_first() {
-        let open: Open = (0..6).map(|n| (format!("food/o{n}"), "Cooking".to_owned())).collect();
-        let text = progress(&open, "orders");
-        assert_eq!(text, "open orders: 6 Cooking (food/o0, food/o1, food/o2, food/o3, food/o4, …)");
-    }
 }

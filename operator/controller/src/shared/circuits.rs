@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fooddelivery_api::common::Time;
-use fooddelivery_api::provider::ReplicaCircuit;
-use fooddelivery_api::{Payment, PaymentProvider, PaymentProviderStatus};
+use fooddelivery_api::{Payment, PaymentProvider};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::time::sleep_until;
-use fooddelivery_saga::circuit::{self, CallBack, Entry, Precedence, Summary};
+use fooddelivery_saga::circuit::{self, CallBack, Entry, Precedence};
 use fooddelivery_saga::order::Note;
 use fooddelivery_saga::phases::CircuitState;
 use fooddelivery_saga::reason::Reason;
@@ -113,11 +112,18 @@ fn waiting(context: &Context, provider: &str) -> Vec<Key> {
 /// Writes this replica's entry, if it says something else than before.
 async fn show(context: &Context, provider: &str, transition: &CircuitTransition) -> Result<(), ApiError> {
     let key = Key::new("", provider);
+    let own = Entry {
+        replica: context.replica.to_string(),
+        circuit: transition.to,
+        since: transition.at,
+        failure_percent: transition.failure_percent,
+        slow_percent: transition.slow_percent,
+    };
     let mut known = context.caches.providers.object(&key);
     for _ in 0..5 {
         let Some(object) = known else { return Ok(()) };
         let old = object.status.clone().unwrap_or_default();
-        let new = with_entry(&old, &context.replica, transition);
+        let new = old.with_circuit(&own);
         if new == old {
             return Ok(());
         }
@@ -149,104 +155,4 @@ async fn record(context: &Context, provider: &PaymentProvider, transition: &Circ
         Time(transition.at)
     );
     context.record(provider, &Note::warning(Reason::CircuitOpen, message)).await;
-}
-
-/// The status after this replica's circuit has turned.
-fn with_entry(
-    old: &PaymentProviderStatus,
-    replica: &str,
-    transition: &CircuitTransition,
-) -> PaymentProviderStatus {
-    let entries: Vec<Entry> = old.replicas.iter().map(entry).collect();
-    let own = Entry {
-        replica: replica.to_owned(),
-        circuit: transition.to,
-        since: transition.at,
-        failure_percent: transition.failure_percent,
-        slow_percent: transition.slow_percent,
-    };
-    let Summary { entries, worst } = circuit::turned(&entries, &own);
-    PaymentProviderStatus {
-        circuit: worst.as_ref().map_or(CircuitState::Closed, |entry| entry.circuit),
-        since: worst.as_ref().map(|entry| Time(entry.since)),
-        failure_rate_percent: worst.as_ref().map(|entry| entry.failure_percent),
-        slow_call_rate_percent: worst.as_ref().map(|entry| entry.slow_percent),
-        replicas: entries.into_iter().map(shown).collect(),
-        ..old.clone()
-    }
-}
-
-fn entry(shown: &ReplicaCircuit) -> Entry {
-    Entry {
-        replica: shown.name.clone(),
-        circuit: shown.circuit,
-        since: shown.since.0,
-        failure_percent: shown.failure_rate_percent,
-        slow_percent: shown.slow_call_rate_percent,
-    }
-}
-
-fn shown(entry: Entry) -> ReplicaCircuit {
-    ReplicaCircuit {
-        name: entry.replica,
-        circuit: entry.circuit,
-        since: Time(entry.since),
-        failure_rate_percent: entry.failure_percent,
-        slow_call_rate_percent: entry.slow_percent,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use fooddelivery_saga::circuit::{REPLICAS_MAX, ReturnRate, STALE_AFTER};
-    use fooddelivery_saga::time::Timestamp;
-
-    const RATE: ReturnRate = ReturnRate { open_for: Duration::from_secs(10), trials: 3, per_second: 20 };
-
-    fn transition(to: CircuitState, at: i64) -> CircuitTransition {
-        CircuitTransition {
-            to,
-            at: Timestamp(at),
-            failure_percent: 60,
-            slow_percent: 10,
-            rate: RATE,
-            begun: false,
-        }
-    }
-
-    #[test]
-    fn a_circuit_that_never_turned_is_not_worth_a_write() {
-        let old = PaymentProviderStatus::default();
-        assert_eq!(with_entry(&old, "a", &transition(CircuitState::Closed, 1)), old);
-    }
-
-    #[test]
-    fn a_circuit_that_opens_again_after_a_trial_is_not_written_again() {
-        let open = with_entry(&PaymentProviderStatus::default(), "a", &transition(CircuitState::Open, 1));
-        assert_eq!(with_entry(&open, "a", &transition(CircuitState::Open, 9)), open);
-        assert_eq!((open.circuit, open.since), (CircuitState::Open, Some(Time(Timestamp(1)))));
-    }
-
-    #[test]
-    fn the_summary_is_that_of_the_most_open_replica() {
-        let one = with_entry(&PaymentProviderStatus::default(), "a", &transition(CircuitState::Open, 1));
-        let two = with_entry(&one, "b", &transition(CircuitState::HalfOpen, 2));
-        assert_eq!((two.circuit, two.since), (CircuitState::Open, Some(Time(Timestamp(1)))));
-        let closed = with_entry(&two, "a", &transition(CircuitState::Closed, 3));
-        assert_eq!((closed.circuit, closed.since), (CircuitState::HalfOpen, Some(Time(Timestamp(2)))));
-        assert_eq!(closed.replicas.len(), 2);
-    }
-
-    #[test]
-    fn the_entries_are_bounded_and_those_of_replicas_that_are_gone_do_not_stay_open() {
-        let mut status = PaymentProviderStatus::default();
-        for n in 0..40 {
-            status = with_entry(&status, &format!("r{n}"), &transition(CircuitState::Open, n));
-        }
-        assert_eq!(status.replicas.len(), REPLICAS_MAX);
-        let later = transition(CircuitState::Open, STALE_AFTER.0 + 1_000);
-        let status = with_entry(&status, "new", &later);
-        assert_eq!(status.replicas.len(), 1, "{status:?}");
-    }
 }

@@ -3,7 +3,6 @@
 
 mod apply;
 mod children;
-mod contention;
 mod gather;
 mod gather_related;
 mod sources;
@@ -17,9 +16,9 @@ use fooddelivery_api::{
     Ticket,
 };
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
+use fooddelivery_runtime::{ContentionBackoff, Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide};
-use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::phases::{CancellationVerdict, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
 use kube::ResourceExt;
 use tracing::{Span, info};
@@ -36,7 +35,6 @@ use crate::shared::waiting::{
 };
 
 use children::Children;
-use contention::ContentionBackoff;
 use sources::Sources;
 
 const NAME: ControllerName = ControllerName::Order;
@@ -86,14 +84,22 @@ fn register(mut controller: Registration<'_>) -> Registered {
             shared: controller.shared().clone(),
             availability: controller.availability().clone(),
         },
-        contention: ContentionBackoff::default(),
+        contention: ContentionBackoff::new(meaning),
     };
     controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Orders {
     sources: Sources,
-    contention: ContentionBackoff,
+    /// One replica may have seen the store close, or the rider come, and another one not yet.
+    contention: ContentionBackoff<OrderStatus, Meaning>,
+}
+
+/// What a status says, whenever it was written.
+type Meaning = (OrderPhase, Option<String>, Option<CancellationVerdict>);
+
+fn meaning(status: &OrderStatus) -> Meaning {
+    (status.phase, status.reason.clone(), status.cancellation)
 }
 
 impl Orders {

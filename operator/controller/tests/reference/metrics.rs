@@ -2,15 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
 
+use fooddelivery_controller::metrics::Metrics;
 use fooddelivery_runtime::metrics::Metrics as _;
 
-use super::{
-    ByController, CircuitTransition, Metrics, OfProvider, Phase, ProviderCall, Reconciled, Request, Sent,
-};
-
-const RENEW: &str = "UPDATE_MANIFESTS=1 cargo test -p fooddelivery-controller metrics";
+use super::{RENEW, compare};
 
 /// What the labels stand for.
 const LABELS: &[(&str, &str)] = &[
@@ -29,37 +25,6 @@ const LABELS: &[(&str, &str)] = &[
     ("version", "the operator's version"),
 ];
 
-/// One sample of each. Every field is named, so that a new metric does not compile until it is here.
-fn sampled() -> Metrics {
-    let metrics = Metrics::default();
-    let Metrics {
-        registry: _,
-        reconciles,
-        durations,
-        queues,
-        requests,
-        provider_calls,
-        provider_seconds: _,
-        phases,
-        circuits,
-        circuit_turns,
-        in_review: _,
-        messages,
-        clock_skew: _,
-    } = &metrics;
-    let name = String::new;
-    reconciles.get_or_create(&Reconciled { controller: "", result: "" }).inc();
-    durations.get_or_create(&ByController { controller: "" }).observe(0.0);
-    queues.get_or_create(&ByController { controller: "" }).set(0);
-    requests.get_or_create(&Request { kind: name(), verb: "", result: "" }).inc();
-    provider_calls.get_or_create(&ProviderCall { operation: "", outcome: "" }).inc();
-    phases.get_or_create(&Phase { kind: "", phase: "" }).inc();
-    circuits.get_or_create(&OfProvider { provider: name() }).set(0);
-    circuit_turns.get_or_create(&CircuitTransition { provider: name(), to: "" }).inc();
-    messages.get_or_create(&Sent { provider: name(), outcome: "" }).inc();
-    metrics
-}
-
 /// The names of the labels of a sample such as `name_total{a="x",b="y"} 1`, without those of a histogram.
 fn labels_of(sample: &str) -> Vec<&str> {
     let inner =
@@ -69,7 +34,7 @@ fn labels_of(sample: &str) -> Vec<&str> {
 }
 
 fn page() -> String {
-    let text = sampled().text().expect("it can be written");
+    let text = Metrics::sampled().text().expect("it can be written");
     let mut rows = String::new();
     let mut labels = BTreeSet::new();
     let lines: Vec<&str> = text.lines().collect();
@@ -103,11 +68,5 @@ fn page() -> String {
 
 #[test]
 fn the_committed_reference_of_metrics_is_what_the_registry_has() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics.md");
-    let generated = page();
-    if std::env::var_os("UPDATE_MANIFESTS").is_some() {
-        std::fs::write(&path, &generated).expect("the page can be written");
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "docs/reference/metrics.md has drifted: {RENEW}");
+    compare("metrics.md", &page());
 }

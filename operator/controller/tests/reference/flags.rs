@@ -1,23 +1,12 @@
 //! `docs/reference/flags.md` is what the command line takes.
-//! `UPDATE_MANIFESTS=1 cargo test -p fooddelivery-controller --test reference` renews it.
-#![allow(clippy::expect_used)]
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory};
-use fooddelivery_controller::cli::Cli;
+use clap::{Arg, Command, CommandFactory, ValueEnum};
+use fooddelivery_controller::cli::{Cli, version_line};
+use fooddelivery_controller::names::ControllerName;
 
-const RENEW: &str = "UPDATE_MANIFESTS=1 cargo test -p fooddelivery-controller --test reference";
-
-fn compare(name: &str, generated: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
-    if std::env::var_os("UPDATE_MANIFESTS").is_some() {
-        std::fs::write(&path, generated).expect("the page can be written");
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "docs/reference/{name} has drifted: {RENEW}");
-}
+use super::{RENEW, compare};
 
 #[test]
 fn the_committed_reference_of_flags_is_what_the_command_line_takes() {
@@ -80,4 +69,22 @@ fn cell(text: &str) -> String {
 fn line(page: &mut String, text: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(page, "{text}");
+}
+
+#[test]
+fn a_controller_is_called_the_same_on_the_command_line_and_everywhere_else() {
+    for name in ControllerName::value_variants() {
+        let value = name.to_possible_value().expect("a value of the flag");
+        assert_eq!(value.get_name(), name.as_str());
+    }
+}
+
+#[test]
+fn the_version_names_the_revision_where_it_is_known() {
+    let version = env!("CARGO_PKG_VERSION");
+    let known = format!("fooddelivery-operator {version} (revision d3bd84e)\n");
+    assert_eq!(version_line(Some("d3bd84e")), known);
+    for unknown in [None, Some("")] {
+        assert_eq!(version_line(unknown), format!("fooddelivery-operator {version}\n"));
+    }
 }

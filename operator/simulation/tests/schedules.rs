@@ -14,6 +14,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many schedules are played: by `cargo test`, and by `cargo test-all`.
 const SCHEDULES: [u64; 2] = [80, 10_000];
+/// How orders end in any 80 schedules.
+const USUAL: [&str; 5] =
+    ["Completed", "Cancelled", "PaymentFailed", "Completed, deleted", "Cancelled, deleted"];
+/// How they end in one of some hundreds.
+const RARE: [&str; 1] = ["Rejected"];
 
 #[test]
 fn no_schedule_breaks_a_promise() {
@@ -37,9 +42,7 @@ fn no_schedule_breaks_a_promise() {
     assert_eq!(summary.schedules, schedules);
     // Nothing is proved by schedules that end before anything happens.
     let outcomes: BTreeSet<&str> = summary.outcomes.keys().map(|(_, outcome)| outcome.as_str()).collect();
-    for outcome in
-        ["Completed", "Cancelled", "Rejected", "PaymentFailed", "Completed, deleted", "Cancelled, deleted"]
-    {
+    for outcome in USUAL.iter().chain(if all { &RARE[..] } else { &[] }) {
         assert!(outcomes.contains(outcome), "no order ended as {outcome}: {outcomes:?}");
     }
 }

@@ -1,5 +1,4 @@
 //! What the tests of clusters share.
-#![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,4 @@
 //! A real cluster on this machine: started, used, restarted, stopped and orphaned.
-#![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use local_cluster::{Cluster, ControllerManager, LocalCluster, Options, Progress, Shutdown};
 
-use common::{kubectl, wait_until};
+use super::common::{kubectl, wait_until};
 
 fn is_alive(pid: u32) -> bool {
     // A zombie has ended: whoever started it only has not asked yet.
@@ -190,7 +187,7 @@ fn children_die_with_a_killed_parent_and_its_directory_can_be_used_again() {
     assert!(children.len() >= 2, "{children:?}");
     killed.kill().unwrap();
     killed.wait().unwrap();
-    wait_until("the children die", Duration::from_secs(5), || !children.iter().any(|pid| is_alive(*pid)));
+    wait_until("the children die", Duration::from_secs(30), || !children.iter().any(|pid| is_alive(*pid)));
 
     let (mut second, _) = up(&dir);
     let children = children_of(second.id());

@@ -1,8 +1,5 @@
 //! Real nodes on this machine: pods under strict security, a Service, metrics, and nothing left behind.
 //! Skipped, saying why, where nodes cannot run.
-#![expect(clippy::unwrap_used, reason = "helpers fail their test by panicking")]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +10,7 @@ use std::time::Duration;
 
 use local_cluster::{Image, LocalCluster, NodeOptions, NodeTier, Options, Progress};
 
-use common::{kubectl, wait_until};
+use super::common::{kubectl, wait_until};
 
 /// A server that asks the API server for what it is asked for: a real program with something to say,
 /// that shows whether a pod reaches the `kubernetes` Service with its token.

@@ -125,7 +125,7 @@ pub fn decide_delivery(world: &mut World, replica: usize) {
 }
 
 /// What is to be carried out: nothing, where a rule would be broken, and that is a violation.
-fn recorded<F>(world: &mut World, decided: Result<Option<F>, Violation>) -> Option<F> {
+pub fn recorded<F>(world: &mut World, decided: Result<Option<F>, Violation>) -> Option<F> {
     decided.unwrap_or_else(|_| {
         world.violations.halted = true;
         None
@@ -229,24 +229,5 @@ fn delete_delivery(world: &mut World, replica: usize, uid: u8) {
         && same
     {
         slot.deliveries.held = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use stateright::Model;
-
-    use super::*;
-    use crate::runs::RUNS;
-    use crate::saga::Saga;
-
-    #[test]
-    fn a_decision_that_breaks_a_rule_is_a_violation_and_is_not_carried_out() {
-        let mut world = Saga::new(RUNS[0].bounds).init_states().remove(0);
-        assert_eq!(recorded(&mut world, Ok(Some(TicketFlight::Make))), Some(TicketFlight::Make));
-        assert!(!world.violations.halted);
-        let broken: Result<Option<TicketFlight>, _> = Err(Violation::new("a rule", "broken"));
-        assert_eq!(recorded(&mut world, broken), None);
-        assert!(world.violations.halted);
     }
 }

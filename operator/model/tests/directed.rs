@@ -4,6 +4,7 @@
 
 use fooddelivery_model::bank::ProviderFault;
 use fooddelivery_model::bounds::{Bounds, Start};
+use fooddelivery_model::children::recorded;
 use fooddelivery_model::flight::{OrderStep, TicketFlight};
 use fooddelivery_model::model::{Controller, Event};
 use fooddelivery_model::objects::{Order, Payment, Ticket};
@@ -11,6 +12,7 @@ use fooddelivery_model::runs::RUNS;
 use fooddelivery_model::saga::Saga;
 use fooddelivery_model::world::World;
 use fooddelivery_model::{liveness, order};
+use fooddelivery_saga::machine::Violation;
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, TicketStage};
 use stateright::{Model, Property};
 
@@ -135,4 +137,14 @@ fn a_ticket_that_a_frozen_replica_makes_at_any_time_comes_to_its_end() {
         }
     }
     assert!(late > 1, "the way leads where it should");
+}
+
+#[test]
+fn a_decision_that_breaks_a_rule_is_a_violation_and_is_not_carried_out() {
+    let mut world = Saga::new(RUNS[0].bounds).init_states().remove(0);
+    assert_eq!(recorded(&mut world, Ok(Some(TicketFlight::Make))), Some(TicketFlight::Make));
+    assert!(!world.violations.halted);
+    let broken: Result<Option<TicketFlight>, _> = Err(Violation::new("a rule", "broken"));
+    assert_eq!(recorded(&mut world, broken), None);
+    assert!(world.violations.halted);
 }

@@ -38,7 +38,12 @@ pub(crate) fn port_to(dialect: Dialect, endpoint: &str, secret: &str) -> Arc<dyn
     port_within(dialect, endpoint, secret, PATIENT)
 }
 
-fn port_within(dialect: Dialect, endpoint: &str, secret: &str, timeout: Duration) -> Arc<dyn PaymentPort> {
+pub(crate) fn port_within(
+    dialect: Dialect,
+    endpoint: &str,
+    secret: &str,
+    timeout: Duration,
+) -> Arc<dyn PaymentPort> {
     let http = HttpClient::new().unwrap();
     payment_provider(dialect, endpoint, Credential::new(secret), timeout, http).unwrap()
 }

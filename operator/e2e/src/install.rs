@@ -4,6 +4,7 @@
 //! An API server takes up admission policies about a second after they are applied, all that it knows at a time. What
 //! is created in between escapes them, so nothing else is to be created until [`install`] returns.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -37,7 +38,7 @@ pub struct Installed {
 /// # Errors
 /// When something is refused, or not in force within [`LONG`].
 pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
-    let installed = install_base(access, say).await?;
+    let installed = install_base(access, &workspace(), say).await?;
     if installed.stamps_finalizers {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": policies::stamp() });
         let apply = [
@@ -54,12 +55,12 @@ pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Insta
     Ok(installed)
 }
 
-/// Applies the base by the one command and waits until it is in force. On a local cluster the controller manager is
+/// Applies the base that is below `root`, a checkout of some revision, by the one command and waits until it is in force. On a local cluster the controller manager is
 /// started anew, so that garbage collection knows the new kinds. `say` is told what is worth knowing.
 ///
 /// # Errors
 /// As [`install`].
-pub async fn install_base(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
+pub async fn install_base(access: &ClusterAccess, root: &Path, say: impl Fn(&str)) -> Result<Installed> {
     let client = access.client().await?;
     let stamps_finalizers = serves_mutating_policies(&client).await?;
     if !stamps_finalizers {
@@ -67,10 +68,10 @@ pub async fn install_base(access: &ClusterAccess, say: impl Fn(&str)) -> Result<
     }
     // The kinds first: a server that takes up a policy before it has found the kind of its parameters looks again only
     // half a minute later.
-    access.kubectl(["apply".as_ref(), "-k".as_ref(), workspace().join("crds").as_os_str()]).await?;
+    access.kubectl(["apply".as_ref(), "-k".as_ref(), root.join("crds").as_os_str()]).await?;
     wait_served(&client).await?;
     // The largest CRD is a tenth of what the last-applied annotation can hold.
-    let base = workspace().join("manifests/base");
+    let base = root.join("manifests/base");
     access.kubectl(["apply".as_ref(), "-k".as_ref(), base.as_os_str()]).await?;
     let applied = Instant::now();
     let restarted = async {

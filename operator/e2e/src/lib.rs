@@ -41,6 +41,7 @@ pub mod metrics;
 mod names;
 pub mod namespace;
 pub mod operator;
+pub mod requests;
 mod samples;
 pub mod sandbox;
 mod wait;

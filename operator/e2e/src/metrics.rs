@@ -1,6 +1,6 @@
 //! Reads the API server's metrics and counts the writes to a group's resources between two scrapes. Pure.
 //!
-//! Counted is every request that can change something and was not a dry run, whatever its answer; events of both
+//! Counted is every request that can change something and was not a dry run, whether or not it is refused; events of both
 //! groups count as one resource.
 
 use std::collections::BTreeMap;
@@ -36,8 +36,8 @@ pub fn writes(scrape: &str, group: &str) -> Writes {
     for (labels, value) in scrape.lines().filter_map(|line| sample(line, REQUESTS)) {
         let label = |name: &str| labels.get(name).copied().unwrap_or_default();
         let is_event = label("resource") == "events";
-        // One that lost a compare-and-set wrote nothing.
-        let is_none = !label("dry_run").is_empty() || label("code") == "409";
+        // One that lost a compare-and-set, or found nothing, wrote nothing.
+        let is_none = !label("dry_run").is_empty() || matches!(label("code"), "404" | "409");
         if !(is_event || label("group") == group) || is_none {
             continue;
         }
@@ -49,6 +49,24 @@ pub fn writes(scrape: &str, group: &str) -> Writes {
         *writes.entry(Write { resource, verb }).or_default() += value;
     }
     writes
+}
+
+/// How many reads of single objects of `group` a scrape counts.
+pub fn reads(scrape: &str, group: &str) -> u64 {
+    count(scrape, group, |labels| labels.get("verb") == Some(&"GET"))
+}
+
+/// How many writes to `group` a scrape counts that lost a compare-and-set.
+pub fn conflicts(scrape: &str, group: &str) -> u64 {
+    count(scrape, group, |labels| {
+        labels.get("code") == Some(&"409") && labels.get("verb").is_some_and(|label| verb(label).is_some())
+    })
+}
+
+fn count(scrape: &str, group: &str, is_counted: impl Fn(&BTreeMap<&str, &str>) -> bool) -> u64 {
+    let samples = scrape.lines().filter_map(|line| sample(line, REQUESTS));
+    let of_group = samples.filter(|(labels, _)| labels.get("group") == Some(&group) && is_counted(labels));
+    of_group.map(|(_, value)| value).sum()
 }
 
 /// What was written between two scrapes, but for what is known to be somebody else's.
@@ -120,6 +138,13 @@ apiserver_request_total{code="200",component="apiserver",dry_run="",group="apps"
 apiserver_request_total{code="201",component="apiserver",dry_run="",group="events.k8s.io",resource="events",scope="resource",subresource="",verb="POST",version="v1"} 2
 apiserver_request_terminations_total{code="200",verb="PATCH"} 9
 "#;
+
+    #[test]
+    fn reads_of_objects_and_lost_writes_are_counted_apart() {
+        let get = r#"apiserver_request_total{code="200",dry_run="",group="fooddelivery.dev",resource="orders",scope="resource",subresource="",verb="GET",version="v1alpha1"} 7"#;
+        assert_eq!(reads(&format!("{SCRAPE}{get}\n"), "fooddelivery.dev"), 7);
+        assert_eq!(conflicts(SCRAPE, "fooddelivery.dev"), 1);
+    }
 
     fn scraped() -> Writes {
         writes(SCRAPE, "fooddelivery.dev")

@@ -189,6 +189,11 @@ impl Sandbox {
         self.daemon.is_running()
     }
 
+    /// The process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.pid()
+    }
+
     /// Its base URL, without a trailing slash: a PaymentProvider's endpoint.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fooddelivery_api::order::SecretKeyRef;
 use fooddelivery_api::policies::{self, operator_user};
 use fooddelivery_api::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, TOKEN_SECRETS_ROLE, TokenText};
+use fooddelivery_e2e::requests::{AuditLog, Level};
 use fooddelivery_e2e::{
     Customer, Delivery, ExclusiveCluster, LONG, NamespaceOptions, OperatorOptions, Order, OrderPhase, POLL,
     Rider, TestCluster, TestNamespace, Ticket,
@@ -17,7 +18,6 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
 use kube::api::PropagationPolicy;
 use local_cluster::{Options, Progress};
-use serde::Deserialize;
 use serde_json::json;
 
 /// Removal follows the end of an order by the time to live, and a refund has to come first.
@@ -26,56 +26,11 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// API group, resource with its subresource, verb.
 type Right = (String, String, String);
 
-/// A line of the audit log, as much of it as matters here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    verb: String,
-    #[serde(default)]
-    object_ref: Option<Target>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-    #[serde(default)]
-    response_status: Answer,
-}
-
-#[derive(Default, Deserialize)]
-struct Answer {
-    #[serde(default)]
-    code: u16,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Target {
-    #[serde(default)]
-    api_group: String,
-    resource: String,
-    #[serde(default)]
-    subresource: String,
-    #[serde(default)]
-    namespace: String,
-}
-
 /// An API server that writes down what the operator asks of it.
-async fn watched(dir: &Path) -> Result<ExclusiveCluster> {
-    let policy = json!({
-        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-        "rules": [{ "level": "Metadata", "users": [operator_user()] }, { "level": "None" }],
-    });
-    let path = dir.join("audit-policy.json");
-    std::fs::write(&path, policy.to_string())?;
-    let flags = vec![
-        format!("--audit-policy-file={}", path.display()),
-        format!("--audit-log-path={}", log(dir)),
-        "--audit-log-mode=blocking".to_owned(),
-    ];
-    let options = Options { apiserver_flags: flags, progress: Progress::Stderr, ..Options::default() };
-    TestCluster::fresh_with(options).await
-}
-
-fn log(dir: &Path) -> String {
-    dir.join("audit.log").display().to_string()
+async fn watched(dir: &Path) -> Result<(ExclusiveCluster, AuditLog)> {
+    let (log, apiserver_flags) = AuditLog::new(dir, Level::Metadata, &[operator_user()])?;
+    let options = Options { apiserver_flags, progress: Progress::Stderr, ..Options::default() };
+    Ok((TestCluster::fresh_with(options).await?, log))
 }
 
 /// Orders that are completed, cancelled, declined, refunded, removed after their time and by people; with coupons,
@@ -134,10 +89,10 @@ async fn everything(ns: &TestNamespace) -> Result<()> {
 }
 
 /// A Lease is renewed every few seconds.
-async fn a_lease_is_renewed(dir: &Path) -> Result<()> {
+async fn a_lease_is_renewed(log: &AuditLog) -> Result<()> {
     let renewed = ("coordination.k8s.io".to_owned(), "leases".to_owned(), "patch".to_owned());
     let started = Instant::now();
-    while !used(dir)?.at_home.contains_key(&renewed) {
+    while !used(log)?.at_home.contains_key(&renewed) {
         ensure!(started.elapsed() < PATIENCE, "no Lease was renewed within {PATIENCE:?}");
         tokio::time::sleep(POLL).await;
     }
@@ -165,23 +120,23 @@ struct Used {
     denied: BTreeMap<Right, usize>,
 }
 
-fn used(dir: &Path) -> Result<Used> {
+fn used(log: &AuditLog) -> Result<Used> {
     let mut used = Used::default();
-    for line in std::fs::read_to_string(log(dir)).context("the audit log")?.lines() {
-        let entry: Entry = serde_json::from_str(line).with_context(|| line.to_owned())?;
-        let Some(Target { api_group, resource, subresource, namespace }) = entry.object_ref else { continue };
-        let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
-        let decision = entry.annotations.get("authorization.k8s.io/decision").map(String::as_str);
-        let of = match decision {
-            Some("allow") if namespace == OPERATOR_NAMESPACE => &mut used.at_home,
-            Some("allow") => &mut used.elsewhere,
-            _ => &mut used.denied,
+    for request in log.read()? {
+        let Some(target) = &request.object_ref else { continue };
+        let of = match (request.is_allowed(), target.namespace == OPERATOR_NAMESPACE) {
+            (true, true) => &mut used.at_home,
+            (true, false) => &mut used.elsewhere,
+            (false, _) => &mut used.denied,
         };
-        if entry.verb == "patch" && entry.response_status.code == 201 {
+        let mut count = |verb: &str| {
+            *of.entry((target.api_group.clone(), target.resource(), verb.to_owned())).or_default() += 1;
+        };
+        if request.verb == "patch" && request.code() == 201 {
             // A server-side apply of what is not there yet: the API server asks for both rights.
-            *of.entry((api_group.clone(), resource.clone(), "create".to_owned())).or_default() += 1;
+            count("create");
         }
-        *of.entry((api_group, resource, entry.verb)).or_default() += 1;
+        count(&request.verb);
     }
     Ok(used)
 }
@@ -202,7 +157,7 @@ fn held_against(role: &str, granted: &BTreeSet<Right>, used: &BTreeMap<Right, us
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_may_do_what_it_does_and_nothing_else() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let cluster = watched(dir.path()).await?;
+    let (cluster, log) = watched(dir.path()).await?;
     // The counts are to lag, so that an order is deleted before it is in them.
     let args = ["--ttl-after-settled=20", "--message-log-lag-ms=300", "--mirror-lag-ms=3000"];
     let args = args.map(str::to_owned).to_vec();
@@ -217,13 +172,13 @@ async fn the_operator_may_do_what_it_does_and_nothing_else() -> Result<()> {
         .namespace_with("permissions", NamespaceOptions { operator, ..NamespaceOptions::default() })
         .await?;
     everything(&ns).await?;
-    a_lease_is_renewed(dir.path()).await?;
+    a_lease_is_renewed(&log).await?;
     // After a crash it finds its own Lease, and when it stops it takes it away.
     ns.operator.kill_hard()?;
     ns.operator.restart().await?;
     ns.operator.stop().await?;
 
-    let used = used(dir.path())?;
+    let used = used(&log)?;
     let client = ns.client.clone();
     let everywhere = Api::<ClusterRole>::all(client.clone()).get(OPERATOR_SERVICE_ACCOUNT).await?;
     let stamp = if stamps {

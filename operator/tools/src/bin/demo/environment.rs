@@ -50,7 +50,7 @@ impl DemoEnvironment {
         let programs = tokio::task::spawn_blocking(Programs::find_or_build).await??;
         let access = cluster(arguments, &console).await?;
         let said = Arc::clone(&console);
-        let installed = install_base(&access, move |text| said.note(text)).await?;
+        let installed = install_base(&access, &workspace(), move |text| said.note(text)).await?;
         console.note("the new kinds, their rules and the admission policies are in force (manifests/base)");
         check_vacant(&access).await?;
         let options = SandboxOptions {

@@ -1,0 +1,281 @@
+//! A run: orders are placed at a pace, actors bring each to its end, and everything is timed from outside.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use fooddelivery_e2e::requests::AuditLog;
+use futures::{StreamExt, TryStreamExt};
+use kube::api::DynamicObject;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde::Serialize;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::actors::{self, Actors};
+use crate::cost::{self, Requests};
+use crate::figures::{Figures, Spread};
+use crate::meter::{self, Used};
+use crate::revision::Revision;
+use crate::stage::Stage;
+
+/// How long a run may go without any order being completed.
+const STALL: Duration = Duration::from_mins(2);
+
+/// When orders are placed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(crate) enum Pace {
+    /// As many are open, always.
+    Closed { in_flight: usize },
+    /// As many a second, however many are open.
+    Open { per_second: f64 },
+}
+
+impl Pace {
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Closed { in_flight } => format!("{in_flight} in flight"),
+            Self::Open { per_second } => format!("{per_second}/s"),
+        }
+    }
+
+    /// How many orders may be open at once, where that is known.
+    pub(crate) fn open(self, orders: usize) -> usize {
+        match self {
+            Self::Closed { in_flight } => in_flight,
+            Self::Open { .. } => orders,
+        }
+    }
+}
+
+/// What is played.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) orders: usize,
+    pub(crate) pace: Pace,
+    pub(crate) latency: Option<String>,
+}
+
+/// An order on its way.
+struct Journey {
+    placed: Instant,
+    /// When the last write of an actor was begun.
+    written: Instant,
+    /// How long each phase took to show, from that write.
+    shown: Vec<Duration>,
+}
+
+/// Everything that the watch sees and that is done about it.
+#[derive(Clone)]
+struct Course {
+    actors: Actors,
+    journeys: Arc<Mutex<HashMap<usize, Journey>>>,
+    done: UnboundedSender<Result<Duration>>,
+}
+
+/// What was seen of a load.
+pub(crate) struct Seen {
+    /// From the first tenth of completions to nine tenths.
+    pub(crate) window: Duration,
+    /// Orders completed in it.
+    pub(crate) completed: usize,
+    /// What processes had used at its beginning and at its end.
+    pub(crate) used: (Vec<Used>, Vec<Used>),
+    pub(crate) end_to_end: Vec<Duration>,
+    /// By phase.
+    pub(crate) steps: Vec<Vec<Duration>>,
+}
+
+/// Plays a plan on a fresh stage.
+pub(crate) async fn play(revision: &Revision, plan: &Plan) -> Result<Figures> {
+    let open = plan.pace.open(plan.orders);
+    let stage = Stage::set(revision, plan.latency.as_deref(), open, Vec::new()).await?;
+    let load_average = meter::load_average()?;
+    let before = Requests::read(&stage.client).await?;
+    let seen = drive(&stage, plan).await?;
+    cost::settled(&stage.client).await?;
+    let requests = Requests::read(&stage.client).await?.since(&before);
+    Ok(figures(revision, plan, load_average, &seen, &requests))
+}
+
+/// The same with an audit log; the stage is left as it is at the end.
+pub(crate) async fn play_recorded(
+    revision: &Revision,
+    plan: &Plan,
+    log: &AuditLog,
+    flags: Vec<String>,
+) -> Result<(Seen, usize)> {
+    let open = plan.pace.open(plan.orders);
+    let stage = Stage::set(revision, plan.latency.as_deref(), open, flags).await?;
+    let before = log.read()?.len();
+    let seen = drive(&stage, plan).await?;
+    cost::settled(&stage.client).await?;
+    Ok((seen, before))
+}
+
+fn figures(revision: &Revision, plan: &Plan, load_average: f64, seen: &Seen, requests: &Requests) -> Figures {
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+    let per = |all: u64, count: usize| all as f64 / count as f64;
+    let of = |end: &Used, begin: &Used| (end.name, per(end.cpu_ms - begin.cpu_ms, seen.completed));
+    let (begin, end) = &seen.used;
+    let actors = u64::try_from(plan.orders * actors::WRITES).unwrap_or(u64::MAX);
+    Figures {
+        revision: revision.name.clone(),
+        pace: plan.pace,
+        orders: plan.orders,
+        load_average,
+        orders_per_second: per(seen.completed as u64, 1) / seen.window.as_secs_f64(),
+        cpu_ms_per_order: end.iter().zip(begin).map(|(end, begin)| of(end, begin)).collect(),
+        memory_mb: end.iter().map(|used| (used.name, per(used.memory_kb, 1_024))).collect(),
+        writes_per_order: per(requests.writes().saturating_sub(actors), plan.orders),
+        conflicts_per_order: per(requests.conflicts(), plan.orders),
+        reads_per_order: per(requests.reads(), plan.orders),
+        end_to_end: Spread::of(seen.end_to_end.clone()),
+        steps: actors::phases().zip(seen.steps.iter().cloned().map(Spread::of)).collect(),
+    }
+}
+
+/// Plays the load on a stage.
+pub(crate) async fn drive(stage: &Stage, plan: &Plan) -> Result<Seen> {
+    let actors = Actors::new(&stage.client, stage.riders);
+    let (done, mut completions) = unbounded_channel();
+    let course = Course { actors, journeys: Arc::default(), done };
+    let watch = tokio::spawn(watch(course.clone()));
+    let placing = match plan.pace {
+        Pace::Open { per_second } => {
+            Some(tokio::spawn(place_steadily(course.clone(), plan.orders, per_second)))
+        }
+        Pace::Closed { in_flight } => {
+            (0..in_flight.min(plan.orders)).for_each(|number| course.start(number));
+            None
+        }
+    };
+    let seen = complete(stage, plan, &course, &mut completions).await;
+    watch.abort();
+    if let Some(task) = placing {
+        task.abort();
+    }
+    seen
+}
+
+async fn complete(
+    stage: &Stage,
+    plan: &Plan,
+    course: &Course,
+    completions: &mut UnboundedReceiver<Result<Duration>>,
+) -> Result<Seen> {
+    let processes = stage.processes()?;
+    let (from, to) = ((plan.orders / 10).max(1), (plan.orders * 9 / 10).max(2));
+    let mut next = plan.pace.open(plan.orders).min(plan.orders);
+    let (mut begin, mut end) = (None, None);
+    let mut end_to_end = Vec::with_capacity(plan.orders);
+    while end_to_end.len() < plan.orders {
+        let waited = tokio::time::timeout(STALL, completions.recv()).await;
+        let Ok(Some(took)) = waited else {
+            bail!("after {} of {} orders none was completed for {STALL:?}", end_to_end.len(), plan.orders)
+        };
+        end_to_end.push(took?);
+        if next < plan.orders {
+            course.start(next);
+            next += 1;
+        }
+        let at = end_to_end.len();
+        if at == from {
+            begin = Some((Instant::now(), meter::read(&processes)?));
+        }
+        if at == to {
+            end = Some((Instant::now(), meter::read(&processes)?));
+        }
+    }
+    let ((since, before), (until, after)) = begin.zip(end).context("too few orders for a measurement")?;
+    Ok(Seen {
+        window: until - since,
+        completed: to - from,
+        used: (before, after),
+        end_to_end,
+        steps: course.steps(),
+    })
+}
+
+impl Course {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Journey>> {
+        self.journeys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Places an order, beside everything else.
+    fn start(&self, number: usize) {
+        let now = Instant::now();
+        self.lock().insert(number, Journey { placed: now, written: now, shown: Vec::new() });
+        let course = self.clone();
+        tokio::spawn(async move {
+            course.told(course.actors.place(number).await.with_context(|| format!("placing order {number}")));
+        });
+    }
+
+    fn told(&self, result: Result<()>) {
+        if let Err(error) = result {
+            // Nobody listens any more where the run has failed already.
+            let _ = self.done.send(Err(error));
+        }
+    }
+
+    /// What an order shows now, and what is done about it.
+    fn saw(&self, order: &DynamicObject) {
+        let Some(number) = actors::number_of(order) else { return };
+        let phase = order.data["status"]["phase"].as_str().unwrap_or_default();
+        let position = match actors::position(phase) {
+            Ok(Some(position)) => position,
+            Ok(None) => return,
+            Err(error) => return self.told(Err(error.context(format!("order {number}")))),
+        };
+        let now = Instant::now();
+        let is_last = position + 1 == actors::WRITES;
+        {
+            let mut journeys = self.lock();
+            let Some(journey) = journeys.get_mut(&number) else { return };
+            if journey.shown.len() != position {
+                return;
+            }
+            journey.shown.push(now - journey.written);
+            journey.written = now;
+            if is_last {
+                let _ = self.done.send(Ok(now - journey.placed));
+                return;
+            }
+        }
+        let course = self.clone();
+        tokio::spawn(async move {
+            let acted = course.actors.act(number, position).await;
+            course.told(acted.with_context(|| format!("order {number} after phase {position}")));
+        });
+    }
+
+    fn steps(&self) -> Vec<Vec<Duration>> {
+        let journeys = self.lock();
+        let of = |at: usize| journeys.values().filter_map(|journey| journey.shown.get(at).copied()).collect();
+        (0..actors::WRITES).map(of).collect()
+    }
+}
+
+async fn place_steadily(course: Course, orders: usize, per_second: f64) {
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
+    for number in 0..orders {
+        ticks.tick().await;
+        course.start(number);
+    }
+}
+
+async fn watch(course: Course) {
+    let events =
+        watcher(course.actors.orders(), watcher::Config::default()).default_backoff().applied_objects();
+    let mut events = events.boxed();
+    loop {
+        match events.try_next().await {
+            Ok(Some(order)) => course.saw(&order),
+            // A watch that broke is started again.
+            Err(_) => {}
+            Ok(None) => return,
+        }
+    }
+}

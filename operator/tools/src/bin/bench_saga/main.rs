@@ -1,0 +1,117 @@
+//! `cargo bench-saga`: what an order costs, end to end, on a real control plane. Loads, actors, provider and operator run on
+//! this machine; every run has a control plane of its own. Figures differ from hour to hour, so that only those of one
+//! call compare: `--baseline REV` plays another revision in turns with this one and gives the ratios.
+
+mod actors;
+mod cost;
+mod figures;
+mod load;
+mod meter;
+mod replay;
+mod report;
+mod revision;
+mod stage;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use figures::Figures;
+use load::{Pace, Plan};
+use revision::Revision;
+
+/// How a call is played.
+#[derive(Debug, Parser)]
+#[command(about = "Measures what an order costs, on a real control plane")]
+struct Options {
+    /// Orders of each run.
+    #[arg(long, default_value_t = 600)]
+    orders: usize,
+    /// Orders in flight, closed loop: the next one is placed when one is completed. May be given several times.
+    #[arg(long, default_values_t = [1, 16, 64, 256])]
+    in_flight: Vec<usize>,
+    /// Orders a second, open loop: placed at this rate, however many are open. May be given several times.
+    #[arg(long)]
+    rate: Vec<f64>,
+    /// What a call of the provider takes, `MIN-MAX` in ms, such as 400-740; absent: no added time.
+    #[arg(long)]
+    provider_latency: Option<String>,
+    /// Rounds of all runs; what is said is the median.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Another revision, built in a worktree and played in turns with this one.
+    #[arg(long)]
+    baseline: Option<String>,
+    /// Counts every request by user and kind, and replays the writes without the operator: two runs more of each pace.
+    #[arg(long)]
+    replay: bool,
+    /// Fails when the operator writes more often for an order, at any pace.
+    #[arg(long)]
+    writes_max: Option<f64>,
+    /// Fails when single objects are read more often for an order, at any pace.
+    #[arg(long)]
+    reads_max: Option<f64>,
+    /// Writes every figure of every run into this file, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    let mut revisions = vec![Revision::current()?];
+    if let Some(name) = &options.baseline {
+        revisions.push(Revision::in_worktree(name)?);
+    }
+    let closed = options.in_flight.iter().map(|count| Pace::Closed { in_flight: *count });
+    let paces: Vec<Pace> =
+        closed.chain(options.rate.iter().map(|rate| Pace::Open { per_second: *rate })).collect();
+    say(&report::preamble(options.provider_latency.as_deref())?)?;
+    let mut all: Vec<Figures> = Vec::new();
+    for round in 1..=options.rounds {
+        for pace in &paces {
+            for revision in &revisions {
+                let plan =
+                    Plan { orders: options.orders, pace: *pace, latency: options.provider_latency.clone() };
+                let figures = load::play(revision, &plan).await?;
+                say(&report::line(round, &figures))?;
+                all.push(figures);
+            }
+        }
+    }
+    say(&report::table(&all, &revisions))?;
+    if options.replay {
+        for pace in &paces {
+            for revision in &revisions {
+                let plan =
+                    Plan { orders: options.orders, pace: *pace, latency: options.provider_latency.clone() };
+                say(&replay::compare(revision, &plan).await?)?;
+            }
+        }
+    }
+    if let Some(path) = &options.json {
+        std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+    }
+    let this = all.iter().filter(|figures| figures.revision == revisions[0].name);
+    for figures in this {
+        let (writes, reads) =
+            (figures.writes_per_order + figures.conflicts_per_order, figures.reads_per_order);
+        let pace = figures.pace.text();
+        ensure!(
+            options.writes_max.is_none_or(|max| writes <= max),
+            "{pace}: {writes:.1} writes an order are too many"
+        );
+        ensure!(
+            options.reads_max.is_none_or(|max| reads <= max),
+            "{pace}: {reads:.1} reads an order are too many"
+        );
+    }
+    Ok(())
+}
+
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}

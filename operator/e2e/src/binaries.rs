@@ -14,6 +14,8 @@ use serde::Deserialize;
 
 /// Names a directory with both programs, so that nothing is built.
 pub const BIN_DIR: &str = "FOODDELIVERY_BIN_DIR";
+/// `all`, as `cargo test-all` sets it: tests are played at full size, and what takes minutes, too.
+pub const TESTS: &str = "FOODDELIVERY_TESTS";
 
 const OPERATOR: &str = "fooddelivery-operator";
 const SANDBOX: &str = "fooddelivery-sandbox";
@@ -112,7 +114,7 @@ fn build(packages: &[&str], profile: &str, revision: Option<&str>) -> Result<Pro
 
 /// The settings of `cargo test-all` where that runs this, so that what it has built is not built again without them.
 fn as_tested() -> Result<Vec<String>> {
-    if env::var_os("FOODDELIVERY_TESTS").is_none_or(|tests| tests != "all") {
+    if env::var_os(TESTS).is_none_or(|tests| tests != "all") {
         return Ok(Vec::new());
     }
     let path = workspace().join(".cargo/config.toml");

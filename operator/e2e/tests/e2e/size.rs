@@ -3,8 +3,7 @@
 
 use std::io::Write;
 
-/// `FOODDELIVERY_TESTS=all`, as `cargo test-all` sets it.
-const TESTS: &str = "FOODDELIVERY_TESTS";
+use fooddelivery_e2e::binaries::TESTS;
 
 fn is_full() -> bool {
     std::env::var(TESTS).is_ok_and(|which| which == "all")

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use fooddelivery_e2e::binaries::{cargo, workspace};
+use fooddelivery_e2e::Programs;
+use fooddelivery_e2e::binaries::{BIN_DIR, TESTS, cargo, workspace};
 use local_cluster::{BinarySource, KUBERNETES_VERSION, LocalCluster, Options, Progress};
 
 use crate::table::{Outcome, Row, TRIED};
@@ -85,13 +86,17 @@ impl Bench<'_> {
         let mut run = cargo();
         let module = format!("{what}::");
         let arguments: &[&str] = if what == "demo" {
-            &["run", "--package", "fooddelivery-e2e", "--bin", "demo"]
+            &["run", "--package", env!("CARGO_PKG_NAME"), "--bin", "demo"]
         } else {
             &["test", "--package", "fooddelivery-e2e", "--test", "e2e", "--", &module]
         };
         let path = self.log(what);
         let log = File::create(&path).with_context(|| path.display().to_string())?;
+        let programs = Programs::find_or_build()?;
+        let of_programs = programs.operator.parent().context("a program without a folder")?;
         run.args(arguments).env(KUBERNETES_VERSION, self.source.kubernetes_version());
+        // Also what is left to `cargo test-all`: without it the transcripts would pass unread.
+        run.env(TESTS, "all").env(BIN_DIR, of_programs);
         run.current_dir(workspace()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let begun = Instant::now();
         let passed = run.status().context("cargo cannot be run")?.success();

@@ -52,7 +52,7 @@ pub use network::NetworkError;
 pub use node::{NodeError, NodeOptions, NodeTier};
 pub use options::{ControllerManager, Options, Shutdown};
 pub use pki::PkiError;
-pub use ports::free_port;
+pub use ports::{free_port, try_port};
 pub use probe::ProbeError;
 pub use process::{ManagedProcess, ProcessError, ProcessSpec, find_in_path, spawn_with_parent};
 pub use progress::Progress;

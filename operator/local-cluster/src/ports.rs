@@ -31,7 +31,7 @@ pub fn free_port(address: Ipv4Addr) -> io::Result<u16> {
         if !PICKED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             continue;
         }
-        match try_bind(address, port) {
+        match try_port(address, port) {
             Ok(()) => return Ok(port),
             Err(error) => last = error,
         }
@@ -39,9 +39,14 @@ pub fn free_port(address: Ipv4Addr) -> io::Result<u16> {
     Err(last)
 }
 
-/// Bound as a server binds it, and let go without having listened: a child that another thread starts meanwhile holds a copy
-/// of the socket until it runs its program, and where that listened the port would be taken for as long.
-fn try_bind(address: Ipv4Addr, port: u16) -> io::Result<()> {
+/// Whether a server could listen on this port of this address now.
+///
+/// It is bound as a server binds it, and let go without having listened: a child that another thread starts meanwhile holds a
+/// copy of the socket until it runs its program, and where that listened the port would be taken for as long.
+///
+/// # Errors
+/// What the system says: in use, or not for this user.
+pub fn try_port(address: Ipv4Addr, port: u16) -> io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind((address, port).into())
@@ -82,7 +87,7 @@ mod tests {
     fn a_port_in_use_is_not_free() {
         let port = free_port(Ipv4Addr::LOCALHOST).unwrap();
         let _listener = listen_on(port).unwrap();
-        let error = try_bind(Ipv4Addr::LOCALHOST, port).unwrap_err();
+        let error = try_port(Ipv4Addr::LOCALHOST, port).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 

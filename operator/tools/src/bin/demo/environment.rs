@@ -1,6 +1,6 @@
 //! Sets the stage: the cluster, the base, the sandbox, the operator, the samples; and clears it away.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::identity::operator_kubeconfig;
 use fooddelivery_e2e::install::{Installed, install_base, wait_stamped};
 use fooddelivery_e2e::{ClusterAccess, Operator, OperatorOptions, Programs, Sandbox, SandboxOptions};
-use local_cluster::{ControllerManager, Options, Progress};
+use local_cluster::{ControllerManager, Options, Progress, try_port};
 
 use crate::Arguments;
 use crate::console::Console;
@@ -175,7 +175,7 @@ async fn check_vacant(access: &ClusterAccess) -> Result<()> {
 /// The samples' own address, if nothing listens there.
 fn sample_address() -> Option<SocketAddr> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, SAMPLE_PORT));
-    TcpListener::bind(address).is_ok().then_some(address)
+    try_port(Ipv4Addr::LOCALHOST, SAMPLE_PORT).is_ok().then_some(address)
 }
 
 async fn apply_samples(access: &ClusterAccess, console: &Console, sandbox: &Sandbox) -> Result<()> {

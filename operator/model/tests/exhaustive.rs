@@ -3,18 +3,17 @@
 //! `cargo test` takes the first 150,000 steps of each, which is all of the smaller configurations;
 //! `cargo test-all` checks every state of all of them.
 
-use fooddelivery_model::runs::{Extent, RUNS, check};
+mod support;
 
-/// Steps that `cargo test` takes in each configuration, breadth first.
-const STEPS: usize = 150_000;
+use fooddelivery_model::runs::{RUNS, check};
+
+use support::extent;
 
 #[test]
 fn no_state_within_the_bounds_breaks_a_property() {
-    let all = std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all");
-    let extent = if all { Extent::Exhaustive } else { Extent::First(STEPS) };
     let mut broken = Vec::new();
     for run in RUNS {
-        let report = check(*run, extent);
+        let report = check(*run, extent());
         println!("{}", report.text());
         assert!(report.states > 10_000, "the bounds of {} leave nothing to check", run.name);
         broken.extend(report.broken.iter().map(|(property, _)| (run.name, *property)));

@@ -2,22 +2,21 @@
 //!
 //! `cargo test` takes the first 150,000 states of each, which is all of most of them; `cargo test-all` takes every state.
 
+mod support;
+
 use fooddelivery_model::counter::{self, Mutant as Count};
 use fooddelivery_model::coupon::{self, Mutant as Coupon};
 use fooddelivery_model::notification::{self, Mutant as Tell};
 use fooddelivery_model::runs::Extent;
 use fooddelivery_model::small::{COUNT, COUPON, Of, SMALL, Small, TELL, check_small};
 
-/// States that `cargo test` looks at in each, breadth first.
-const STATES: usize = 150_000;
+use support::extent;
 
 #[test]
 fn no_state_of_a_small_model_breaks_a_property() {
-    let all = std::env::var("FOODDELIVERY_TESTS").is_ok_and(|which| which == "all");
-    let extent = if all { Extent::Exhaustive } else { Extent::First(STATES) };
     let mut broken = Vec::new();
     for run in SMALL {
-        let report = check_small(*run, extent);
+        let report = check_small(*run, extent());
         println!("{}", report.text());
         assert!(report.states > 1_000, "the bounds of {} leave nothing to check", run.name);
         broken.extend(report.broken.iter().map(|(property, _)| (run.name, *property)));

@@ -111,10 +111,24 @@ impl ClusterAccess {
             context: self.cluster.context().map(str::to_owned),
             ..KubeConfigOptions::default()
         };
-        let mut config = match self.cluster.kubeconfig() {
+        let config = match self.cluster.kubeconfig() {
             Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
             None => Config::from_kubeconfig(&options).await?,
         };
+        self.client_with(config)
+    }
+
+    /// A client of whoever this kubeconfig names; as [`Self::client`].
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client_of(&self, kubeconfig: &Path) -> Result<Client> {
+        http::install_crypto();
+        let file = Kubeconfig::read_from(kubeconfig)?;
+        self.client_with(Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?)
+    }
+
+    fn client_with(&self, mut config: Config) -> Result<Client> {
         config.default_retry = false;
         if self.cluster.local().is_some() {
             // Proxies are never for the loopback interface.

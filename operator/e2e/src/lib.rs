@@ -42,7 +42,7 @@ mod names;
 pub mod namespace;
 pub mod operator;
 pub mod requests;
-mod samples;
+pub mod samples;
 pub mod sandbox;
 mod wait;
 

@@ -18,11 +18,7 @@ pub(crate) fn marketplace(
     let samples = samples
         .replace("namespace: food\n", &format!("namespace: {namespace}\n"))
         .replace("name: food\n", &format!("name: {namespace}\n"));
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": namespace, "namespace": OPERATOR_NAMESPACE },
-        "stringData": { "secretKey": DEFAULT_SECRET_KEY },
-    });
+    let secret = provider_secret(namespace);
     let provider = provider(namespace, namespace, endpoint, fields);
     // Who tests orders is not to be held up by what a rider can carry at once.
     let rider = json!({
@@ -33,13 +29,17 @@ pub(crate) fn marketplace(
     Ok(format!("{samples}\n---\n{rider}\n---\n{secret}\n---\n{provider}\n"))
 }
 
+/// The Secret that a PaymentProvider at a sandbox refers to, in the operator's namespace.
+pub fn provider_secret(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": name, "namespace": OPERATOR_NAMESPACE },
+        "stringData": { "secretKey": DEFAULT_SECRET_KEY },
+    })
+}
+
 /// A PaymentProvider at `endpoint`, with the key of `secret`, and with `fields` in its spec.
-pub(crate) fn provider(
-    name: &str,
-    secret: &str,
-    endpoint: &str,
-    fields: &serde_json::Map<String, Value>,
-) -> Value {
+pub fn provider(name: &str, secret: &str, endpoint: &str, fields: &serde_json::Map<String, Value>) -> Value {
     let mut provider = json!({
         "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "PaymentProvider",
         "metadata": { "name": name },

@@ -7,9 +7,8 @@ use fooddelivery_api::Coupon;
 use fooddelivery_e2e::market::dishes;
 use fooddelivery_e2e::namespace::Kind;
 use fooddelivery_e2e::{OrderPhase, Rider, Store, TestCluster, TestNamespace};
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -27,9 +26,8 @@ fn said(output: &Output) -> String {
 
 /// As somebody who restores objects without what stood in their status.
 async fn lose<K: Kind>(ns: &TestNamespace, name: &str, status: serde_json::Value) -> Result<()> {
-    let kubeconfig = Kubeconfig::read_from(ns.cluster.operator_kubeconfig())?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let api: Api<K> = Api::namespaced(Client::try_from(config)?, &ns.name);
+    let client = ns.cluster.access().client_of(ns.cluster.operator_kubeconfig()).await?;
+    let api: Api<K> = Api::namespaced(client, &ns.name);
     let change = Patch::Merge(json!({ "status": status }));
     api.patch_status(name, &PatchParams::default(), &change).await?;
     Ok(())

@@ -7,9 +7,8 @@ use fooddelivery_e2e::{
     DeliveryStage, LONG, NamespaceOptions, OrderPhase, PaymentPhase, TestCluster, TestNamespace, TicketStage,
 };
 use fooddelivery_saga::table;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use serde_json::{Value, json};
 
 /// A namespace whose operator does not run: the API server alone.
@@ -20,9 +19,7 @@ async fn namespace(name: &str) -> Result<TestNamespace> {
 
 /// The operator's own identity: a policy that refused it would stop the saga.
 async fn as_operator(ns: &TestNamespace) -> Result<Client> {
-    let file = Kubeconfig::read_from(ns.cluster.operator_kubeconfig())?;
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    ns.cluster.access().client_of(ns.cluster.operator_kubeconfig()).await
 }
 
 /// What the API server said to a patch; `Ok` when it took it.

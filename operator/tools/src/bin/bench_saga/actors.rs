@@ -4,13 +4,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use fooddelivery_api::{GROUP, VERSION};
 use fooddelivery_e2e::POLL;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::stage::{CUSTOMERS, NAMESPACE, STORES};
+use crate::stage::{CUSTOMERS, NAMESPACE, PROVIDER, STORES};
 
 /// How long somebody asks again whom the API server puts off, or who comes before the ticket does.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -68,7 +69,7 @@ pub(crate) struct Actors {
 
 /// A kind of the API, whatever revision serves it.
 pub(crate) fn resource(kind: &str) -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk("fooddelivery.dev", "v1alpha1", kind))
+    ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, VERSION, kind))
 }
 
 impl Actors {
@@ -90,7 +91,7 @@ impl Actors {
             "storeRef": { "name": format!("store-{}", number % STORES) },
             "items": [{ "menuItem": "bibimbap", "quantity": 2 }, { "menuItem": "kimchi-jjigae", "quantity": 1 }],
             "delivery": { "address": "12 Wausan-ro, Mapo-gu", "region": "mapo" },
-            "payment": { "providerRef": { "name": "bench" }, "token": format!("tok-{name}") },
+            "payment": { "providerRef": { "name": PROVIDER }, "token": format!("tok-{name}") },
         });
         let order = DynamicObject::new(&name, &resource("Order")).data(json!({ "spec": spec }));
         asked_again(|| async { self.orders.create(&PostParams::default(), &order).await }).await

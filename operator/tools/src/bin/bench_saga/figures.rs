@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::load::Pace;
+use crate::meter::LOAD;
 
 /// A run's figures. Times are in ms.
 #[derive(Debug, Clone, Serialize)]
@@ -37,7 +38,7 @@ pub(crate) struct Figures {
 impl Figures {
     /// CPU time of everything but the load, in ms.
     pub(crate) fn cpu_ms(&self) -> f64 {
-        self.cpu_ms_per_order.iter().filter(|(name, _)| **name != "load").map(|(_, ms)| ms).sum()
+        self.cpu_ms_per_order.iter().filter(|(name, _)| **name != LOAD).map(|(_, ms)| ms).sum()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use fooddelivery_e2e::requests::AuditLog;
+use fooddelivery_e2e::requests::{AuditLog, Level, Request};
 use futures::{StreamExt, TryStreamExt};
 use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::actors::{self, Actors};
 use crate::cost::{self, Requests};
 use crate::figures::{Figures, Spread};
-use crate::meter::{self, Used};
+use crate::meter::{self, Measured, Window};
 use crate::revision::Revision;
 use crate::stage::Stage;
 
@@ -75,16 +75,11 @@ struct Course {
 }
 
 /// What was seen of a load.
-pub(crate) struct Seen {
-    /// From the first tenth of completions to nine tenths.
-    pub(crate) window: Duration,
-    /// Orders completed in it.
-    pub(crate) completed: usize,
-    /// What processes had used at its beginning and at its end.
-    pub(crate) used: (Vec<Used>, Vec<Used>),
-    pub(crate) end_to_end: Vec<Duration>,
+struct Seen {
+    measured: Measured,
+    end_to_end: Vec<Duration>,
     /// By phase.
-    pub(crate) steps: Vec<Vec<Duration>>,
+    steps: Vec<Vec<Duration>>,
 }
 
 /// Plays a plan on a fresh stage.
@@ -99,35 +94,38 @@ pub(crate) async fn play(revision: &Revision, plan: &Plan) -> Result<Figures> {
     Ok(figures(revision, plan, load_average, &seen, &requests))
 }
 
-/// The same with an audit log; the stage is left as it is at the end.
-pub(crate) async fn play_recorded(
-    revision: &Revision,
-    plan: &Plan,
-    log: &AuditLog,
-    flags: Vec<String>,
-) -> Result<(Seen, usize)> {
+/// Plays a plan with an audit log that has all bodies: the requests before the first order, and all of the orders.
+pub(crate) async fn play_recorded(revision: &Revision, plan: &Plan) -> Result<(Vec<Request>, Vec<Request>)> {
+    let dir = std::env::temp_dir().join(format!("bench-saga-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    let (log, flags) = AuditLog::new(&dir, Level::Bodies, &[])?;
     let open = plan.pace.open(plan.orders);
     let stage = Stage::set(revision, plan.latency.as_deref(), open, flags).await?;
     let before = log.read()?.len();
-    let seen = drive(&stage, plan).await?;
+    drive(&stage, plan).await?;
     cost::settled(&stage.client).await?;
-    Ok((seen, before))
+    let mut earlier = log.read()?;
+    std::fs::remove_dir_all(&dir)?;
+    let played = earlier.split_off(before);
+    Ok((earlier, played))
 }
 
 fn figures(revision: &Revision, plan: &Plan, load_average: f64, seen: &Seen, requests: &Requests) -> Figures {
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
     let per = |all: u64, count: usize| all as f64 / count as f64;
-    let of = |end: &Used, begin: &Used| (end.name, per(end.cpu_ms - begin.cpu_ms, seen.completed));
-    let (begin, end) = &seen.used;
+    let Measured { lasted, done, used } = &seen.measured;
     let actors = u64::try_from(plan.orders * actors::WRITES).unwrap_or(u64::MAX);
     Figures {
         revision: revision.name.clone(),
         pace: plan.pace,
         orders: plan.orders,
         load_average,
-        orders_per_second: per(seen.completed as u64, 1) / seen.window.as_secs_f64(),
-        cpu_ms_per_order: end.iter().zip(begin).map(|(end, begin)| of(end, begin)).collect(),
-        memory_mb: end.iter().map(|used| (used.name, per(used.memory_kb, 1_024))).collect(),
+        orders_per_second: per(*done as u64, 1) / lasted.as_secs_f64(),
+        cpu_ms_per_order: used
+            .iter()
+            .map(|(begin, end)| (end.name, per(end.cpu_ms - begin.cpu_ms, *done)))
+            .collect(),
+        memory_mb: used.iter().map(|(_, end)| (end.name, per(end.memory_kb, 1_024))).collect(),
         writes_per_order: per(requests.writes().saturating_sub(actors), plan.orders),
         conflicts_per_order: per(requests.conflicts(), plan.orders),
         reads_per_order: per(requests.reads(), plan.orders),
@@ -137,7 +135,7 @@ fn figures(revision: &Revision, plan: &Plan, load_average: f64, seen: &Seen, req
 }
 
 /// Plays the load on a stage.
-pub(crate) async fn drive(stage: &Stage, plan: &Plan) -> Result<Seen> {
+async fn drive(stage: &Stage, plan: &Plan) -> Result<Seen> {
     let actors = Actors::new(&stage.client, stage.riders);
     let (done, mut completions) = unbounded_channel();
     let course = Course { actors, journeys: Arc::default(), done };
@@ -165,10 +163,8 @@ async fn complete(
     course: &Course,
     completions: &mut UnboundedReceiver<Result<Duration>>,
 ) -> Result<Seen> {
-    let processes = stage.processes()?;
-    let (from, to) = ((plan.orders / 10).max(1), (plan.orders * 9 / 10).max(2));
+    let mut window = Window::new(stage.processes()?, plan.orders)?;
     let mut next = plan.pace.open(plan.orders).min(plan.orders);
-    let (mut begin, mut end) = (None, None);
     let mut end_to_end = Vec::with_capacity(plan.orders);
     while end_to_end.len() < plan.orders {
         let waited = tokio::time::timeout(STALL, completions.recv()).await;
@@ -180,22 +176,9 @@ async fn complete(
             course.start(next);
             next += 1;
         }
-        let at = end_to_end.len();
-        if at == from {
-            begin = Some((Instant::now(), meter::read(&processes)?));
-        }
-        if at == to {
-            end = Some((Instant::now(), meter::read(&processes)?));
-        }
+        window.reached(end_to_end.len())?;
     }
-    let ((since, before), (until, after)) = begin.zip(end).context("too few orders for a measurement")?;
-    Ok(Seen {
-        window: until - since,
-        completed: to - from,
-        used: (before, after),
-        end_to_end,
-        steps: course.steps(),
-    })
+    Ok(Seen { measured: window.close()?, end_to_end, steps: course.steps() })
 }
 
 impl Course {

@@ -43,7 +43,8 @@ struct Options {
     /// Another revision, built in a worktree and played in turns with this one.
     #[arg(long)]
     baseline: Option<String>,
-    /// Counts every request by user and kind, and replays the writes without the operator: two runs more of each pace.
+    /// Counts every request by user and kind, and replays the writes without the operator: two runs more for each number in
+    /// flight.
     #[arg(long)]
     replay: bool,
     /// Fails when the operator writes more often for an order, at any pace.
@@ -65,33 +66,29 @@ async fn main() -> Result<()> {
         revisions.push(Revision::in_worktree(name)?);
     }
     let closed = options.in_flight.iter().map(|count| Pace::Closed { in_flight: *count });
-    let paces: Vec<Pace> =
-        closed.chain(options.rate.iter().map(|rate| Pace::Open { per_second: *rate })).collect();
+    let open = options.rate.iter().map(|rate| Pace::Open { per_second: *rate });
+    let plan = |pace| Plan { orders: options.orders, pace, latency: options.provider_latency.clone() };
+    let plans: Vec<Plan> = closed.chain(open).map(plan).collect();
     say(&report::preamble(options.provider_latency.as_deref())?)?;
     let mut all: Vec<Figures> = Vec::new();
     for round in 1..=options.rounds {
-        for pace in &paces {
+        for plan in &plans {
             for revision in &revisions {
-                let plan =
-                    Plan { orders: options.orders, pace: *pace, latency: options.provider_latency.clone() };
-                let figures = load::play(revision, &plan).await?;
+                let figures = load::play(revision, plan).await?;
                 say(&report::line(round, &figures))?;
                 all.push(figures);
             }
         }
     }
     say(&report::table(&all, &revisions))?;
-    if options.replay {
-        for pace in &paces {
-            for revision in &revisions {
-                let plan =
-                    Plan { orders: options.orders, pace: *pace, latency: options.provider_latency.clone() };
-                say(&replay::compare(revision, &plan).await?)?;
-            }
-        }
-    }
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+    }
+    // What is placed at a rate has no number in flight to be replayed with.
+    for (plan, in_flight) in plans.iter().zip(options.in_flight.iter().filter(|_| options.replay)) {
+        for revision in &revisions {
+            say(&replay::compare(revision, plan, *in_flight).await?)?;
+        }
     }
     let this = all.iter().filter(|figures| figures.revision == revisions[0].name);
     for figures in this {

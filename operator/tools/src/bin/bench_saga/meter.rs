@@ -1,9 +1,14 @@
 //! What processes have used, from `/proc`.
 
-use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
 
 /// Clock ticks a second of `/proc/PID/stat`: 100 on every Linux that Kubernetes runs on.
 const TICKS_PER_SECOND: u64 = 100;
+
+/// What this program, which plays everybody but the operator, is called.
+pub(crate) const LOAD: &str = "load";
 
 /// What a process has used.
 #[derive(Debug, Clone)]
@@ -16,8 +21,52 @@ pub(crate) struct Used {
     pub(crate) memory_kb: u64,
 }
 
-/// Reads all of them.
-pub(crate) fn read(processes: &[(&'static str, u32)]) -> Result<Vec<Used>> {
+/// From the first tenth of what is to be done to nine tenths of it: neither the beginning nor the end of a run.
+pub(crate) struct Window {
+    processes: Vec<(&'static str, u32)>,
+    from: usize,
+    to: usize,
+    readings: Vec<(Instant, Vec<Used>)>,
+}
+
+/// What was seen in a window.
+pub(crate) struct Measured {
+    /// How long it was open.
+    pub(crate) lasted: Duration,
+    /// How much was done in it.
+    pub(crate) done: usize,
+    /// What each process had used at its beginning and at its end.
+    pub(crate) used: Vec<(Used, Used)>,
+}
+
+impl Window {
+    /// Not open yet; `all` is how much is to be done.
+    ///
+    /// # Errors
+    /// When that is too little for a beginning, a middle and an end.
+    pub(crate) fn new(processes: Vec<(&'static str, u32)>, all: usize) -> Result<Self> {
+        ensure!(all >= 10, "{all} orders are too few for a measurement");
+        Ok(Self { processes, from: all / 10, to: all * 9 / 10, readings: Vec::new() })
+    }
+
+    /// So much is done now.
+    pub(crate) fn reached(&mut self, done: usize) -> Result<()> {
+        if done == self.from || done == self.to {
+            self.readings.push((Instant::now(), read(&self.processes)?));
+        }
+        Ok(())
+    }
+
+    /// What was seen, once everything is done.
+    pub(crate) fn close(self) -> Result<Measured> {
+        let readings: [_; 2] = self.readings.try_into().ok().context("a run that came to its end")?;
+        let [(since, before), (until, after)] = readings;
+        let used = before.into_iter().zip(after).collect();
+        Ok(Measured { lasted: until - since, done: self.to - self.from, used })
+    }
+}
+
+fn read(processes: &[(&'static str, u32)]) -> Result<Vec<Used>> {
     processes
         .iter()
         .map(|(name, pid)| one(name, *pid).with_context(|| format!("{name}, process {pid}")))

@@ -4,11 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use fooddelivery_api::policies::operator_user;
-use fooddelivery_e2e::requests::{AuditLog, Level, Request};
+use fooddelivery_e2e::requests::Request;
 use http::Method;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -16,28 +15,19 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::actors::resource;
-use crate::load::{Pace, Plan, play_recorded};
-use crate::meter;
+use crate::load::{Plan, play_recorded};
+use crate::meter::{LOAD, Measured, Window};
 use crate::revision::Revision;
 use crate::stage::{NAMESPACE, Stage};
 
 /// Kinds that are there before the first order.
 const OF_MARKETPLACE: [&str; 3] = ["Store", "Rider", "Customer"];
 
-/// Plays a plan with an audit log, replays its writes, and says what came of both.
-pub(crate) async fn compare(revision: &Revision, plan: &Plan) -> Result<String> {
-    let Pace::Closed { in_flight } = plan.pace else { bail!("only a closed loop can be replayed") };
-    let dir = std::env::temp_dir().join(format!("bench-saga-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
-    let (log, flags) = AuditLog::new(&dir, Level::Bodies, &[])?;
-    let (_, before) = play_recorded(revision, plan, &log, flags).await?;
-    let requests = log.read()?;
-    std::fs::remove_dir_all(&dir)?;
-    let (earlier, played) = requests.split_at(before);
-    let counts = counts(played, plan.orders);
-    let uids = recorded_uids(earlier);
-    let chains = chains(played);
-    let replayed = replay(revision, plan, in_flight, chains, &uids).await?;
+/// Plays so many orders with an audit log, so many of them in flight, replays the writes, and says what came of both.
+pub(crate) async fn compare(revision: &Revision, plan: &Plan, in_flight: usize) -> Result<String> {
+    let (earlier, played) = play_recorded(revision, plan).await?;
+    let counts = counts(&played, plan.orders);
+    let replayed = replay(revision, plan, in_flight, chains(&played), &recorded_uids(&earlier)).await?;
     Ok(format!("\n{}, {}: requests an order, by user\n{counts}{replayed}", plan.pace.text(), revision.name))
 }
 
@@ -141,20 +131,17 @@ async fn replay(
     recorded: &HashMap<String, String>,
 ) -> Result<String> {
     let stage = Stage::set(revision, plan.latency.as_deref(), in_flight, Vec::new()).await?;
-    let operator = stage.operator.as_ref().context("an operator")?;
     // It has applied what the API server does in its stead, and is not needed any more.
-    operator.stop().await?;
+    stage.operator.stop().await?;
     let known = Known {
         uids: Arc::default(),
         versions: Arc::default(),
         actors: stage.client.clone(),
-        operator: stage.operator_client().await?,
+        operator: stage.operator_client.clone(),
     };
     known.learn_marketplace(recorded).await?;
     let (orders, writes) = (chains.len(), chains.iter().map(Vec::len).sum::<usize>());
-    ensure!(orders >= 10, "{orders} orders were recorded");
-    let processes = stage.processes()?;
-    let (mut begin, mut end, mut done) = (None, None, 0);
+    let (mut window, mut done) = (Window::new(stage.processes()?, orders)?, 0);
     let mut running: JoinSet<Result<()>> = JoinSet::new();
     let mut waiting = chains.into_iter();
     for chain in waiting.by_ref().take(in_flight) {
@@ -166,23 +153,17 @@ async fn replay(
         if let Some(chain) = waiting.next() {
             running.spawn(sent(known.clone(), chain));
         }
-        if done == orders / 10 {
-            begin = Some((Instant::now(), meter::read(&processes)?));
-        }
-        if done == orders * 9 / 10 {
-            end = Some((Instant::now(), meter::read(&processes)?));
-        }
+        window.reached(done)?;
     }
-    let ((since, before), (until, after)) = begin.zip(end).context("too few orders for a measurement")?;
-    let cpu: u64 =
-        after.iter().zip(&before).filter(|(it, _)| it.name != "load").map(|(a, b)| a.cpu_ms - b.cpu_ms).sum();
+    let Measured { lasted, done, used } = window.close()?;
+    let of_servers = used.iter().filter(|(begin, _)| begin.name != LOAD);
+    let cpu: u64 = of_servers.map(|(begin, end)| end.cpu_ms - begin.cpu_ms).sum();
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-    let (counted, cpu, writes) =
-        ((orders * 9 / 10 - orders / 10) as f64, cpu as f64, writes as f64 / orders as f64);
+    let (done, cpu, writes) = (done as f64, cpu as f64, writes as f64 / orders as f64);
     Ok(format!(
         "  its {writes:.1} writes an order alone: {:.1} orders/s, {:.0} ms of CPU an order\n",
-        counted / (until - since).as_secs_f64(),
-        cpu / counted
+        done / lasted.as_secs_f64(),
+        cpu / done
     ))
 }
 

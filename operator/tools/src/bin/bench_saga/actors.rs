@@ -1,5 +1,5 @@
-//! The store, the riders and the customers: each reacts at once, with one merge patch, to what the order shows. Seven writes
-//! of theirs and the creation bring an order to its end.
+//! The store, the riders and the customers: each watches what is theirs (tickets, deliveries, orders) and acts on what it
+//! shows, at once or after a time, with one merge patch. Seven writes of theirs and the creation bring an order to its end.
 
 use std::time::{Duration, Instant};
 
@@ -13,38 +13,71 @@ use serde_json::{Value, json};
 
 use crate::stage::{CUSTOMERS, NAMESPACE, PROVIDER, STORES};
 
-/// How long somebody asks again whom the API server puts off, or who comes before the ticket does.
+/// How long somebody asks again whom the API server puts off.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What is done to bring an order on.
-#[derive(Debug, Clone, Copy)]
-enum Act {
+/// What is done to bring an order on, and so which phase the order is to show next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
     Ticket(&'static str),
     Claim,
     Delivery(&'static str),
     Confirm,
-    Nothing,
 }
 
-/// A phase that an order shows, and what is done then.
-const STEPS: [(&str, Act); 8] = [
-    ("AwaitingStore", Act::Ticket("Accepted")),
-    ("Accepted", Act::Ticket("Cooking")),
-    ("Cooking", Act::Ticket("Cooked")),
-    ("AwaitingRider", Act::Claim),
-    ("RiderAssigned", Act::Delivery("PickedUp")),
-    ("PickedUp", Act::Delivery("Delivered")),
-    ("Delivered", Act::Confirm),
-    ("Completed", Act::Nothing),
+/// The phases that an order shows, and the act that brings it there; before the first comes its creation.
+const STEPS: [(&str, Option<Act>); 8] = [
+    ("AwaitingStore", None),
+    ("Accepted", Some(Act::Ticket("Accepted"))),
+    ("Cooking", Some(Act::Ticket("Cooking"))),
+    ("AwaitingRider", Some(Act::Ticket("Cooked"))),
+    ("RiderAssigned", Some(Act::Claim)),
+    ("PickedUp", Some(Act::Delivery("PickedUp"))),
+    ("Delivered", Some(Act::Delivery("Delivered"))),
+    ("Completed", Some(Act::Confirm)),
 ];
 /// Phases before the first in which somebody acts.
 const BEFORE: [&str; 3] = ["", "AwaitingPayment", "PaymentDeferred"];
-/// Writes of actors for an order: its creation, and one a step but the last.
+/// Writes of actors for an order: its creation, and one for each phase but the first.
 pub(crate) const WRITES: usize = STEPS.len();
 
 /// The phases that are waited for, in order.
 pub(crate) fn phases() -> impl Iterator<Item = &'static str> {
     STEPS.iter().map(|(phase, _)| *phase)
+}
+
+/// The number of the phase that an act leads to.
+pub(crate) fn leads_to(act: Act) -> usize {
+    STEPS.iter().position(|(_, known)| *known == Some(act)).unwrap_or_default()
+}
+
+/// What is done about an object as it is.
+pub(crate) type Reaction = fn(&DynamicObject) -> Option<Act>;
+
+/// What the store does about a ticket.
+pub(crate) fn of_ticket(ticket: &DynamicObject) -> Option<Act> {
+    match ticket.data["spec"]["stage"].as_str()? {
+        "Pending" => Some(Act::Ticket("Accepted")),
+        "Accepted" => Some(Act::Ticket("Cooking")),
+        "Cooking" => Some(Act::Ticket("Cooked")),
+        _ => None,
+    }
+}
+
+/// What a rider does about a delivery.
+pub(crate) fn of_delivery(delivery: &DynamicObject) -> Option<Act> {
+    let spec = &delivery.data["spec"];
+    match spec["stage"].as_str()? {
+        "Waiting" if spec["riderRef"].is_null() => Some(Act::Claim),
+        "Waiting" => Some(Act::Delivery("PickedUp")),
+        "PickedUp" => Some(Act::Delivery("Delivered")),
+        _ => None,
+    }
+}
+
+/// What the customer does about an order.
+pub(crate) fn of_order(order: &DynamicObject) -> Option<Act> {
+    (order.data["status"]["phase"] == "Delivered").then_some(Act::Confirm)
 }
 
 /// How far a phase is: `None` before the first step.
@@ -78,9 +111,13 @@ impl Actors {
         Self { orders: api("Order"), tickets: api("Ticket"), deliveries: api("Delivery"), riders }
     }
 
-    /// The orders, for a watch.
-    pub(crate) fn orders(&self) -> Api<DynamicObject> {
-        self.orders.clone()
+    /// The tickets, the deliveries and the orders: what somebody watches, and what they do about it.
+    pub(crate) fn watched(&self) -> [(Api<DynamicObject>, Reaction); 3] {
+        [
+            (self.tickets.clone(), of_ticket),
+            (self.deliveries.clone(), of_delivery),
+            (self.orders.clone(), of_order),
+        ]
     }
 
     /// Places the order of this number.
@@ -97,9 +134,9 @@ impl Actors {
         asked_again(|| async { self.orders.create(&PostParams::default(), &order).await }).await
     }
 
-    /// Does what brings an order of this number on from a position.
-    pub(crate) async fn act(&self, number: usize, position: usize) -> Result<()> {
-        let (api, spec) = match STEPS[position].1 {
+    /// Does it to the order of this number.
+    pub(crate) async fn act(&self, number: usize, act: Act) -> Result<()> {
+        let (api, spec) = match act {
             Act::Ticket(stage) => (&self.tickets, json!({ "stage": stage })),
             Act::Claim => (
                 &self.deliveries,
@@ -107,7 +144,6 @@ impl Actors {
             ),
             Act::Delivery(stage) => (&self.deliveries, json!({ "stage": stage })),
             Act::Confirm => (&self.orders, json!({ "receiptConfirmed": true })),
-            Act::Nothing => return Ok(()),
         };
         let (name, patch): (String, Patch<Value>) = (name_of(number), Patch::Merge(json!({ "spec": spec })));
         asked_again(|| async { api.patch(&name, &PatchParams::default(), &patch).await }).await
@@ -118,9 +154,9 @@ fn name_of(number: usize) -> String {
     format!("order-{number}")
 }
 
-/// The number of an order; `None`: it is none of a measurement.
-pub(crate) fn number_of(order: &DynamicObject) -> Option<usize> {
-    order.name_any().strip_prefix("order-")?.parse().ok()
+/// The number of an order, by its own name or a child's; `None`: it is none of a measurement.
+pub(crate) fn number_of(object: &DynamicObject) -> Option<usize> {
+    object.name_any().strip_prefix("order-")?.parse().ok()
 }
 
 async fn asked_again<F: Future<Output = kube::Result<DynamicObject>>>(ask: impl Fn() -> F) -> Result<()> {
@@ -128,7 +164,7 @@ async fn asked_again<F: Future<Output = kube::Result<DynamicObject>>>(ask: impl 
     loop {
         match ask().await {
             Err(kube::Error::Api(status))
-                if (status.code >= 500 || matches!(status.code, 404 | 429)) && begun.elapsed() < PATIENCE =>
+                if (status.code >= 500 || status.code == 429) && begun.elapsed() < PATIENCE =>
             {
                 tokio::time::sleep(POLL / 5).await;
             }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use fooddelivery_e2e::requests::{AuditLog, Level, Request};
 use futures::{StreamExt, TryStreamExt};
-use kube::api::DynamicObject;
+use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::actors::{self, Actors};
+use crate::actors::{self, Act, Actors, Reaction};
 use crate::cost::{self, Requests};
 use crate::figures::{Figures, Spread};
 use crate::meter::{self, Measured, Window};
@@ -55,14 +55,16 @@ pub(crate) struct Plan {
     pub(crate) orders: usize,
     pub(crate) pace: Pace,
     pub(crate) latency: Option<String>,
+    /// How long actors take before they act.
+    pub(crate) step: Duration,
 }
 
 /// An order on its way.
 struct Journey {
     placed: Instant,
-    /// When the last write of an actor was begun.
-    written: Instant,
-    /// How long each phase took to show, from that write.
+    /// When the write that leads to each phase was begun.
+    written: [Option<Instant>; actors::WRITES],
+    /// How long each phase, or a later one, took to show from then on.
     shown: Vec<Duration>,
 }
 
@@ -71,6 +73,8 @@ struct Journey {
 struct Course {
     actors: Actors,
     journeys: Arc<Mutex<HashMap<usize, Journey>>>,
+    /// How long actors take before they act.
+    step: Duration,
     done: UnboundedSender<Result<Duration>>,
 }
 
@@ -138,8 +142,9 @@ fn figures(revision: &Revision, plan: &Plan, load_average: f64, seen: &Seen, req
 async fn drive(stage: &Stage, plan: &Plan) -> Result<Seen> {
     let actors = Actors::new(&stage.client, stage.riders);
     let (done, mut completions) = unbounded_channel();
-    let course = Course { actors, journeys: Arc::default(), done };
-    let watch = tokio::spawn(watch(course.clone()));
+    let course = Course { actors, journeys: Arc::default(), step: plan.step, done };
+    let watched = course.actors.watched().into_iter();
+    let watches: Vec<_> = watched.map(|(api, act)| tokio::spawn(watch(api, act, course.clone()))).collect();
     let placing = match plan.pace {
         Pace::Open { per_second } => {
             Some(tokio::spawn(place_steadily(course.clone(), plan.orders, per_second)))
@@ -150,7 +155,7 @@ async fn drive(stage: &Stage, plan: &Plan) -> Result<Seen> {
         }
     };
     let seen = complete(stage, plan, &course, &mut completions).await;
-    watch.abort();
+    watches.iter().for_each(tokio::task::JoinHandle::abort);
     if let Some(task) = placing {
         task.abort();
     }
@@ -189,10 +194,31 @@ impl Course {
     /// Places an order, beside everything else.
     fn start(&self, number: usize) {
         let now = Instant::now();
-        self.lock().insert(number, Journey { placed: now, written: now, shown: Vec::new() });
+        let mut written = [None; actors::WRITES];
+        written[0] = Some(now);
+        self.lock().insert(number, Journey { placed: now, written, shown: Vec::new() });
         let course = self.clone();
         tokio::spawn(async move {
             course.told(course.actors.place(number).await.with_context(|| format!("placing order {number}")));
+        });
+    }
+
+    /// Does something to an order, once.
+    fn act(&self, number: usize, act: Act) {
+        let phase = actors::leads_to(act);
+        {
+            let mut journeys = self.lock();
+            let Some(journey) = journeys.get_mut(&number).filter(|known| known.written[phase].is_none())
+            else {
+                return;
+            };
+            journey.written[phase] = Some(Instant::now() + self.step);
+        }
+        let course = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(course.step).await;
+            let acted = course.actors.act(number, act).await;
+            course.told(acted.with_context(|| format!("order {number}: {act:?}")));
         });
     }
 
@@ -203,7 +229,7 @@ impl Course {
         }
     }
 
-    /// What an order shows now, and what is done about it.
+    /// What an order shows now. A phase that passed unseen is shown with the next one.
     fn saw(&self, order: &DynamicObject) {
         let Some(number) = actors::number_of(order) else { return };
         let phase = order.data["status"]["phase"].as_str().unwrap_or_default();
@@ -213,25 +239,16 @@ impl Course {
             Err(error) => return self.told(Err(error.context(format!("order {number}")))),
         };
         let now = Instant::now();
-        let is_last = position + 1 == actors::WRITES;
-        {
-            let mut journeys = self.lock();
-            let Some(journey) = journeys.get_mut(&number) else { return };
-            if journey.shown.len() != position {
-                return;
-            }
-            journey.shown.push(now - journey.written);
-            journey.written = now;
-            if is_last {
+        let mut journeys = self.lock();
+        let Some(journey) = journeys.get_mut(&number) else { return };
+        for phase in journey.shown.len()..=position {
+            journey
+                .shown
+                .push(journey.written[phase].map_or(Duration::ZERO, |at| now.saturating_duration_since(at)));
+            if phase + 1 == actors::WRITES {
                 let _ = self.done.send(Ok(now - journey.placed));
-                return;
             }
         }
-        let course = self.clone();
-        tokio::spawn(async move {
-            let acted = course.actors.act(number, position).await;
-            course.told(acted.with_context(|| format!("order {number} after phase {position}")));
-        });
     }
 
     fn steps(&self) -> Vec<Vec<Duration>> {
@@ -249,13 +266,20 @@ async fn place_steadily(course: Course, orders: usize, per_second: f64) {
     }
 }
 
-async fn watch(course: Course) {
-    let events =
-        watcher(course.actors.orders(), watcher::Config::default()).default_backoff().applied_objects();
+async fn watch(api: Api<DynamicObject>, what_to_do: Reaction, course: Course) {
+    let is_of_orders = api.resource_url().ends_with("/orders");
+    let events = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
     let mut events = events.boxed();
     loop {
         match events.try_next().await {
-            Ok(Some(order)) => course.saw(&order),
+            Ok(Some(object)) => {
+                if is_of_orders {
+                    course.saw(&object);
+                }
+                if let (Some(number), Some(act)) = (actors::number_of(&object), what_to_do(&object)) {
+                    course.act(number, act);
+                }
+            }
             // A watch that broke is started again.
             Err(_) => {}
             Ok(None) => return,

@@ -14,6 +14,7 @@ mod stage;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -37,6 +38,9 @@ struct Options {
     /// What a call of the provider takes, `MIN-MAX` in ms, such as 400-740; absent: no added time.
     #[arg(long)]
     provider_latency: Option<String>,
+    /// How long an actor takes before each step, in ms.
+    #[arg(long, default_value_t = 0)]
+    step_time: u64,
     /// Rounds of all runs; what is said is the median.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -67,7 +71,12 @@ async fn main() -> Result<()> {
     }
     let closed = options.in_flight.iter().map(|count| Pace::Closed { in_flight: *count });
     let open = options.rate.iter().map(|rate| Pace::Open { per_second: *rate });
-    let plan = |pace| Plan { orders: options.orders, pace, latency: options.provider_latency.clone() };
+    let plan = |pace| Plan {
+        orders: options.orders,
+        pace,
+        latency: options.provider_latency.clone(),
+        step: Duration::from_millis(options.step_time),
+    };
     let plans: Vec<Plan> = closed.chain(open).map(plan).collect();
     say(&report::preamble(options.provider_latency.as_deref())?)?;
     let mut all: Vec<Figures> = Vec::new();

@@ -4,7 +4,7 @@ use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
 use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
-use fooddelivery_saga::payment::PaymentState;
+use fooddelivery_saga::payment::{Intent, PaymentState};
 use fooddelivery_saga::phases::OrderPhase;
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
 use fooddelivery_saga::time::Timestamp;
@@ -14,7 +14,7 @@ use crate::common::{Condition, Item, NameRef, OrderRef, Time};
 use crate::coupon::CouponStatus;
 use crate::customer::CustomerMessage;
 use crate::order::{MessageProgress, OrderStatus, PhaseChange};
-use crate::payment::{PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
+use crate::payment::{PaymentIntent, PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
 use crate::store::{MenuItemCount, RetiredCount, StoreStatus};
 use crate::{Coupon, CouponUse, Delivery, Order, PAUSED_ANNOTATION, Payment, Store, Ticket};
 
@@ -120,6 +120,27 @@ impl PaymentStatus {
     }
 }
 
+impl PaymentIntent {
+    /// As the domain sees it.
+    pub fn to_intent(&self) -> Intent {
+        Intent {
+            provider_uid: self.provider_uid.clone(),
+            credential: self.credential_fingerprint.clone(),
+            at: self.recorded_at.0,
+        }
+    }
+}
+
+impl From<Intent> for PaymentIntent {
+    fn from(intent: Intent) -> Self {
+        Self {
+            provider_uid: intent.provider_uid,
+            credential_fingerprint: intent.credential,
+            recorded_at: Time(intent.at),
+        }
+    }
+}
+
 impl Order {
     /// Its state; that of a fresh order when nothing has been written yet.
     pub fn state(&self) -> OrderState {
@@ -180,7 +201,10 @@ impl Order {
 impl Payment {
     /// Its state; that of a fresh payment when nothing has been written yet.
     pub fn state(&self) -> PaymentState {
-        self.status.as_ref().map(PaymentStatus::to_state).unwrap_or_default()
+        let as_created =
+            || self.spec.intent.as_ref().map(|intent| PaymentState::intended(&intent.to_intent()));
+        let written = self.status.as_ref().map(PaymentStatus::to_state);
+        written.or_else(as_created).unwrap_or_default()
     }
 
     /// As its order sees it.

@@ -52,6 +52,10 @@ pub struct PaymentSpec {
     pub token_secret_ref: Option<SecretKeyRef>,
     /// Policy while the provider cannot be reached, as in the order.
     pub when_unavailable: WhenUnavailable,
+    /// Intent to charge, recorded as the payment was created; its first attempt is made under it. Absent where the provider
+    /// was not known, or out of reach: then `status.attempt` tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<PaymentIntent>,
     /// Desired state of the money. `Refunded` also means that it must never be captured.
     pub desired: PaymentDesired,
     /// Coupon behind the discount of the quote; the order holds one redemption of it.
@@ -64,6 +68,20 @@ pub struct PaymentSpec {
     /// acted on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<PaymentResolution>,
+}
+
+/// Intent to charge: where, with what, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentIntent {
+    /// Uid of the PaymentProvider.
+    #[schemars(length(min = 1, max = 64))]
+    pub provider_uid: String,
+    /// Fingerprint of its credential.
+    #[schemars(length(min = 1, max = 64))]
+    pub credential_fingerprint: String,
+    /// Time at which it was recorded.
+    pub recorded_at: Time,
 }
 
 /// Finding of a person on a payment that needs review.
@@ -164,7 +182,8 @@ pub struct PaymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// Number of the charge attempt, part of the idempotency key; 0 until an intent to charge is recorded.
+    /// Number of the charge attempt, part of the idempotency key; 0 until an intent to charge is recorded. While there is no
+    /// status it is 1 where `spec.intent` stands.
     #[serde(default)]
     pub attempt: i64,
     /// Time at which the first intent was recorded for this provider and credential.

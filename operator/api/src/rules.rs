@@ -162,6 +162,7 @@ pub fn payment() -> Vec<Rule> {
         immutable("spec", "providerRef", "the provider of a payment is fixed"),
         immutable("spec", "providerOrderId", "the provider's order id is fixed"),
         immutable("spec", "whenUnavailable", "whenUnavailable is fixed"),
+        immutable_optional("spec", "intent", "the intent of a payment is recorded as it is created"),
         rule(
             "spec",
             "has(self.coupon) == has(oldSelf.coupon) && (!has(self.coupon) || \

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fooddelivery_api::for_each_kind;
 use fooddelivery_runtime::api::{ApiError, ApiServer, Namespaced};
@@ -14,10 +15,15 @@ use fooddelivery_saga::time::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
+
+/// Maximum time between an answer of the API server about an object and what is done on the strength of it elsewhere: at
+/// a provider, or on an order's children. On a monotonic clock.
+pub(crate) const COPY_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A kind that is watched.
 pub(crate) trait Kind:
@@ -83,16 +89,17 @@ impl Context {
     /// # Errors
     /// As [`ApiServer::read`].
     pub async fn refresh<K: Namespaced>(&self, cache: &Cache<K>, key: &Key) -> Result<Option<K>, ApiError> {
-        let before = cache.object(key);
+        let (before, asked) = (cache.object(key), Instant::now());
         let found = self.api.read::<K>(key).await?;
         match &found {
-            Some(object) => cache.remember(object.clone()),
+            Some(object) => cache.confirm(object.clone(), asked),
             None => cache.forget(key, before.as_deref()),
         }
         Ok(found)
     }
 
-    /// Whether an object is still the one that was decided on, read live. Steps on an order's children carry the children's
+    /// Whether an object is still the one that was decided on: by an answer of the API server of at most [`COPY_AGE_MAX`] ago,
+    /// to a read or a write of this replica's or to its creation, or else by a live read. Steps on an order's children carry the children's
     /// resourceVersions, not the order's: without this, a replica with an old copy would undo an order that has ended.
     ///
     /// # Errors
@@ -103,8 +110,20 @@ impl Context {
         key: &Key,
         object: &K,
     ) -> Result<bool, ApiError> {
+        if cache.confirmed(key, object).is_some_and(|asked| asked.elapsed() <= COPY_AGE_MAX)
+            || self.is_new(object)
+        {
+            return Ok(true);
+        }
         let live = self.refresh(cache, key).await?;
         Ok(live.is_some_and(|live| live.resource_version() == object.resource_version()))
+    }
+
+    /// Whether an object was created so short a time ago that whatever copy there is of it stood at the API server since.
+    fn is_new<K: Namespaced>(&self, object: &K) -> bool {
+        let created = object.meta().creation_timestamp.as_ref().map(|at| at.0.as_millisecond());
+        let age = created.map(|at| self.clock.now().0.saturating_sub(at));
+        age.is_some_and(|age| (0..=i64::try_from(COPY_AGE_MAX.as_millis()).unwrap_or(0)).contains(&age))
     }
 
     /// Writes a status and puts what was written into the cache. When somebody wrote first, what they wrote is read: until
@@ -119,9 +138,10 @@ impl Context {
         old: &impl Serialize,
         new: &impl Serialize,
     ) -> Result<(), ApiError> {
+        let asked = Instant::now();
         match self.api.write_status(object, old, new).await {
             Ok(written) => {
-                cache.remember(written);
+                cache.confirm(written, asked);
                 Ok(())
             }
             Err(error @ (ApiError::Conflict | ApiError::NotFound)) => {
@@ -132,7 +152,7 @@ impl Context {
         }
     }
 
-    /// Creates a child, and says whether it was this call that did. When one of its name is there already (a tombstone,
+    /// Creates a child, and returns it when it was this call that did. When one of its name is there already (a tombstone,
     /// another replica's, a child of an earlier order with this name), that one is read.
     ///
     /// # Errors
@@ -142,13 +162,14 @@ impl Context {
         cache: &Cache<K>,
         key: &Key,
         object: &K,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<Option<K>, ApiError> {
+        let asked = Instant::now();
         match self.api.create(&key.namespace, object).await {
             Ok(created) => {
-                cache.remember(created);
-                Ok(true)
+                cache.confirm(created.clone(), asked);
+                Ok(Some(created))
             }
-            Err(ApiError::AlreadyExists) => self.refresh(cache, key).await.map(|_| false),
+            Err(ApiError::AlreadyExists) => self.refresh(cache, key).await.map(|_| None),
             Err(error) => Err(error),
         }
     }

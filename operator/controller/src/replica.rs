@@ -84,6 +84,7 @@ impl Replica {
                 events,
                 clock.clone(),
             )),
+            intents: Arc::default(),
             message_clients: Arc::new(MessageClients::new(messages, &settings.secrets_namespace)),
             notifications: Arc::new(NotificationProgress::default()),
         };

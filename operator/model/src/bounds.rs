@@ -40,6 +40,8 @@ pub struct Bounds {
     pub declines: bool,
     /// Whether payments are prepared at the provider, and voided there, rather than charged again to find out.
     pub prepares: bool,
+    /// Whether payments are created with the intent to charge, as they are where the provider is known and within reach.
+    pub intends: bool,
     /// Whether the store acts, and how far.
     pub store: Store,
     /// Whether riders act and the customer confirms.
@@ -101,6 +103,8 @@ pub enum Mutant {
     BlindPaymentStatus,
     /// The provider is called before the intent to charge is recorded.
     ChargeBeforeIntent,
+    /// A payment is charged under the intent of its creation by another replica than the one that made it, without recording it.
+    ChargeOthersIntent,
     /// The money is asked back before the ticket is fenced.
     MoneyBeforeTicket,
     /// A payment goes when its order has ended, wherever its money is.

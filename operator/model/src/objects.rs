@@ -109,8 +109,10 @@ pub struct Payment {
     pub phase: PaymentPhase,
     /// `status.reason`.
     pub reason: Label,
-    /// `status.attempt`.
+    /// `status.attempt`; 1 where an intent was recorded with the creation.
     pub attempt: u8,
+    /// Whether it was created with an intent, and its status was not written yet.
+    pub as_created: bool,
     /// Whether it was put off before.
     pub deferred: bool,
     /// Whether the provider's name for it is known.
@@ -122,8 +124,8 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// A payment as it is created.
-    pub fn new(uid: u8, reversal: Option<Label>) -> Self {
+    /// A payment as it is created, with the intent to charge or without.
+    pub fn new(uid: u8, reversal: Option<Label>, intent: bool) -> Self {
         let tombstone = reversal.is_some();
         Self {
             uid,
@@ -133,7 +135,8 @@ impl Payment {
             reversal,
             phase: PaymentPhase::Pending,
             reason: "",
-            attempt: 0,
+            attempt: u8::from(intent),
+            as_created: intent,
             deferred: false,
             known: false,
             captured: false,

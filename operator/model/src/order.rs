@@ -126,7 +126,7 @@ pub fn carry_out(world: &mut World, bounds: &Bounds, replica: usize) {
     match flight.step {
         OrderStep::Rest { .. } | OrderStep::Halt => {}
         OrderStep::Write(new) => write_status(world, bounds, replica, flight.version, &new),
-        OrderStep::CreatePayment(reversal) => create_payment(world, replica, reversal),
+        OrderStep::CreatePayment(reversal) => create_payment(world, bounds, replica, reversal),
         OrderStep::ReturnMoney(why) => patch::<Payment>(world, replica, flight.payment, |p| Payment {
             desired: PaymentDesired::Refunded,
             reversal: Some(why),
@@ -198,10 +198,14 @@ fn write_status(world: &mut World, bounds: &Bounds, replica: usize, version: u8,
     }
 }
 
-fn create_payment(world: &mut World, replica: usize, reversal: Option<Label>) {
+fn create_payment(world: &mut World, bounds: &Bounds, replica: usize, reversal: Option<Label>) {
     if world.live::<Payment>().is_none() {
-        let uid = world.count(0);
-        world.put(Some(Payment::new(uid, reversal)));
+        let (uid, intent) = (world.count(0), bounds.intends && reversal.is_none());
+        world.put(Some(Payment::new(uid, reversal, intent)));
+        let version = Payment::chain(world).last().0;
+        if let Some(slot) = world.replicas.get_mut(replica) {
+            slot.created = intent.then_some(version);
+        }
     }
     world.refresh::<Payment>(replica);
 }
@@ -241,7 +245,7 @@ fn let_go(world: &mut World, replica: usize, version: u8) {
         && world.live::<Order>().is_none()
     {
         // A payment that a stalled replica makes in the last moment was never charged, and clears itself away.
-        let begun = world.live::<Payment>().is_some_and(|p| p.attempt > 0);
+        let begun = world.live::<Payment>().is_some_and(|p| p.attempt > 0 && !p.as_created);
         let kept = order.phase != OrderPhase::Completed && world.bank.has_money();
         world.violations.left_behind |= begun || kept;
     }
@@ -282,7 +286,7 @@ fn decided(seen: &Seen) -> OrderStep {
 
 fn step(command: Command) -> OrderStep {
     match command {
-        Command::CreatePayment(_) => OrderStep::CreatePayment(None),
+        Command::CreatePayment(..) => OrderStep::CreatePayment(None),
         Command::CreatePaymentTombstone(why) => OrderStep::CreatePayment(Some(intern(&why.reason))),
         Command::ReturnMoney(why) => OrderStep::ReturnMoney(intern(&why.reason)),
         Command::CreateTicketTombstone(reason) => OrderStep::TicketTombstone(intern(&reason)),
@@ -318,6 +322,7 @@ fn view(seen: &Seen) -> OrderView {
         ticket: child(ticket.as_ref(), ticket_seen),
         delivery: child(delivery.as_ref(), delivery_seen),
         quote: None,
+        session: None,
         store_open: true,
         accepts_by_itself: false,
         deadlines: Deadlines::default(),

@@ -56,14 +56,11 @@ pub fn rests(world: &World, bounds: &Bounds, replica: usize) -> bool {
 
 /// Begins a reconcile.
 pub fn reconcile(world: &mut World, bounds: &Bounds, replica: usize) {
+    let created = world.replicas.get_mut(replica).and_then(|slot| slot.created.take());
     let Some((version, _)) = world.held::<Payment>(replica) else { return };
-    let flight = PaymentFlight {
-        step: PaymentStep::Rest,
-        version,
-        read: false,
-        results: CallResults::default(),
-        unwritten: false,
-    };
+    let read = created == Some(version);
+    let results = CallResults { intent_is_fresh: read, ..CallResults::default() };
+    let flight = PaymentFlight { step: PaymentStep::Rest, version, read, results, unwritten: false };
     go_on(world, bounds, replica, flight);
 }
 
@@ -74,6 +71,7 @@ fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut flight: Payment
         let Some(mut payment) = Payment::chain(world).at(flight.version) else { return };
         if flight.unwritten {
             payment.attempt = 1;
+            payment.as_created = false;
             payment.known |= mutant == Some(Mutant::ChargeBeforeId);
         }
         let in_cache = world.held::<Order>(replica).is_some();
@@ -100,6 +98,14 @@ fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut flight: Payment
             {
                 flight.unwritten = true;
                 flight.results.intent_is_fresh = true;
+            }
+            PaymentStep::Write(new)
+                if mutant == Some(Mutant::ChargeOthersIntent)
+                    && payment.as_created
+                    && new.attempt == 1
+                    && new.phase == payment.phase =>
+            {
+                flight.unwritten = true;
             }
             PaymentStep::Prepare
             | PaymentStep::LookUp
@@ -318,6 +324,7 @@ fn decided(seen: &Seen) -> PaymentStep {
         currency: "KRW".into(),
         order_id: "o1".into(),
         state: state(payment),
+        as_created: payment.as_created,
         order_in_cache: *order_in_cache,
         spread: 0,
         responses: responses(*results, *prepares),
@@ -352,6 +359,7 @@ fn status(old: &Payment, new: &PaymentState) -> Payment {
         phase: new.phase,
         reason: intern(&new.reason),
         attempt: u8::try_from(new.attempt).unwrap_or(u8::MAX),
+        as_created: false,
         deferred: new.deferrals > 0,
         known: new.payment_id.is_some(),
         captured: new.captured > 0,

@@ -65,8 +65,9 @@ pub fn all() -> Vec<Property<Saga>> {
         Property::always(COMPLETED, |_, w: &World| {
             let completed = w.live::<Order>().is_some_and(|o| o.phase == OrderPhase::Completed);
             // One that a frozen replica makes late is voided before anything was charged.
-            let asked =
-                w.live::<Payment>().is_some_and(|p| p.desired == PaymentDesired::Refunded && p.attempt > 0);
+            let asked = w
+                .live::<Payment>()
+                .is_some_and(|p| p.desired == PaymentDesired::Refunded && p.attempt > 0 && !p.as_created);
             !completed || (w.bank.has_money() && !asked)
         }),
         Property::always(NO_UNPAID_TICKET, |_, w: &World| !w.violations.unpaid_ticket),

@@ -51,6 +51,7 @@ const PLAIN: Bounds = Bounds {
     delete: false,
     declines: false,
     prepares: false,
+    intends: true,
     store: Store::Idle,
     riders: false,
     when_unavailable: WhenUnavailable::Defer,
@@ -99,6 +100,10 @@ pub const RUNS: &[Run] = &[
     Run {
         name: "two replicas with stale caches, prepared payments, a provider fault",
         bounds: Bounds { prepares: true, replicas: 2, faults: 1, cancel: true, declines: true, ..PLAIN },
+    },
+    Run {
+        name: "two replicas with stale caches, paying, the intent recorded after the creation, a provider fault",
+        bounds: Bounds { intends: false, replicas: 2, faults: 1, cancel: true, ..PLAIN },
     },
     Run {
         name: "two replicas with stale caches, paying, a crash",

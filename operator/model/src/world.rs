@@ -89,6 +89,8 @@ pub struct Replica {
     pub deliveries: Cache,
     /// The epoch since which it has been watching.
     pub since: u8,
+    /// The version of the payment that it has just created with an intent, and has not looked at yet: it has sent nothing.
+    pub created: Option<u8>,
     /// What its order controller is about to do.
     pub order: Option<OrderFlight>,
     /// What its payment controller is about to do.

@@ -20,6 +20,7 @@ const PAYING: Bounds = Bounds {
     delete: false,
     declines: false,
     prepares: false,
+    intends: false,
     store: Store::Idle,
     riders: false,
     when_unavailable: WhenUnavailable::Defer,
@@ -57,6 +58,11 @@ fn a_payment_status_written_blindly_is_found() {
 #[test]
 fn a_charge_before_the_intent_is_recorded_is_found() {
     planted(Mutant::ChargeBeforeIntent, PAYING);
+}
+
+#[test]
+fn a_charge_under_an_intent_that_another_replica_recorded_is_found() {
+    planted(Mutant::ChargeOthersIntent, Bounds { intends: true, in_flight: 3, ..PAYING });
 }
 
 #[test]

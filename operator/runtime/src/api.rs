@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -13,6 +14,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::causes::with_root_cause;
 use crate::key::Key;
@@ -99,17 +101,43 @@ impl<K> Namespaced for K where
 pub struct ApiServer {
     client: Client,
     metrics: Arc<dyn Metrics>,
+    latency: Arc<WriteLatency>,
+}
+
+/// How long the API server takes for a write: an average over the last ones, in microseconds.
+#[derive(Debug, Default)]
+struct WriteLatency(AtomicU64);
+
+impl WriteLatency {
+    /// The share of a new measurement in the average, as a power of two.
+    const WEIGHT: u32 = 4;
+
+    fn add(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX >> Self::WEIGHT);
+        // Two at a time may lose one of them: the next ones make up for it.
+        let known = self.0.load(Ordering::Relaxed);
+        self.0.store(known - (known >> Self::WEIGHT) + (took >> Self::WEIGHT), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl ApiServer {
     /// Over a client; every request is counted.
     pub fn new(client: Client, metrics: Arc<dyn Metrics>) -> Self {
-        Self { client, metrics }
+        Self { client, metrics, latency: Arc::default() }
     }
 
     /// The client, for watches.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// How long a write takes at the time, on average.
+    pub fn write_latency(&self) -> Duration {
+        self.latency.get()
     }
 
     fn namespaced<K: Namespaced>(&self, namespace: &str) -> Api<K> {
@@ -122,10 +150,14 @@ impl ApiServer {
         verb: &'static str,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ApiError> {
+        let asked = Instant::now();
         let result = match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(result) => result.map_err(ApiError::from),
             Err(_) => Err(ApiError::Unavailable("the API server did not answer in time".into())),
         };
+        if result.is_ok() && !matches!(verb, "get" | "list") {
+            self.latency.add(asked.elapsed());
+        }
         let word = match &result {
             Ok(_) => "ok",
             Err(ApiError::Conflict | ApiError::AlreadyExists) => "conflict",
@@ -340,6 +372,16 @@ fn difference(old: &Value, new: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_average_follows_what_writes_take() {
+        let latency = WriteLatency::default();
+        assert_eq!(latency.get(), Duration::ZERO);
+        (0..100).for_each(|_| latency.add(Duration::from_millis(40)));
+        assert!((39..=40).contains(&latency.get().as_millis()), "{:?}", latency.get());
+        (0..100).for_each(|_| latency.add(Duration::from_millis(4)));
+        assert!((3..=5).contains(&latency.get().as_millis()), "{:?}", latency.get());
+    }
 
     #[test]
     fn a_merge_patch_unsets_what_is_gone_and_leaves_out_what_is_the_same() {

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use crate::key::Key;
 
@@ -42,6 +43,8 @@ impl<K> Clone for Cached<K> {
 struct Entry<K> {
     version: u64,
     cached: Cached<K>,
+    /// When this process last asked the API server, by a read or a write of its own, and learnt that this version stood there.
+    confirmed: Option<Instant>,
 }
 
 struct Inner<K> {
@@ -158,17 +161,40 @@ impl<K: ResourceExt> Cache<K> {
         self.read().entries.iter().map(|(key, entry)| (key.clone(), entry.version)).collect()
     }
 
-    /// Puts in what a write or a live read of the operator's own returned.
+    /// Puts in what a write of the operator's own returned.
     pub fn remember(&self, object: K) {
+        self.put_in(object, None);
+    }
+
+    /// Puts in what a write or a live read returned that was asked for at `asked`, and keeps in mind when that was.
+    pub fn confirm(&self, object: K, asked: Instant) {
+        self.put_in(object, Some(asked));
+    }
+
+    fn put_in(&self, object: K, asked: Option<Instant>) {
         let Some(version) = version(object.meta()) else { return };
         let key = Key::of(&object);
         let mut inner = self.write();
-        let known = inner.entries.get(&key).map(|entry| entry.version);
-        // Without an entry, a version that the watch has gone past may be of an object deleted since.
-        let outdated = known.map_or(version <= inner.watched(&key), |known| known >= version);
-        if !outdated {
-            inner.entries.insert(key, Entry { version, cached: Cached::Object(Arc::new(object)) });
+        let watched = inner.watched(&key);
+        match inner.entries.get_mut(&key) {
+            Some(known) if known.version == version => known.confirmed = known.confirmed.max(asked),
+            Some(known) if known.version > version => {}
+            // A version that the watch has gone past may be of an object deleted since.
+            None if version <= watched => {}
+            Some(_) | None => {
+                let cached = Cached::Object(Arc::new(object));
+                inner.entries.insert(key, Entry { version, cached, confirmed: asked });
+            }
         }
+    }
+
+    /// When this process last asked the API server and learnt that `object` stood there in this version; `None` when it never
+    /// did, or holds another version by now.
+    pub fn confirmed(&self, key: &Key, object: &K) -> Option<Instant> {
+        let version = version(object.meta())?;
+        let inner = self.read();
+        let entry = inner.entries.get(key).filter(|entry| entry.version == version)?;
+        entry.confirmed
     }
 
     /// Takes out what a live read did not find, unless something newer than `seen` has come in meanwhile.
@@ -192,8 +218,10 @@ impl<K: ResourceExt> Cache<K> {
                 seen.push(key.clone());
             }
         }
-        if inner.entries.get(&key).is_none_or(|entry| entry.version <= version) {
-            inner.entries.insert(key, Entry { version, cached });
+        let known = inner.entries.get(&key).map(|entry| (entry.version, entry.confirmed));
+        if known.is_none_or(|(known, _)| known <= version) {
+            let confirmed = known.filter(|(known, _)| *known == version).and_then(|(_, confirmed)| confirmed);
+            inner.entries.insert(key, Entry { version, cached, confirmed });
         }
     }
 
@@ -268,6 +296,21 @@ mod tests {
         cache.remember(object("a", 7));
         watched(&cache, object("a", 6));
         assert_eq!(held(&cache, "a").as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_version_is_confirmed_by_who_asked_for_it_and_by_no_watch() {
+        let cache = Cache::default();
+        let (key, asked) = (Key::new("food", "a"), Instant::now());
+        watched(&cache, object("a", 5));
+        assert_eq!(cache.confirmed(&key, &object("a", 5)), None, "what a watch brings may be old");
+        cache.confirm(object("a", 5), asked);
+        watched(&cache, object("a", 5));
+        assert_eq!(cache.confirmed(&key, &object("a", 5)), Some(asked));
+        assert_eq!(cache.confirmed(&key, &object("a", 4)), None, "it was another version that stood there");
+        watched(&cache, object("a", 6));
+        assert_eq!(cache.confirmed(&key, &object("a", 6)), None);
+        assert_eq!(cache.confirmed(&key, &object("a", 5)), None, "somebody has written since");
     }
 
     #[test]

@@ -22,9 +22,14 @@ impl Debounce {
 
     /// Remaining time that the write of `key` waits, counted from the first call; `None`: it is due.
     pub fn remaining(&self, key: &Key) -> Option<Duration> {
+        self.remaining_of(key, self.span)
+    }
+
+    /// The same with a span of this moment.
+    pub fn remaining_of(&self, key: &Key, span: Duration) -> Option<Duration> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *since.entry(key.clone()).or_insert_with(Instant::now);
-        let remaining = self.span.saturating_sub(first.elapsed());
+        let remaining = span.saturating_sub(first.elapsed());
         (!remaining.is_zero()).then_some(remaining)
     }
 

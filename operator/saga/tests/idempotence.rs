@@ -66,7 +66,7 @@ fn name_of(command: &Command) -> &'static str {
     match command {
         Command::AddFinalizer => "AddFinalizer",
         Command::ResolveReferences => "ResolveReferences",
-        Command::CreatePayment(_) => "CreatePayment",
+        Command::CreatePayment(..) => "CreatePayment",
         Command::CreatePaymentTombstone(_) => "CreatePaymentTombstone",
         Command::ReplaceToken => "ReplaceToken",
         Command::ReturnMoney(_) => "ReturnMoney",

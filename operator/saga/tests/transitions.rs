@@ -56,6 +56,7 @@ fn view(phase: O) -> OrderView {
         ticket: Child::Absent,
         delivery: Child::Absent,
         quote: None,
+        session: None,
         store_open: true,
         accepts_by_itself: false,
         availability: ControllerAvailability::of_all(NOW),

@@ -40,9 +40,13 @@ proptest! {
         events in proptest::collection::vec(event(), 1..80),
         defers in any::<bool>(),
         prepares in any::<bool>(),
+        intends in any::<bool>(),
         far in 0_usize..=8,
     ) {
         let mut world = if prepares { World::new(defers).preparing() } else { World::new(defers) };
+        if intends {
+            world = world.intending();
+        }
         world.go_far(far);
         for event in &events {
             world.happen(*event);
@@ -81,6 +85,32 @@ fn the_happy_path_reaches_completed_in_eight_status_writes() {
     assert_eq!(world.order_status_writes, 8);
     assert_eq!(world.payment_status_writes, 2);
     assert_eq!((world.captures, world.refunded), (1, 0));
+}
+
+#[test]
+fn a_payment_that_is_created_with_its_intent_costs_one_write_less() {
+    for (world, writes) in [(World::new(true), 1), (World::new(true).preparing(), 2)] {
+        let mut world = world.intending();
+        world.operate();
+        assert_eq!(world.phase(), OrderPhase::AwaitingStore);
+        assert_eq!((world.payment_status_writes, world.captures), (writes, 1));
+    }
+}
+
+#[test]
+fn an_intent_that_nothing_was_sent_under_is_taken_back_when_the_customer_was_quicker() {
+    let mut world = World::new(true).intending();
+    world.price();
+    world.happen(Event::Cancel);
+    world.operate();
+    assert_eq!((world.phase(), world.captures), (OrderPhase::Cancelled, 0), "nobody is charged for that");
+    let mut crashed = World::new(true).intending();
+    crashed.price();
+    crashed.forget();
+    crashed.happen(Event::Cancel);
+    crashed.operate();
+    assert_eq!(crashed.phase(), OrderPhase::Cancelled, "nobody knows any more that nothing was sent");
+    assert_eq!(crashed.refunded, crashed.captured);
 }
 
 #[test]

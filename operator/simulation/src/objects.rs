@@ -42,6 +42,16 @@ pub(crate) fn name_of(object: &Value) -> String {
     text(&object["metadata"]["name"]).to_owned()
 }
 
+/// The attempt that a payment is in: of its status, or of its creation where there is no status yet.
+pub(crate) fn attempt_of(payment: &Value) -> i64 {
+    let as_created = i64::from(payment["spec"]["intent"].is_object());
+    if payment["status"].is_object() {
+        payment["status"]["attempt"].as_i64().unwrap_or(0)
+    } else {
+        as_created
+    }
+}
+
 /// A field that is a string; empty where it is none.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()

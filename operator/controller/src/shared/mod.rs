@@ -8,6 +8,7 @@ pub(crate) mod correlation;
 pub(crate) mod counting;
 pub(crate) mod coupon_keys;
 pub(crate) mod credentials;
+pub(crate) mod intents;
 pub(crate) mod machine;
 pub(crate) mod message_clients;
 pub(crate) mod notification_progress;

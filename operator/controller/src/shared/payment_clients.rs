@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fooddelivery_api::{Dialect, PaymentProvider, PaymentProviderSpec};
-use fooddelivery_providers::resilience::{Rate, ResiliencePolicy, ResilienceSettings};
+use fooddelivery_providers::resilience::{Circuit, Rate, ResiliencePolicy, ResilienceSettings};
 use fooddelivery_providers::{self as providers, ConfigError, Credential, HttpClient, PaymentPort};
 use fooddelivery_runtime::api::{ApiError, ApiServer};
 use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Key};
 use fooddelivery_saga::circuit::ReturnRate;
+use fooddelivery_saga::payment::ProviderSession;
 use fooddelivery_saga::readiness::NotReady;
 use fooddelivery_saga::reason::Reason;
+use fooddelivery_saga::time::{Millis, Timestamp};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -35,6 +37,33 @@ pub(crate) struct PaymentClient {
     pub(crate) port: Arc<dyn PaymentPort>,
     /// Breaker, bulkhead and rate limit, one for all who call this provider.
     pub(crate) resilience: Arc<ResiliencePolicy>,
+}
+
+impl PaymentClient {
+    /// The way to the provider, with a token that is at hand.
+    pub(crate) fn session(&self, now: Timestamp) -> ProviderSession {
+        let traits = self.port.traits();
+        let open_until = match self.resilience.circuit() {
+            Circuit::Open { until } => {
+                Some(now + span(until.saturating_duration_since(std::time::Instant::now())))
+            }
+            Circuit::Closed | Circuit::HalfOpen => None,
+        };
+        ProviderSession {
+            provider_uid: self.provider_uid.clone(),
+            credential: self.credential.clone(),
+            prepares: traits.prepares,
+            retention: span(traits.key_retention),
+            token_lifetime: traits.token_lifetime.map(span),
+            no_token: None,
+            open_until,
+        }
+    }
+}
+
+/// A span as the domain has it.
+pub(crate) fn span(span: Duration) -> Millis {
+    Millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
 }
 
 struct Built {
@@ -94,7 +123,7 @@ impl PaymentClients {
                 None => return Ok(Err(not_found(name))),
             },
         };
-        if let Some(client) = self.fresh(&provider) {
+        if let Some(client) = self.at_hand(&provider) {
             return Ok(Ok(client));
         }
         let of = format!("payment provider {name}");
@@ -102,7 +131,8 @@ impl PaymentClients {
         Ok(secret.and_then(|credential| self.build(&provider, credential)))
     }
 
-    fn fresh(&self, provider: &PaymentProvider) -> Option<PaymentClient> {
+    /// The client of a provider, if it was made from what the provider and its Secret say now; nobody is asked.
+    pub(crate) fn at_hand(&self, provider: &PaymentProvider) -> Option<PaymentClient> {
         let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let known = built.get(&provider.name_any())?;
         let same = known.generation == provider.metadata.generation

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::intents::FreshIntents;
 use super::message_clients::MessageClients;
 use super::notification_progress::NotificationProgress;
 use super::payment_clients::PaymentClients;
@@ -11,6 +12,8 @@ use super::payment_clients::PaymentClients;
 pub(crate) struct Shared {
     /// Clients of the payment providers: of the controllers of payments and of payment providers.
     pub(crate) payment_clients: Arc<PaymentClients>,
+    /// Intents that were recorded a moment ago: of the controllers of orders and payments.
+    pub(crate) intents: Arc<FreshIntents>,
     /// Clients of the message providers: of the controllers of notifications and of message providers.
     pub(crate) message_clients: Arc<MessageClients>,
     /// How far notifications have come: of the controllers of orders, notifications and customers.

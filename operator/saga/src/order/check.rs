@@ -57,7 +57,7 @@ fn of_command(view: &OrderView, command: &Command) -> Result<(), Violation> {
         Command::ReturnMoney(why) if completed => {
             broken("the money of a completed order stays", why.reason.clone())
         }
-        Command::CreatePayment(_) | Command::CreatePaymentTombstone(_) if !view.payment.is_absent() => {
+        Command::CreatePayment(..) | Command::CreatePaymentTombstone(_) if !view.payment.is_absent() => {
             broken("an order has one payment", format!("{:?}", view.payment))
         }
         Command::CreateTicketTombstone(_) if !view.ticket.is_absent() => {
@@ -73,7 +73,7 @@ fn of_command(view: &OrderView, command: &Command) -> Result<(), Violation> {
         }
         Command::AddFinalizer
         | Command::ResolveReferences
-        | Command::CreatePayment(_)
+        | Command::CreatePayment(..)
         | Command::CreatePaymentTombstone(_)
         | Command::ReplaceToken
         | Command::ReturnMoney(_)

@@ -2,6 +2,7 @@
 
 use super::status::OrderState;
 use crate::machine::{self, Next};
+use crate::payment::Intent;
 use crate::phases::{DeliveryStage, TicketStage};
 use crate::quote::Quote;
 use crate::view::Reversal;
@@ -19,8 +20,8 @@ pub enum Command {
     AddFinalizer,
     /// Read store, menu and provider live, and price the order.
     ResolveReferences,
-    /// Create the payment, which is the recorded intent to charge.
-    CreatePayment(Quote),
+    /// Create the payment at this price, with the intent to charge where it can be charged at once.
+    CreatePayment(Quote, Option<Intent>),
     /// Create the payment as a tombstone: it can never be charged, and no late create can get past it.
     CreatePaymentTombstone(Reversal),
     /// Hand the customer's new token to a payment that is deferred.

@@ -6,6 +6,7 @@ use super::steps::{self, Late, Proof, Step};
 use super::view::OrderView;
 use super::{conditions, deadline};
 use crate::machine::{Note, Violation};
+use crate::payment::Intent;
 use crate::phases::{CancellationVerdict, DeliveryStage, OrderPhase, PaymentPhase, TicketStage};
 use crate::quote::Blocker;
 use crate::reason::Reason;
@@ -16,7 +17,11 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
     if view.payment.is_absent() && view.state.phase == OrderPhase::AwaitingPayment {
         return match &view.quote {
             None => Decision::Act(Command::ResolveReferences),
-            Some(Ok(quote)) => Decision::Act(Command::CreatePayment(quote.clone())),
+            Some(Ok(quote)) => {
+                let session = view.session.as_ref();
+                let intent = session.and_then(|session| Intent::to_charge(quote.total, session, now));
+                Decision::Act(Command::CreatePayment(quote.clone(), intent))
+            }
             Some(Err(blocker)) => Decision::Rest(blocked(view, blocker, now)),
         };
     }

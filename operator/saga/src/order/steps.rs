@@ -34,6 +34,9 @@ pub struct Step {
     /// Children that must exist: their absence is believed only when it is read live, and a ticket or a delivery that
     /// is absent nevertheless is lost.
     pub has: &'static [ChildKind],
+    /// Whether somebody waits for the order to show the phase: the operator with its next step, the customer, or whoever
+    /// waits for an end. Else the status may lag a moment, and is not written at all when the next phase follows at once.
+    pub shown_at_once: bool,
     /// What becomes of a request to cancel, where no ticket tells.
     pub cancel: Cancel,
     /// The fence that keeps the actor from going on with an order that is undone; the money goes back after it.
@@ -182,6 +185,7 @@ const fn at_rest(phase: O, proofs: &'static [Proof]) -> Step {
         rests_while_closed: false,
         acts_on: None,
         has: &[C::Payment],
+        shown_at_once: true,
         cancel: Cancel::Settled,
         fence: Fence::Nothing,
     }
@@ -228,6 +232,7 @@ pub const fn step(phase: O) -> Step {
             needs: Controller::Ticket,
             rests_while_closed: true,
             has: &[C::Payment, C::Ticket],
+            shown_at_once: false,
             cancel: Cancel::Taken,
             fence: Fence::Ticket(T::Cancelled),
             ..at_rest(phase, &[Proof::Ticket(T::Accepted)])
@@ -238,6 +243,7 @@ pub const fn step(phase: O) -> Step {
             when_late: Late::Undo(Reason::CookingTimedOut, "cooking did not end in time"),
             needs: Controller::Ticket,
             has: &[C::Payment, C::Ticket],
+            shown_at_once: false,
             cancel: Cancel::Refused,
             fence: Fence::Ticket(T::Abandoned),
             ..at_rest(phase, &[Proof::Ticket(T::Cooking)])
@@ -258,6 +264,7 @@ pub const fn step(phase: O) -> Step {
             when_late: Late::ReleaseClaim,
             needs: Controller::Delivery,
             has: &[C::Payment, C::Delivery],
+            shown_at_once: false,
             cancel: Cancel::Refused,
             fence: Fence::Claim,
             ..at_rest(phase, &[Proof::Delivery(D::Waiting, Some(true))])
@@ -268,6 +275,7 @@ pub const fn step(phase: O) -> Step {
             when_late: Late::Undo(Reason::DeliveryTimedOut, "the food did not arrive in time"),
             needs: Controller::Delivery,
             has: &[C::Payment, C::Delivery],
+            shown_at_once: false,
             cancel: Cancel::Refused,
             fence: Fence::Delivery(D::Failed),
             ..at_rest(phase, &[Proof::Delivery(D::PickedUp, None)])

@@ -1,6 +1,7 @@
 //! What the order's decisions look at: a snapshot, gathered before any of them is asked.
 
 use super::status::OrderState;
+use crate::payment::ProviderSession;
 use crate::phases::{
     CancellationVerdict, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage,
     WhenUnavailable,
@@ -40,6 +41,8 @@ pub struct OrderView {
     pub delivery: Child<DeliverySeen>,
     /// What came of resolving its references; `None` until [`Command::ResolveReferences`](super::Command::ResolveReferences) was carried out.
     pub quote: Option<Result<Quote, Blocker>>,
+    /// The way to its payment provider, as far as it is known without asking anybody; `None`: it is not.
+    pub session: Option<ProviderSession>,
     /// Whether its store takes part now: `false` while it is closed, so that nobody could act.
     pub store_open: bool,
     /// Whether its store has the operator accept its tickets, so that nobody else is waited for.

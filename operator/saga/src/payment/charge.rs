@@ -16,6 +16,10 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
     match view.responses.order {
         None => return Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Wants) => {}
+        // The payment was made with an intent while the order was being undone: without it, it is voided by a write alone.
+        Some(_) if view.as_created && view.responses.intent_is_fresh => {
+            return Decision::Write(Box::new(state.clone().without_intent()));
+        }
         // The order's controller says what is to become of the money; until then none is taken.
         Some(OrderStanding::Undoing) => return Decision::Wait(None),
         // Made by a replica that had stalled: nobody is going to say anything about it any more.
@@ -36,6 +40,10 @@ pub(super) fn charge(view: &PaymentView, now: Timestamp) -> Decision {
     if let (0, Some(token)) = (state.attempt, &session.no_token) {
         let (reason, why) = token.reason_and_message();
         return unresolved(view, reason, why, RetryAfter::Soon);
+    }
+    // Who made the payment may be about to charge under its intent, or to take it back: anybody else records it first.
+    if view.as_created && !view.responses.intent_is_fresh {
+        return Decision::Write(Box::new(state.clone()));
     }
     // With an intent recorded before, its scope stays: asking may find that the keys mean nothing here any more.
     if state.attempt == 0 || state.phase == PaymentPhase::Deferred {

@@ -1,33 +1,39 @@
 //! What holds of every decision about a payment, whatever its view: the postconditions.
 
-use super::{Access, Command, Decision, PaymentState, PaymentView, ProviderCall};
+use super::{Access, Command, Decision, PaymentState, PaymentView, ProviderCall, Responses};
 use crate::machine::Violation;
 use crate::phases::{PaymentDesired, PaymentPhase};
+use crate::provider::LookUpOutcome;
 use crate::table;
 
 /// Holds a decision against the rules.
 pub(super) fn check(view: &PaymentView, next: &Decision) -> Result<(), Violation> {
     match next {
         Decision::Act(Command::Call(call)) => of_call(view, call),
-        Decision::Write(state) => of_status(&view.state, state),
-        Decision::Rest(rest) => of_status(&view.state, &rest.state),
+        Decision::Write(state) => of_status(view, state),
+        Decision::Rest(rest) => of_status(view, &rest.state),
         Decision::Act(_) | Decision::Skip | Decision::Halt(_) | Decision::Wait(_) | Decision::Retry(_) => {
             Ok(())
         }
     }
 }
 
-fn of_status(was: &PaymentState, is: &PaymentState) -> Result<(), Violation> {
+fn of_status(view: &PaymentView, is: &PaymentState) -> Result<(), Violation> {
     let broken = |rule, detail: String| Err(Violation::new(rule, detail));
+    let was = &view.state;
     if was.phase != is.phase && !table::allows(table::PAYMENT, was.phase, is.phase) {
         return broken("a payment moves along the table", format!("{} to {}", was.phase, is.phase));
     }
-    if is.attempt < was.attempt || is.refund_attempt < was.refund_attempt {
+    let Responses { intent_is_fresh, look_up, charge, .. } = &view.responses;
+    let is_unsent = *intent_is_fresh || *look_up == Some(LookUpOutcome::NotFound);
+    let unsent = view.as_created && is_unsent && charge.is_none();
+    let is_taken_back = unsent && (was.attempt, is.attempt) == (1, 0);
+    if (is.attempt < was.attempt && !is_taken_back) || is.refund_attempt < was.refund_attempt {
         let detail = format!(
             "{} to {}, refunds {} to {}",
             was.attempt, is.attempt, was.refund_attempt, is.refund_attempt
         );
-        return broken("attempts never fall", detail);
+        return broken("attempts never fall, but for an intent that nothing was sent under", detail);
     }
     let sound = |state: &PaymentState| (0..=state.captured).contains(&state.refunded);
     if sound(was) && !sound(is) {
@@ -88,7 +94,7 @@ fn of_call(view: &PaymentView, call: &ProviderCall) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{ProviderPaymentId, ProviderSession, Responses};
+    use crate::payment::{ProviderPaymentId, ProviderSession};
     use crate::time::Millis;
 
     fn view(phase: PaymentPhase) -> PaymentView {
@@ -111,6 +117,7 @@ mod tests {
             currency: "KRW".into(),
             order_id: "o1".into(),
             state: PaymentState { phase, attempt: 1, captured: 9_000, ..PaymentState::default() },
+            as_created: false,
             order_in_cache: true,
             spread: 0,
             responses: Responses { access: Some(Access::Ready(session)), ..Responses::default() },
@@ -135,7 +142,10 @@ mod tests {
     #[test]
     fn a_status_that_no_payment_may_have_is_found_at_its_source() {
         assert_eq!(written(|s| s.phase = PaymentPhase::Captured), "a payment moves along the table");
-        assert_eq!(written(|s| s.attempt = 0), "attempts never fall");
+        assert_eq!(
+            written(|s| s.attempt = 0),
+            "attempts never fall, but for an intent that nothing was sent under"
+        );
         assert_eq!(written(|s| s.refunded = 9_001), "no more is refunded than was captured");
         assert_eq!(
             written(|s| (s.phase, s.refunded) = (PaymentPhase::Refunded, 1)),

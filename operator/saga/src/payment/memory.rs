@@ -4,6 +4,12 @@ use super::{Access, PaymentState, Responses};
 use crate::phases::PaymentPhase;
 
 impl Responses {
+    /// What a reconcile knows from the first of a payment that this replica has just created with an intent, and that is still
+    /// as it was created.
+    pub fn of_created() -> Self {
+        Self { intent_is_fresh: true, ..Self::default() }
+    }
+
     /// What is remembered once `written` stands where `was` stood. What was read of the order and of the way to the
     /// provider is recent, and is kept; responses about money are forgotten, as the next decision is made from the status.
     #[must_use]

@@ -1,6 +1,7 @@
 //! What is to be done for a payment. Money moves exactly once because of five rules that all stand here:
 //!
-//! 1. The intent is recorded (a compare-and-set that raises `attempt` from 0) before the first call.
+//! 1. The intent is recorded before the first call: as the payment is created, where its provider can be called then, else
+//!    by a compare-and-set that raises `attempt` from 0.
 //! 2. The idempotency key follows from the payment's uid, the operation and the attempt, and from nothing else. An
 //!    attempt number grows only after what the provider said last is final.
 //! 3. An unknown outcome is resolved by asking: a look-up, then the same call with the same key. A key means something
@@ -66,6 +67,48 @@ impl PaymentState {
     /// The provider's name for the payment, once it is known.
     pub fn provider_payment_id(&self) -> Option<ProviderPaymentId> {
         ProviderPaymentId::new(self.payment_id.as_deref()?)
+    }
+}
+
+/// The intent to charge, recorded as a payment is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Uid of the provider object that the first attempt's keys are used at.
+    pub provider_uid: String,
+    /// Fingerprint of the credential that they are used with.
+    pub credential: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+impl Intent {
+    /// What a payment of `total` is created with: an intent, when nothing that is known keeps it from being charged at once. One
+    /// that waits for its provider, or for its token, is created without, so that it can be voided by a write alone.
+    pub fn to_charge(total: i64, session: &ProviderSession, now: Timestamp) -> Option<Self> {
+        let ready = total > 0 && session.open_until.is_none() && session.no_token.is_none();
+        let (provider_uid, credential) = (session.provider_uid.clone(), session.credential.clone());
+        ready.then_some(Self { provider_uid, credential, at: now })
+    }
+}
+
+impl PaymentState {
+    /// The state of a payment that was created with an intent and whose status nobody has written yet.
+    pub fn intended(intent: &Intent) -> Self {
+        Self {
+            attempt: 1,
+            first_attempt_at: Some(intent.at),
+            provider_uid: Some(intent.provider_uid.clone()),
+            credential: Some(intent.credential.clone()),
+            ..Self::default()
+        }
+    }
+}
+
+impl PaymentState {
+    /// The state of a payment under whose intent, if it had one, nothing was sent nor will be: the intent is taken back.
+    #[must_use]
+    fn without_intent(self) -> Self {
+        Self { attempt: 0, first_attempt_at: None, provider_uid: None, credential: None, ..self }
     }
 }
 
@@ -247,6 +290,8 @@ pub struct PaymentView {
     pub order_id: String,
     /// The status as it stands.
     pub state: PaymentState,
+    /// Whether the status is that of the creation: an intent stands there, and nothing was recorded under it yet.
+    pub as_created: bool,
     /// Whether the cached order is there and is this payment's; a hint that spares a live read, never a proof.
     pub order_in_cache: bool,
     /// 0 to 1000, the same for this payment at any time: spreads out what would otherwise be due at once.
@@ -384,7 +429,7 @@ fn next(view: &PaymentView, now: Timestamp) -> Decision {
         (PaymentDesired::Captured, PaymentPhase::Pending | PaymentPhase::Deferred) => {
             charge::charge(view, now)
         }
-        (_, PaymentPhase::Pending | PaymentPhase::Deferred) => Decision::Write(Box::new(withdraw(state))),
+        (_, PaymentPhase::Pending | PaymentPhase::Deferred) => void::withdraw(view),
         (_, PaymentPhase::Voiding) => void::void(view, now),
         (_, PaymentPhase::Captured) => Decision::Write(Box::new(PaymentState {
             phase: PaymentPhase::Refunding,
@@ -395,12 +440,6 @@ fn next(view: &PaymentView, now: Timestamp) -> Decision {
         (_, PaymentPhase::Refunding) => refund::refund(view, now),
         (_, PaymentPhase::Unknown) => Decision::Skip,
     }
-}
-
-/// Without a recorded intent nothing can have been sent, and the compare-and-set sees to it that nothing will be.
-fn withdraw(state: &PaymentState) -> PaymentState {
-    let phase = if state.attempt == 0 { PaymentPhase::Voided } else { PaymentPhase::Voiding };
-    PaymentState { phase, next_attempt_at: None, ..state.clone() }
 }
 
 /// No money is on its way: the payment goes when it is told to, or when its order is gone.

@@ -2,11 +2,53 @@
 
 use super::inquiry::{self, ChargeInquiry};
 use super::transitions::{reason_and_message, review, taken, unresolved, wait_for_circuit};
-use super::{Decision, PaymentState, PaymentView, ProviderPaymentId, ProviderSession, RetryAfter, session};
+use super::{
+    Access, Command, Decision, OrderStanding, PaymentState, PaymentView, ProviderCall, ProviderPaymentId,
+    ProviderSession, Responses, RetryAfter, session,
+};
 use crate::phases::PaymentPhase;
 use crate::provider::{LookUpOutcome, Refusal};
 use crate::reason::Reason;
 use crate::time::Timestamp;
+
+/// The order wants no money of a payment that has taken none. Without a recorded intent nothing can have been sent, and the
+/// compare-and-set sees to it that nothing will be.
+pub(super) fn withdraw(view: &PaymentView) -> Decision {
+    let Responses { order, access, look_up, intent_is_fresh, .. } = &view.responses;
+    if view.state.attempt == 0 || (view.as_created && *intent_is_fresh) {
+        return never_sent(view);
+    }
+    if !view.as_created {
+        return may_be_sent(view);
+    }
+    // Under the intent of its creation a payment is charged by who made it alone, if its order wants it afterwards, and an order
+    // ends only when what was charged for it is recorded. So one that has ended had ended before, and the payment was made by a replica that
+    // had stalled: to repeat the charge, as voiding does, would be to charge for nothing.
+    match order {
+        None => Decision::Act(Command::CheckOrder),
+        Some(OrderStanding::Wants | OrderStanding::Undoing) => may_be_sent(view),
+        Some(OrderStanding::Completed | OrderStanding::Undone | OrderStanding::Gone { .. }) => {
+            match (access, look_up) {
+                (None, _) => Decision::Act(Command::CheckAccess),
+                (Some(Access::Ready(_)), None) => {
+                    Decision::Act(Command::Call(ProviderCall::LookUp { payment_id: None }))
+                }
+                (Some(Access::Ready(_)), Some(LookUpOutcome::NotFound)) => never_sent(view),
+                (Some(_), _) => may_be_sent(view),
+            }
+        }
+    }
+}
+
+fn never_sent(view: &PaymentView) -> Decision {
+    let state = PaymentState { phase: PaymentPhase::Voided, next_attempt_at: None, ..view.state.clone() };
+    Decision::Write(Box::new(state.without_intent()))
+}
+
+fn may_be_sent(view: &PaymentView) -> Decision {
+    let state = PaymentState { phase: PaymentPhase::Voiding, next_attempt_at: None, ..view.state.clone() };
+    Decision::Write(Box::new(state))
+}
 
 /// The next step towards a payment that can never take money, or to its refund.
 pub(super) fn void(view: &PaymentView, now: Timestamp) -> Decision {

@@ -48,6 +48,7 @@ pub(crate) fn paying(phase: P, desired: Want) -> PaymentView {
             first_attempt_at: begun.then_some(NOW),
             ..PaymentState::default()
         },
+        as_created: false,
         order_in_cache: true,
         spread: 0,
         responses: Responses {

@@ -7,7 +7,7 @@ mod repeated;
 pub mod size;
 
 use fooddelivery_saga::order::{self, Command, OrderState, OrderView};
-use fooddelivery_saga::payment::PaymentState;
+use fooddelivery_saga::payment::{Intent, PaymentState};
 use fooddelivery_saga::phases::{
     Acceptance, DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, Resolution, TicketStage,
     WhenUnavailable,
@@ -59,6 +59,8 @@ struct Payment {
     reversal: Option<Reversal>,
     total: i64,
     state: PaymentState,
+    /// Its status was not written yet, and it was made with an intent.
+    as_created: bool,
     deleting: bool,
 }
 
@@ -81,6 +83,10 @@ pub struct World {
     ticket: Option<TicketSeen>,
     delivery: Option<DeliverySeen>,
     another_token: bool,
+    /// Payments are created with the intent to charge.
+    intends: bool,
+    /// The replica that created the payment has not looked at it yet, and remembers that it has sent nothing.
+    just_created: bool,
     surplus: bool,
     time_to_live: Option<Millis>,
     bank: money::Bank,
@@ -113,6 +119,8 @@ impl World {
             ticket: None,
             delivery: None,
             another_token: false,
+            intends: false,
+            just_created: false,
             surplus: false,
             time_to_live: None,
             bank: money::Bank::default(),
@@ -130,6 +138,13 @@ impl World {
     #[must_use]
     pub fn preparing(mut self) -> Self {
         self.bank.prepares = true;
+        self
+    }
+
+    /// The same world, with a provider that is known before the order is placed.
+    #[must_use]
+    pub fn intending(mut self) -> Self {
+        self.intends = true;
         self
     }
 
@@ -207,7 +222,10 @@ impl World {
                 self.ticket = None;
                 self.delivery = None;
             }
-            Event::OperatorRestarts => self.watching_since = self.now,
+            Event::OperatorRestarts => {
+                self.watching_since = self.now;
+                self.forget();
+            }
             Event::StoreTurns => self.store_open = !self.store_open,
             Event::PauseTurns => self.paused = !self.paused,
             Event::TicketsTurn => {
@@ -298,6 +316,7 @@ impl World {
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
             delivery: self.delivery.clone().map_or(Child::Absent, Child::Present),
             quote: None,
+            session: self.intends.then(|| self.way(0)),
             store_open: self.store_open,
             accepts_by_itself: self.accepts_by_itself,
             availability: self.availability,
@@ -339,8 +358,8 @@ impl World {
             Command::AddFinalizer => self.finalizer = true,
             Command::ReplaceToken => self.another_token = false,
             Command::ResolveReferences => unreachable!("answered above"),
-            Command::CreatePayment(quote) => self.create_payment(quote.total, None),
-            Command::CreatePaymentTombstone(why) => self.create_payment(0, Some(why)),
+            Command::CreatePayment(quote, intent) => self.create_payment(quote.total, None, intent.as_ref()),
+            Command::CreatePaymentTombstone(why) => self.create_payment(0, Some(why), None),
             Command::ReturnMoney(why) => {
                 if let Some(p) = &mut self.payment {
                     p.reversal = Some(why);
@@ -386,7 +405,7 @@ impl World {
         }
     }
 
-    fn create_payment(&mut self, total: i64, reversal: Option<Reversal>) {
+    fn create_payment(&mut self, total: i64, reversal: Option<Reversal>, intent: Option<&Intent>) {
         assert!(self.payment.is_none() && !self.terminating);
         let desired = if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured };
         self.payment = Some(Payment {
@@ -395,9 +414,11 @@ impl World {
             desired,
             reversal,
             total,
-            state: PaymentState::default(),
+            state: intent.map(PaymentState::intended).unwrap_or_default(),
+            as_created: intent.is_some(),
             deleting: false,
         });
+        self.just_created = intent.is_some();
     }
 
     fn create_delivery(&mut self, stage: DeliveryStage) {
@@ -472,6 +493,16 @@ impl World {
         for _ in 0..40 {
             self.operate_once();
         }
+    }
+
+    /// The order's controller alone: until its payment is made.
+    pub fn price(&mut self) {
+        self.reconcile_order();
+    }
+
+    /// The operator has crashed: it remembers nothing of what it has not sent.
+    pub fn forget(&mut self) {
+        self.just_created = false;
     }
 
     pub fn operate_once(&mut self) {

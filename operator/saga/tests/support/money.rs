@@ -65,6 +65,9 @@ impl World {
     /// A whole reconcile of the payment, in which the provider behaves as `weather` says; it may be cut short.
     pub(super) fn reconcile_payment(&mut self, weather: u8) {
         let Some(mut view) = self.payment_view() else { return };
+        if std::mem::take(&mut self.just_created) {
+            view.responses = payment::Responses::of_created();
+        }
         // Only a prepared payment can be found again wherever the credential went.
         self.bank.rotations += u32::from(weather == 12 && self.bank.prepares);
         for _ in 0..16 {
@@ -102,6 +105,7 @@ impl World {
             currency: "KRW".into(),
             order_id: "o1".into(),
             state: payment.state.clone(),
+            as_created: payment.as_created,
             order_in_cache: self.order.is_some(),
             spread: 500,
             responses: payment::Responses::default(),
@@ -120,8 +124,10 @@ impl World {
         let fresh = if self.bank.prepares { prepared } else { view.state.attempt == 0 && state.attempt == 1 };
         if let Some(p) = &mut self.payment {
             p.state = state.clone();
+            p.as_created = false;
         }
         view.state = state;
+        view.as_created = false;
         view.responses =
             payment::Responses { order: view.responses.order, intent_is_fresh: fresh, ..Default::default() };
     }
@@ -178,7 +184,7 @@ impl World {
         }
     }
 
-    fn way(&self, weather: u8) -> ProviderSession {
+    pub(super) fn way(&self, weather: u8) -> ProviderSession {
         ProviderSession {
             provider_uid: "p".into(),
             credential: format!("c{}", self.bank.rotations),

@@ -53,9 +53,11 @@ impl World {
     /// Carries a command of the order out, whatever became of it before: the API server refuses what is no longer so.
     pub fn repeat(&mut self, command: &Command) {
         match command.clone() {
-            Command::CreatePayment(quote) if self.payment.is_none() => self.create_payment(quote.total, None),
+            Command::CreatePayment(quote, intent) if self.payment.is_none() => {
+                self.create_payment(quote.total, None, intent.as_ref());
+            }
             Command::CreatePaymentTombstone(why) if self.payment.is_none() => {
-                self.create_payment(0, Some(why));
+                self.create_payment(0, Some(why), None);
             }
             Command::CreateTicketTombstone(reason) if self.ticket.is_none() => {
                 let (stage, created_at) = (TicketStage::Cancelled, self.now);
@@ -66,7 +68,7 @@ impl World {
             }
             // What is read changes nothing; of the others there is one of this name already.
             Command::ResolveReferences
-            | Command::CreatePayment(_)
+            | Command::CreatePayment(..)
             | Command::CreatePaymentTombstone(_)
             | Command::CreateTicketTombstone(_)
             | Command::CreateDeliveryTombstone(_) => {}

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::mutant::Mutant;
 use crate::apiserver::Verb;
-use crate::objects::{request, text};
+use crate::objects::{attempt_of, request, text};
 use crate::provider::CallOutcome;
 use crate::world::Shared;
 
@@ -42,8 +42,12 @@ async fn count_again(shared: &Shared, replica: usize, order_id: &str) {
         let world = shared.lock();
         let mut payments = world.server.objects("payments");
         let payment = payments.find(|payment| text(&payment["spec"]["providerOrderId"]) == order_id);
-        let Some(payment) = payment.filter(|payment| payment["status"]["phase"] == "Pending") else { return };
-        let attempt = payment["status"]["attempt"].as_i64().unwrap_or(0) + 1;
+        let Some(payment) =
+            payment.filter(|payment| matches!(payment["status"]["phase"].as_str(), None | Some("Pending")))
+        else {
+            return;
+        };
+        let attempt = attempt_of(payment) + 1;
         let status = json!({ "status": { "attempt": attempt, "providerPaymentId": null } });
         let mut request = request(Verb::Patch, "payments", text(&payment["metadata"]["name"]), &status);
         request.subresource = Some("status".into());

@@ -12,7 +12,7 @@ use super::asker::asker;
 use super::memory::Memory;
 use super::mutant::Mutant;
 use crate::apiserver::{Request, Response, Verb};
-use crate::objects::{self, text};
+use crate::objects::{self, attempt_of, text};
 use crate::provider::Call;
 use crate::world::{Reply, Shared};
 
@@ -203,7 +203,7 @@ impl Mutation {
 /// The first charge of a payment that has none yet.
 fn charge(payment: &Value, attempt: i64) -> Option<Call> {
     let (spec, uid) = (&payment["spec"], text(&payment["metadata"]["uid"]));
-    if payment["status"]["attempt"].as_i64().unwrap_or(0) > 0 {
+    if attempt_of(payment) > 0 {
         return None;
     }
     let is_stripe = spec["providerRef"]["name"] == "stripe";

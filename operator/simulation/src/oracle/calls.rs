@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Oracle;
 use crate::apiserver::{Request, Response, Server};
-use crate::objects::text;
+use crate::objects::{attempt_of, text};
 use crate::provider::Call;
 
 /// The intent first.
@@ -24,7 +24,7 @@ impl Oracle {
         let Some(payment) = payment else { return };
         let operation = call.asked.operation();
         let uid = text(&payment["metadata"]["uid"]);
-        let attempt = payment["status"]["attempt"].as_i64().unwrap_or(0);
+        let attempt = attempt_of(payment);
         // A copy that has grown old still names an attempt that there was.
         let made: Option<i64> = key
             .get(uid.len()..)

@@ -61,12 +61,8 @@ impl DeliveryReconcile<'_> {
         let pickup = StoreRef { name, uid: store.as_deref().map(uid_of).unwrap_or_default() };
         let spec = delivery_spec(order, pickup, store.as_deref().and_then(deadlines));
         // False: a cancel came first (its tombstone), or another replica.
-        if self
-            .controller
-            .context
-            .create(&self.controller.context.caches.deliveries, key, &Delivery::new(&key.name, spec))
-            .await?
-        {
+        let (context, delivery) = (&self.controller.context, Delivery::new(&key.name, spec));
+        if context.create(&context.caches.deliveries, key, &delivery).await?.is_some() {
             info!("delivery created");
         }
         Ok(())

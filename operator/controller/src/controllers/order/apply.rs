@@ -2,40 +2,42 @@
 //! the next decision is made on what is there.
 
 use fooddelivery_api::common::{NameRef, StoreRef};
-use fooddelivery_api::payment::{PaymentCoupon, PaymentQuote, PaymentSpec, ReversalReason};
+use fooddelivery_api::payment::{PaymentCoupon, PaymentIntent, PaymentQuote, PaymentSpec, ReversalReason};
 use fooddelivery_api::{Delivery, FINALIZER, Order, Payment, Ticket, TicketSpec};
 use fooddelivery_runtime::api::{ApiError, Namespaced, with_finalizer, without_finalizer};
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Cache, Key};
 use fooddelivery_saga::order::{ChildKind, Command, Note};
+use fooddelivery_saga::payment::Intent;
 use fooddelivery_saga::phases::{DeliveryStage, PaymentDesired, TicketStage};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::reason::Reason;
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::children::Children;
+use super::sources::Sources;
 use crate::context::Context;
 use crate::shared::children::delivery_spec;
 use crate::shared::resolve::store_of;
 
 pub(super) async fn apply(
-    context: &Context,
+    sources: &Sources,
     key: &Key,
     order: &Order,
     children: &Children,
     command: Command,
 ) -> Result<(), ApiError> {
+    let context = &*sources.context;
     let Children { payment, ticket, delivery } = children;
     let (payment, ticket, delivery) = (payment.as_deref(), ticket.as_deref(), delivery.as_deref());
     match command {
         // Carried out in the reconciler: what comes of it is part of the next view.
         Command::ResolveReferences => Ok(()),
         Command::AddFinalizer => add_finalizer(context, order).await,
-        Command::CreatePayment(quote) => {
-            create(context, &context.caches.payments, key, &payment_of(order, &quote, None)).await
-        }
+        Command::CreatePayment(quote, intent) => create_payment(sources, key, order, &quote, intent).await,
         Command::CreatePaymentTombstone(why) => {
             let tombstone = payment_of(order, &Quote::nothing(), Some(ReversalReason::from(&why)));
             create(context, &context.caches.payments, key, &tombstone).await
@@ -91,6 +93,25 @@ pub(super) async fn apply(
     }
 }
 
+async fn create_payment(
+    sources: &Sources,
+    key: &Key,
+    order: &Order,
+    quote: &Quote,
+    intent: Option<Intent>,
+) -> Result<(), ApiError> {
+    let (context, asked) = (&*sources.context, Instant::now());
+    let mut payment = payment_of(order, quote, None);
+    payment.spec.intent = intent.map(PaymentIntent::from);
+    if let Some(created) = context.create(&context.caches.payments, key, &payment).await? {
+        info!(child = "Payment", intent = created.spec.intent.is_some(), "created");
+        if created.spec.intent.is_some() {
+            sources.shared.intents.put(&created, asked);
+        }
+    }
+    Ok(())
+}
+
 async fn release_claim(context: &Context, key: &Key, delivery: Option<&Delivery>) -> Result<(), ApiError> {
     let change = json!({ "spec": { "riderRef": null } });
     patch(context, &context.caches.deliveries, key, delivery, change).await
@@ -137,7 +158,7 @@ async fn create<K: Namespaced>(
     key: &Key,
     object: &K,
 ) -> Result<(), ApiError> {
-    if context.create(cache, key, object).await? {
+    if context.create(cache, key, object).await?.is_some() {
         info!(child = %K::kind(&()), "created");
     }
     Ok(())
@@ -195,6 +216,7 @@ fn payment_of(order: &Order, quote: &Quote, reversal: Option<ReversalReason>) ->
         token: method.token.clone(),
         token_secret_ref: method.token_secret_ref.clone(),
         when_unavailable: method.when_unavailable,
+        intent: None,
         desired: if reversal.is_some() { PaymentDesired::Refunded } else { PaymentDesired::Captured },
         coupon: quote.coupon.as_ref().map(|c| PaymentCoupon {
             name: c.name.clone(),

@@ -9,6 +9,7 @@ use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::order::admission::{References, StoreChoice, absence_is_believed, admit};
 use fooddelivery_saga::order::{ChildKind, OrderView};
+use fooddelivery_saga::payment::ProviderSession;
 use fooddelivery_saga::phases::{Acceptance, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
 use fooddelivery_saga::reason::Reason;
@@ -87,11 +88,21 @@ pub(super) async fn gather(
         payment: seen(&payment, Payment::seen),
         ticket: seen(&ticket, Ticket::seen),
         delivery: seen(&delivery, Delivery::seen),
+        session: quote.is_some().then(|| session(sources, order)).flatten(),
         quote,
         watching_since: context.watching_since,
         related,
     };
     Ok((view, children))
+}
+
+/// The way to the payment provider, where a client of it is at hand. A token in a Secret is read when it is needed.
+fn session(sources: &Sources, order: &Order) -> Option<ProviderSession> {
+    let (context, method) = (&*sources.context, &order.spec.payment);
+    let provider = context.caches.providers.object(&Key::new("", &method.provider_ref.name))?;
+    let client = sources.shared.payment_clients.at_hand(&provider)?;
+    method.token.as_ref()?;
+    Some(client.session(context.clock.now()))
 }
 
 /// Availability of the controllers; of no matter for an order whose deadlines are over.

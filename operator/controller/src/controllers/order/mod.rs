@@ -9,6 +9,7 @@ mod sources;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fooddelivery_api::order::OrderStatus;
 use fooddelivery_api::{
@@ -16,7 +17,7 @@ use fooddelivery_api::{
     Ticket,
 };
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{ContentionBackoff, Key, Outcome, ReconcileError, Reconciler};
+use fooddelivery_runtime::{ContentionBackoff, Debounce, Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide};
 use fooddelivery_saga::phases::{CancellationVerdict, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
@@ -85,6 +86,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
             availability: controller.availability().clone(),
         },
         contention: ContentionBackoff::new(meaning),
+        lag: Debounce::new(LAG_MAX),
     };
     controller.run(Shard::OfOrder, reconciler)
 }
@@ -93,7 +95,15 @@ struct Orders {
     sources: Sources,
     /// One replica may have seen the store close, or the rider come, and another one not yet.
     contention: ContentionBackoff<OrderStatus, Meaning>,
+    /// Steps that nobody waits for, and that the next one may overtake.
+    lag: Debounce,
 }
+
+/// A step that nobody waits for is written when it has stood for so many times what a write takes: under load many pass
+/// within that time, and in quiet times none does.
+const LAG_IN_WRITES: u32 = 4;
+/// Longest time that such a step waits to be written.
+const LAG_MAX: Duration = Duration::from_secs(1);
 
 /// What a status says, whenever it was written.
 type Meaning = (OrderPhase, Option<String>, Option<CancellationVerdict>);
@@ -114,11 +124,18 @@ impl Orders {
         if let Some(remaining) = self.contention.remaining(key, &old, &new) {
             return Ok(Outcome::After(remaining));
         }
+        if order.state().may_lag_behind(&rest.state)
+            && let span = context.api.write_latency().saturating_mul(LAG_IN_WRITES).min(LAG_MAX)
+            && let Some(remaining) = self.lag.remaining_of(key, span)
+        {
+            return Ok(Outcome::After(remaining));
+        }
         if new != old && !only_seen {
             let mut new = new;
             self.sources.shared.notifications.put_into(key, order, &mut new, context.clock.now());
             context.write_status(&context.caches.orders, order, &old, &new).await?;
             self.contention.wrote(key, &new);
+            self.lag.clear(key);
             if new.phase != old.phase {
                 context.metrics.phase("Order", new.phase.as_str());
                 let reason = new.reason.clone().unwrap_or_default();
@@ -171,6 +188,7 @@ impl Reconcile for OrderReconcile<'_> {
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let Some(order) = self.controller.sources.context.caches.orders.object(self.key) else {
             self.controller.contention.gone(self.key);
+            self.controller.lag.clear(self.key);
             return Ok(ControlFlow::Break(Outcome::Done));
         };
         let quote = self.quote.clone();
@@ -204,7 +222,7 @@ impl Reconcile for OrderReconcile<'_> {
                 if is_compare_and_set(&command)
                     || context.is_unchanged(&context.caches.orders, key, &*order).await?
                 {
-                    apply::apply(context, key, &order, &children, command).await?;
+                    apply::apply(&self.controller.sources, key, &order, &children, command).await?;
                 }
             }
         }

@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::call::NotCalled;
-use super::{COPY_AGE_MAX, PaymentReconcile, call, gather};
+use super::{PaymentReconcile, call, gather};
+use crate::context::COPY_AGE_MAX;
+use crate::shared::payment_clients::span;
 
 /// The payment after a step, or how the reconcile ends with it.
 pub(super) type Applied = ControlFlow<Outcome, Arc<Payment>>;
@@ -104,7 +106,7 @@ impl PaymentReconcile<'_> {
             Ok(()) => {}
             Err(NotCalled::CircuitOpen(retry_in)) => {
                 if let Some(Access::Ready(session)) = &mut responses.access {
-                    session.open_until = Some(gather::after(&self.controller.context, retry_in));
+                    session.open_until = Some(self.controller.context.clock.now() + span(retry_in));
                 }
             }
             Err(NotCalled::NoToken) => {

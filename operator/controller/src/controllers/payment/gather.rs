@@ -1,15 +1,11 @@
 //! From caches and live reads to what a decision about a payment depends on. Reads only.
 
-use std::time::{Duration, Instant};
-
 use fooddelivery_api::{Order, Payment, TOKEN_SECRETS_ROLE, Ticket, TokenText};
 use fooddelivery_providers::Token;
-use fooddelivery_providers::resilience::Circuit;
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::payment::{Access, NoToken, OrderStanding, PaymentView, ProviderSession, Responses};
-use fooddelivery_saga::time::{Millis, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
@@ -32,6 +28,7 @@ pub(super) fn view(context: &Context, key: &Key, payment: &Payment, responses: R
         currency: payment.spec.quote.currency.clone(),
         order_id: payment.spec.provider_order_id.clone(),
         state: payment.state(),
+        as_created: payment.status.is_none() && payment.spec.intent.is_some(),
         order_in_cache: order.is_some(),
         spread: spread(&uid_of(payment)),
         responses,
@@ -82,33 +79,8 @@ pub(super) async fn access(
         Ok(token) => (Some(token), None),
         Err(why) => (None, Some(why)),
     };
-    Ok((Access::Ready(ProviderSession { no_token, ..session(context, &client) }), Some((client, token))))
-}
-
-fn session(context: &Context, client: &PaymentClient) -> ProviderSession {
-    let traits = client.port.traits();
-    let open_until = match client.resilience.circuit() {
-        Circuit::Open { until } => Some(after(context, until.saturating_duration_since(Instant::now()))),
-        Circuit::Closed | Circuit::HalfOpen => None,
-    };
-    ProviderSession {
-        provider_uid: client.provider_uid.clone(),
-        credential: client.credential.clone(),
-        prepares: traits.prepares,
-        retention: Millis(millis(traits.key_retention)),
-        token_lifetime: traits.token_lifetime.map(|lifetime| Millis(millis(lifetime))),
-        no_token: None,
-        open_until,
-    }
-}
-
-/// When `span` has passed from now on.
-pub(super) fn after(context: &Context, span: Duration) -> Timestamp {
-    context.clock.now() + Millis(millis(span))
-}
-
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+    let session = client.session(context.clock.now());
+    Ok((Access::Ready(ProviderSession { no_token, ..session }), Some((client, token))))
 }
 
 async fn token(context: &Context, key: &Key, payment: &Payment) -> Result<Result<Token, NoToken>, ApiError> {

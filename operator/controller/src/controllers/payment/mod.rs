@@ -8,7 +8,6 @@ mod gather;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use fooddelivery_api::{Order, Payment, PaymentProvider};
 use fooddelivery_providers::Token;
@@ -30,9 +29,6 @@ use crate::shared::state::Shared;
 use crate::shared::waiting::orders_of_provider;
 
 const NAME: ControllerName = ControllerName::Payment;
-
-/// Maximum time between reading a payment and sending for it, on a monotonic clock.
-const COPY_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// The payment controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: true, register };
@@ -81,9 +77,11 @@ impl Reconciler for Payments {
         self.count(&key, found.as_deref());
         let Some(payment) = found else { return Ok(Outcome::Done) };
         correlate(Some(payment.spec.order_ref.uid.clone()));
-        let responses = Responses { unresolved_attempts: tries, ..Responses::default() };
+        let read_at = self.shared.intents.take(&payment);
+        let known = if read_at.is_some() { Responses::of_created() } else { Responses::default() };
+        let responses = Responses { unresolved_attempts: tries, ..known };
         let reconcile =
-            PaymentReconcile { controller: self, key: &key, payment, responses, client: None, read_at: None };
+            PaymentReconcile { controller: self, key: &key, payment, responses, client: None, read_at };
         drive(self.name(), &key, reconcile).await
     }
 }

@@ -65,7 +65,13 @@ impl TicketReconcile<'_> {
         let payment = self.controller.context.caches.payments.object(key);
         let ticket = Ticket::new(&key.name, self.spec(key, order, payment.as_deref()));
         // False: a cancel came first (its tombstone), or another replica.
-        if self.controller.context.create(&self.controller.context.caches.tickets, key, &ticket).await? {
+        if self
+            .controller
+            .context
+            .create(&self.controller.context.caches.tickets, key, &ticket)
+            .await?
+            .is_some()
+        {
             info!("ticket created");
         }
         Ok(())

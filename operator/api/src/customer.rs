@@ -30,10 +30,6 @@ pub struct CustomerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 32))]
     pub contact: Option<String>,
-    /// Kubernetes users who act for this customer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
-    pub subjects: Vec<String>,
 }
 
 /// Notifications sent to the customer. Written by the operator alone.

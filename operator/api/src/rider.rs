@@ -38,10 +38,6 @@ pub struct RiderSpec {
     #[serde(default = "one")]
     #[schemars(default = "one", range(min = 1, max = 20))]
     pub capacity: i64,
-    /// Kubernetes users who act for this rider.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
-    pub subjects: Vec<String>,
 }
 
 /// Counts of a rider's deliveries. Written by the operator alone.

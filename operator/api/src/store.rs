@@ -57,10 +57,6 @@ pub struct StoreSpec {
     /// Maximum duration of each step, in seconds; absent values come from the operator's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<StoreDeadlines>,
-    /// Kubernetes users who act for this store.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
-    pub subjects: Vec<String>,
 }
 
 /// Counts of a store's orders. Written by the operator alone.

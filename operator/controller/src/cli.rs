@@ -50,6 +50,9 @@ enum Command {
         /// Users that the operator runs as; the shipped service account when none is named.
         #[arg(long = "operator-user", env = "FOODDELIVERY_OPERATOR_USERS", value_delimiter = ',')]
         operator_users: Vec<String>,
+        /// What the groups of customers, stores and riders begin with, as in `food:NAMESPACE:customer:NAME`.
+        #[arg(long, default_value = policies::actors::PREFIX, value_parser = actors_prefix)]
+        actors_prefix: String,
         /// Leave out the mutating policy, for servers without MutatingAdmissionPolicy.
         #[arg(long)]
         validating_only: bool,
@@ -92,10 +95,10 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
             drain::drain(client, &options, say).await
         }
         Command::Crds => print(&crds::file()?),
-        Command::Policies { operator_users, validating_only } => {
+        Command::Policies { operator_users, actors_prefix, validating_only } => {
             let users =
                 if operator_users.is_empty() { vec![policies::operator_user()] } else { operator_users };
-            let texts: Vec<String> = policies::files(&users)?
+            let texts: Vec<String> = policies::files(&users, &actors_prefix)?
                 .into_iter()
                 .filter(|(name, _)| !validating_only || *name != "mutating.yaml")
                 .map(|(_, text)| text)
@@ -103,6 +106,15 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
             print(&texts.join("---\n"))
         }
         Command::Version => print(&version_line(REVISION)),
+    }
+}
+
+/// What groups begin with, if they can.
+fn actors_prefix(text: &str) -> Result<String, &'static str> {
+    if policies::actors::is_prefix(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 100 visible ASCII characters, without quotes and backslashes")
     }
 }
 

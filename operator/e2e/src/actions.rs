@@ -1,8 +1,8 @@
 //! What people do in a test namespace: order, cook, deliver, cancel, confirm, delete. Each is one request of an
 //! administrator, as kubectl would send it.
 //!
-//! A ticket or a delivery that is not there yet is waited for, and so is an API server that has not found all kinds yet;
-//! any other refusal is returned, with what the API server said.
+//! A ticket or a delivery that is not there yet is waited for, and for a new order so is an API server that cannot tell
+//! yet whether orders are taken; any other refusal is returned, with what the API server said.
 
 use std::time::Instant;
 
@@ -65,8 +65,7 @@ impl TestNamespace {
     }
 
     async fn merge<K: Kind>(&self, name: &str, patch: &Value) -> kube::Result<K> {
-        let (api, params, patch) = (self.api::<K>(), PatchParams::default(), Patch::Merge(patch));
-        once_configured(|| api.patch(name, &params, &patch)).await
+        self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
     }
 
     /// [`Self::patch`] for an object that the operator is about to create: waits until it is there.
@@ -181,14 +180,13 @@ impl TestNamespace {
     /// When the API server refuses.
     pub async fn delete(&self, name: &str, propagation: PropagationPolicy) -> Result<()> {
         let params = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
-        let orders = self.api::<Order>();
-        let deleted = once_configured(|| orders.delete(name, &params)).await;
+        let deleted = self.api::<Order>().delete(name, &params).await;
         deleted.map(drop).with_context(|| format!("order {name}"))
     }
 }
 
-/// Asks again while the API server says that it does not know the kind of a policy's parameters: it looks for kinds
-/// when it has started, when those of CRDs may still be missing, and then every 30 s.
+/// Asks again while the API server says that it cannot read a policy's parameter: whether new orders are taken stands in
+/// a ConfigMap, and a server that has just started may not have listed those yet.
 async fn once_configured<T, R: Future<Output = kube::Result<T>>>(request: impl Fn() -> R) -> kube::Result<T> {
     let started = Instant::now();
     loop {

@@ -66,8 +66,8 @@ pub async fn install_base(access: &ClusterAccess, root: &Path, say: impl Fn(&str
     if !stamps_finalizers {
         say("this API server has no MutatingAdmissionPolicy (v1): the operator writes the finalizers itself");
     }
-    // The kinds first: a server that takes up a policy before it has found the kind of its parameters looks again only
-    // half a minute later.
+    // The kinds first: some revisions have policies that take objects of them as parameters, and a server that takes up
+    // such a policy before it has found the kind looks again only half a minute later.
     access.kubectl(["apply".as_ref(), "-k".as_ref(), root.join("crds").as_os_str()]).await?;
     wait_served(&client).await?;
     // The largest CRD is a tenth of what the last-applied annotation can hold.

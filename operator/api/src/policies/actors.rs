@@ -1,10 +1,9 @@
-//! Customers, stores and riders, and what is theirs. Which users act for them stands in `spec.subjects`; RBAC says which
-//! kinds an actor may touch at all, and these policies which objects of those kinds.
+//! Customers, stores and riders, and what is theirs. A user acts for one of them by a group that the identity provider
+//! puts into their token: `food:NAMESPACE:customer:NAME`, and the same with `store` and `rider`; a user may be in many.
+//! RBAC says which kinds an actor may touch at all, and these policies which objects of those kinds.
 //!
-//! Where one object names another (an order its customer, a ticket its store, a delivery its rider) the policy has the
-//! named kind as its parameter, and is evaluated for each object of that kind in the namespace; all must agree. So a
-//! rule speaks of one of them: *if the order is of this customer, the user acts for them*. What no rule can say is that
-//! the named object exists.
+//! A policy compares the request with the groups, and nothing else: what it costs does not depend on how many there are
+//! of any kind, and a server can evaluate it as soon as it has started. An object that is named need not exist.
 //!
 //! Everything is left to the operator, to the cluster's controllers, and to whoever may `actforothers` on orders.
 
@@ -12,75 +11,78 @@ use serde_json::{Value, json};
 
 use super::parts::{binding, check, is_cluster, is_operator, resources};
 use crate::kinds::{self, ACT_FOR_OTHERS};
-use crate::{GROUP, PAUSED_ANNOTATION, VERSION};
+use crate::{GROUP, PAUSED_ANNOTATION};
 
-/// The policies and their bindings. `operators` are the users that the operator runs as.
-pub fn documents(operators: &[String]) -> Vec<Value> {
-    let policies = [orders(), pauses(), tickets(), deliveries(), claims(), themselves()];
+/// What the groups begin with in the shipped manifests.
+pub const PREFIX: &str = "food:";
+
+/// The policies and their bindings. `operators` are the users that the operator runs as, and `prefix` is what groups
+/// begin with, one that [`is_prefix`].
+pub fn documents(operators: &[String], prefix: &str) -> Vec<Value> {
+    let policies = [orders(prefix), tickets(prefix), deliveries(prefix), themselves(prefix)];
     policies.iter().flat_map(|policy| policy.documents(operators)).collect()
+}
+
+/// Whether groups can begin with it: 1 to 100 visible ASCII characters, none of which ends or escapes a literal of CEL.
+pub fn is_prefix(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '\'' | '\\'))
 }
 
 /// A policy for actors.
 struct Policy {
     name: &'static str,
     constraints: Value,
-    parameter: Option<Parameter>,
+    /// When the user's groups do not suffice. It stands in the match condition, the only expression that is evaluated
+    /// for whoever is in the right group: with a validation, its sentence is, too, however the check ends.
+    ///
+    /// The prefix is its first literal, and that of the first variable: kustomize finds it there.
+    lacks: String,
     variables: Vec<Value>,
     validations: Vec<Value>,
 }
 
-/// What a policy is evaluated for, each by itself.
-struct Parameter {
-    /// The kind of which every object in the namespace has to agree.
-    kind: &'static str,
-    /// When one of them does not. It stands in a match condition, so that nothing else is evaluated for the many that
-    /// have nothing to say: a validation, with its sentence, costs twice as much.
-    objects: String,
-}
-
-/// Whether the user acts for the object that is the parameter.
-const ACTS: &str = "(has(params.spec.subjects) && request.userInfo.username in params.spec.subjects)";
-
 impl Policy {
     fn documents(&self, operators: &[String]) -> [Value; 2] {
-        let (operator, cluster) = (is_operator(operators), is_cluster());
+        let (lacks, operator, cluster) = (&self.lacks, is_operator(operators), is_cluster());
         let others = format!(
             "authorizer.group('{GROUP}').resource('orders').namespace(request.namespace)\
              .check('{ACT_FOR_OTHERS}').allowed()"
         );
         // One expression, as of several each would be evaluated; what costs most (a look through the roles) comes last.
-        let objects = self.parameter.as_ref().map(|p| format!("({}) && ", p.objects)).unwrap_or_default();
-        let condition = format!("!({operator} || {cluster}) && {objects}!{others}");
-        let mut spec = json!({
-            "failurePolicy": "Fail",
-            "matchConstraints": self.constraints,
-            "matchConditions": [{ "name": "is-in-question", "expression": condition }],
-            "variables": self.variables,
-            "validations": self.validations,
-        });
-        if let Some(parameter) = &self.parameter {
-            spec["paramKind"] = json!({ "apiVersion": format!("{GROUP}/{VERSION}"), "kind": parameter.kind });
-        }
+        let condition = format!("{lacks} && !({operator} || {cluster}) && !{others}");
         let policy = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicy",
             "metadata": { "name": self.name },
-            "spec": spec,
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": self.constraints,
+                "matchConditions": [{ "name": "is-in-question", "expression": condition }],
+                "variables": self.variables,
+                "validations": self.validations,
+            },
         });
-        // To deny where there is no parameter would be to deny the operator, too: exemptions are asked for with each
-        // parameter. In a namespace without customers, orders are to go on.
-        let all = json!({ "selector": {}, "parameterNotFoundAction": "Allow" });
-        [policy, binding(self.name, self.parameter.as_ref().map(|_| all))]
+        [policy, binding(self.name)]
     }
 }
 
-/// What a match condition has decided already.
-const NEVER: &str = "false";
+/// What the groups begin with that act for objects of a kind in the request's namespace; their names follow.
+fn of_kind(prefix: &str, kind: &str) -> String {
+    format!("'{prefix}' + request.namespace + ':{kind}:'")
+}
 
-/// A check whose sentence depends on the values; `message` is what is read where it cannot be made.
-fn told(expression: &str, sentence: &str, message: &str) -> Value {
+/// Whether the user is in the group that an expression gives.
+fn is_in(group: &str) -> String {
+    format!("{group} in request.userInfo.groups")
+}
+
+/// A check whose sentence depends on the values: `doer does not act for <whom>: that takes the group <group>`. Both are
+/// expressions; `message` is what is read where the sentence cannot be made.
+fn acts(expression: &str, whom: &str, group: &str, message: &str) -> Value {
     let mut check = check(expression, message);
-    check["messageExpression"] = json!(sentence);
+    check["messageExpression"] = json!(format!(
+        "request.userInfo.username + ' does not act for ' + {whom} + ': that takes the group ' + {group}"
+    ));
     check
 }
 
@@ -88,119 +90,88 @@ fn variable(name: &str, expression: &str) -> Value {
     json!({ "name": name, "expression": expression })
 }
 
-fn orders() -> Policy {
+fn orders(prefix: &str) -> Policy {
     let customer = "(request.operation == 'DELETE' ? oldObject : object).spec.customerRef.name";
+    let group = format!("{} + {customer}", of_kind(prefix, "customer"));
+    let is_pause_kept = is_pause_kept();
     Policy {
         name: "fooddelivery-actors-orders",
         constraints: resources(&["CREATE", "UPDATE", "DELETE"], &["orders"]),
-        // Both ways: of the customer that the order names, and of no other. So who acts for somebody cannot order in
-        // the name of one that does not exist.
-        parameter: Some(Parameter {
-            kind: "Customer",
-            objects: format!("{ACTS} != (params.metadata.name == {customer})"),
-        }),
-        variables: vec![variable("customer", customer)],
-        validations: vec![told(
-            NEVER,
-            "request.userInfo.username + ' does not act for customer ' + variables.customer + \
-             ', or not for them alone'",
-            "only those who act for its customer (spec.subjects) may place or change an order",
-        )],
+        lacks: format!("!({} && ({is_pause_kept}))", is_in(&group)),
+        variables: vec![variable("group", &group), variable("customer", customer)],
+        validations: vec![
+            acts(
+                &is_in("variables.group"),
+                "'customer ' + variables.customer",
+                "variables.group",
+                "only those who act for its customer, by a group of theirs, may place or change an order",
+            ),
+            check(&is_pause_kept, "an order is stopped, and let go on, by support alone"),
+        ],
     }
 }
 
-fn pauses() -> Policy {
-    let paused = |object: &str| {
-        format!(
-            "has({object}.metadata.annotations) && '{PAUSED_ANNOTATION}' in {object}.metadata.annotations ? \
-             {object}.metadata.annotations['{PAUSED_ANNOTATION}'] : ''"
-        )
-    };
-    let before = format!("request.operation == 'CREATE' ? '' : ({})", paused("oldObject"));
-    Policy {
-        name: "fooddelivery-actors-pauses",
-        constraints: resources(&["CREATE", "UPDATE"], &["orders"]),
-        parameter: None,
-        variables: vec![variable("paused", &paused("object")), variable("wasPaused", &before)],
-        validations: vec![check(
-            "variables.paused == variables.wasPaused",
-            "an order is stopped, and let go on, by support alone",
-        )],
-    }
+/// Whether an order is stopped as it was before; what is new was not.
+fn is_pause_kept() -> String {
+    let paused = |object: &str| format!("{object}.metadata.?annotations[?'{PAUSED_ANNOTATION}'].orValue('')");
+    let (now, before) = (paused("object"), paused("oldObject"));
+    format!("request.operation == 'DELETE' || {now} == (request.operation == 'CREATE' ? '' : {before})")
 }
 
-fn tickets() -> Policy {
+fn tickets(prefix: &str) -> Policy {
+    let group = format!("{} + object.spec.storeRef.name", of_kind(prefix, "store"));
     Policy {
         name: "fooddelivery-actors-tickets",
         constraints: resources(&["UPDATE"], &["tickets"]),
-        // One way: a user may act for several stores.
-        parameter: Some(Parameter {
-            kind: "Store",
-            objects: format!("params.metadata.name == object.spec.storeRef.name && !{ACTS}"),
-        }),
-        variables: vec![],
-        validations: vec![told(
-            NEVER,
-            "request.userInfo.username + ' does not act for store ' + object.spec.storeRef.name",
-            "only those who act for its store (spec.subjects) may move a ticket",
+        lacks: format!("!({})", is_in(&group)),
+        variables: vec![variable("group", &group)],
+        validations: vec![acts(
+            &is_in("variables.group"),
+            "'store ' + object.spec.storeRef.name",
+            "variables.group",
+            "only those who act for its store, by a group of theirs, may move a ticket",
         )],
     }
 }
 
-fn deliveries() -> Policy {
-    let rider = |object: &str| format!("(has({object}.spec.riderRef) ? [{object}.spec.riderRef.name] : [])");
-    // Who has it afterwards and who had it before: a rider can neither take one for somebody else nor give back
-    // somebody else's.
-    let riders = format!("({} + {})", rider("object"), rider("oldObject"));
+fn deliveries(prefix: &str) -> Policy {
+    // Who had it before and who has it afterwards: a rider can neither give back somebody else's nor take one for
+    // somebody else.
+    let riders = "[?oldObject.spec.?riderRef.name, ?object.spec.?riderRef.name]";
+    let of_riders = of_kind(prefix, "rider");
+    let acts_for_all = format!("{riders}.all(rider, {})", is_in(&format!("{of_riders} + rider")));
+    let is_somebodys = "has(oldObject.spec.riderRef) || has(object.spec.riderRef)";
+    let lacking = format!("{riders}.filter(rider, !({}))", is_in("variables.groups + rider"));
     Policy {
         name: "fooddelivery-actors-deliveries",
         constraints: resources(&["UPDATE"], &["deliveries"]),
-        parameter: Some(Parameter {
-            kind: "Rider",
-            objects: format!("{riders}.exists(rider, {ACTS} != (params.metadata.name == rider))"),
-        }),
-        variables: vec![variable("riders", &riders)],
-        validations: vec![told(
-            NEVER,
-            "request.userInfo.username + ' does not act for rider ' + \
-             variables.riders[size(variables.riders) - 1] + ', or not for them alone'",
-            "only those who act for its rider (spec.subjects) may take, give back or move a delivery",
-        )],
+        lacks: format!("!({acts_for_all} && ({is_somebodys}))"),
+        variables: vec![variable("groups", &of_riders), variable("lacking", &lacking)],
+        validations: vec![
+            acts(
+                "size(variables.lacking) == 0",
+                "'rider ' + variables.lacking[0]",
+                "variables.groups + variables.lacking[0]",
+                "only those who act for its rider, by a group of theirs, may take, give back or move a delivery",
+            ),
+            check(is_somebodys, "a delivery that no rider has can only be taken, by setting spec.riderRef"),
+        ],
     }
 }
 
-fn claims() -> Policy {
-    Policy {
-        name: "fooddelivery-actors-claims",
-        constraints: resources(&["UPDATE"], &["deliveries"]),
-        parameter: None,
-        variables: vec![],
-        validations: vec![check(
-            "has(object.spec.riderRef) || has(oldObject.spec.riderRef)",
-            "a delivery that no rider has can only be taken, by setting spec.riderRef",
-        )],
-    }
-}
-
-fn themselves() -> Policy {
-    let subjects = |object: &str| format!("(has({object}.spec.subjects) ? {object}.spec.subjects : [])");
-    let (now, before) = (subjects("object"), subjects("oldObject"));
+fn themselves(prefix: &str) -> Policy {
+    let kind = "request.kind.kind.lowerAscii()";
+    let group = format!("'{prefix}' + request.namespace + ':' + {kind} + ':' + object.metadata.name");
     Policy {
         name: "fooddelivery-actors-themselves",
-        constraints: resources(&["UPDATE"], &kinds::plurals(|kind| kind.has_subjects)),
-        parameter: None,
-        variables: vec![variable("now", &now), variable("before", &before)],
-        validations: vec![
-            told(
-                "request.userInfo.username in variables.before",
-                "request.userInfo.username + ' does not act for ' + request.kind.kind.lowerAscii() + ' ' + \
-                 object.metadata.name",
-                "only those who act for a store, rider or customer (spec.subjects) may change it",
-            ),
-            check(
-                "variables.now == variables.before",
-                "who acts for whom (spec.subjects) is for administrators to say",
-            ),
-        ],
+        constraints: resources(&["UPDATE"], &kinds::plurals(|kind| kind.is_acted_for)),
+        lacks: format!("!({})", is_in(&group)),
+        variables: vec![variable("group", &group)],
+        validations: vec![acts(
+            &is_in("variables.group"),
+            &format!("{kind} + ' ' + object.metadata.name"),
+            "variables.group",
+            "only those who act for a store, rider or customer, by a group of theirs, may change it",
+        )],
     }
 }

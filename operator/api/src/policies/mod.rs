@@ -33,10 +33,10 @@ pub struct PolicyFile {
 }
 
 /// Whatever concerns the saga: [`for_everybody`], and those for the actors; not those for draining. `operators` are the
-/// users that the operator runs as.
-pub fn all(operators: &[String]) -> Vec<PolicyFile> {
+/// users that the operator runs as, and `prefix` is what the actors' groups begin with ([`actors::PREFIX`]).
+pub fn all(operators: &[String], prefix: &str) -> Vec<PolicyFile> {
     let mut files = for_everybody(operators);
-    files.push(PolicyFile { name: "actors.yaml", documents: actors::documents(operators) });
+    files.push(PolicyFile { name: "actors.yaml", documents: actors::documents(operators, prefix) });
     files
 }
 
@@ -53,9 +53,9 @@ pub fn for_everybody(operators: &[String]) -> Vec<PolicyFile> {
 ///
 /// # Errors
 /// [`GenerateError::Unwritable`], a mistake in this crate.
-pub fn files(operators: &[String]) -> Result<Vec<(&'static str, String)>, GenerateError> {
+pub fn files(operators: &[String], prefix: &str) -> Result<Vec<(&'static str, String)>, GenerateError> {
     let drain = PolicyFile { name: "drain.yaml", documents: drain::documents() };
-    all(operators)
+    all(operators, prefix)
         .into_iter()
         .chain([drain])
         .map(|file| {
@@ -204,6 +204,6 @@ fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[
                 "validations": validations,
             },
         }),
-        binding(name, None),
+        binding(name),
     ]
 }

@@ -23,17 +23,13 @@ pub(super) fn check(expression: &str, message: &str) -> Value {
     json!({ "expression": expression, "message": message, "reason": "Forbidden" })
 }
 
-/// What puts a policy in force, with the parameters that it is evaluated for.
-pub(super) fn binding(name: &str, parameters: Option<Value>) -> Value {
-    let mut spec = json!({ "policyName": name, "validationActions": ["Deny"] });
-    if let Some(parameters) = parameters {
-        spec["paramRef"] = parameters;
-    }
+/// What puts a policy in force.
+pub(super) fn binding(name: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": { "name": name },
-        "spec": spec,
+        "spec": { "policyName": name, "validationActions": ["Deny"] },
     })
 }
 

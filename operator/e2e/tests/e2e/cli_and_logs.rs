@@ -35,6 +35,8 @@ fn it_prints_its_crds_policies_and_version() -> Result<()> {
     }
     let (_, validating, _) = operator(&["policies", "--validating-only", "--operator-user", "me"])?;
     assert!(!validating.contains("kind: MutatingAdmissionPolicy") && validating.contains("in ['me']"));
+    let (_, policies, _) = operator(&["policies", "--actors-prefix", "acme:"])?;
+    assert!(policies.contains("'acme:'") && !policies.contains("'food:'"));
     let (ok, version, _) = operator(&["version"])?;
     assert!(ok && version.starts_with("fooddelivery-operator 0."), "{version}");
     Ok(())

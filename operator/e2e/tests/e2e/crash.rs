@@ -258,8 +258,8 @@ async fn a_replica_frozen_in_the_middle_of_payments_and_thawed_after_their_end_m
     Ok(())
 }
 
-/// A policy on the tickets of a namespace whose parameters are of a kind that nobody knows. An API server that has just
-/// started is as ignorant of ours, for up to half a minute.
+/// A policy on the tickets of a namespace whose parameters are of a kind that nobody knows. With policies of somebody
+/// else's an API server that has just started is as ignorant, for up to half a minute.
 fn unconfigured(namespace: &str) -> String {
     let name = format!("unconfigured-{namespace}");
     let policy = json!({

@@ -143,7 +143,7 @@ impl Scheduler {
                 None
             }
             RequestOutcome::Refused(code) => {
-                let code = if code == 500 && awaits_parameters(request) { 422 } else { code };
+                let code = if code == 500 && is_of_actors(request) { 422 } else { code };
                 world.say(name(replica), || format!("{:?} {} → {code}", request.verb, request.plural));
                 Some(refusal(code))
             }
@@ -229,9 +229,9 @@ impl Scheduler {
     }
 }
 
-/// Whether a policy is about the request that has objects of ours as parameters. A server that has just started and
-/// has not found their kind yet refuses all that such policies are about.
-fn awaits_parameters(request: &Request) -> bool {
+/// Whether the request is for what actors change, too. A policy of somebody else's may be about those, with parameters
+/// of a kind that the server has not found yet: it then refuses all that the policy is about, as unprocessable.
+fn is_of_actors(request: &Request) -> bool {
     request.verb == Verb::Patch
         && request.subresource.is_none()
         && matches!(request.plural.as_str(), "orders" | "tickets" | "deliveries")

@@ -181,8 +181,9 @@ async fn patch<K: Namespaced>(
         Err(ApiError::Conflict | ApiError::NotFound) => context.refresh(cache, key).await.map(drop),
         Err(ApiError::Invalid(why)) => {
             let now = context.refresh(cache, key).await?;
-            // Nobody was quicker, so to decide again would give the same: it is tried later. An API server that has
-            // just started refuses everything that a policy is about whose parameters' kind it has not found yet.
+            // Nobody was quicker, so to decide again would give the same: it is tried later. A policy of somebody else's
+            // may be about it; an API server that has just started, and has not found the kind of a policy's parameters
+            // yet, refuses everything that the policy is about.
             let is_unchanged = now.is_some_and(|now| now.resource_version() == object.resource_version());
             if is_unchanged { Err(ApiError::Invalid(why)) } else { Ok(()) }
         }

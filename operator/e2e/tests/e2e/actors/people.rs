@@ -85,17 +85,9 @@ impl Market {
         let roles = std::fs::read_to_string(samples).context(samples)?;
         let roles = roles.replace("namespace: food\n", &format!("namespace: {namespace}\n"));
         ns.apply_yaml(&roles).await.map_err(anyhow::Error::msg)?;
-        for (role, user) in [("customer", "food:minsu"), ("store", "food:sushi-bar")] {
-            let (role, name) = (format!("--clusterrole=fooddelivery-{role}"), format!("another-{role}"));
-            let user = format!("--user={user}");
-            ns.kubectl(&["create", "rolebinding", &name, &role, &user]).await?;
-        }
-        for (kind, name, spec) in [
-            ("Store", "sushi", json!({ "region": "mapo", "menu": [], "subjects": ["food:sushi-bar"] })),
-            ("Customer", "minsu", json!({ "subjects": ["food:minsu"] })),
-            // A test namespace has its own minjun, who carries more.
-            ("Rider", "minjun", json!({ "region": "mapo", "capacity": 20, "subjects": ["food:minjun"] })),
-        ] {
+        for (kind, name, spec) in
+            [("Store", "sushi", json!({ "region": "mapo", "menu": [] })), ("Customer", "minsu", json!({}))]
+        {
             let object = json!({
                 "apiVersion": "fooddelivery.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
             });
@@ -104,16 +96,28 @@ impl Market {
         Ok(Self { world, ns })
     }
 
-    /// Whoever has a token of the issuer for this user.
+    /// Whoever has a token of the issuer for this user, with these groups in it.
     pub(crate) async fn person(&self, user: &str, groups: &[&str]) -> Result<Person> {
         self.holder_of(Some(self.world.issuer.token(user, groups, LASTS)?)).await
     }
 
+    /// A person with the role that the samples give to `group`, who acts for all of `whom`: `customer:jiwoo`,
+    /// `store:hanok`, … in this namespace.
+    pub(crate) async fn actor(&self, user: &str, group: &str, whom: &[&str]) -> Result<Person> {
+        let acting: Vec<String> = whom.iter().map(|whom| format!("{}:{whom}", self.ns.name)).collect();
+        let groups: Vec<&str> = std::iter::once(group).chain(acting.iter().map(String::as_str)).collect();
+        self.person(user, &groups).await
+    }
+
     /// Whoever holds a token, or none.
     pub(crate) async fn holder_of(&self, token: Option<String>) -> Result<Person> {
+        self.as_said_by(AuthInfo { token: token.map(Into::into), ..AuthInfo::default() }).await
+    }
+
+    /// Whoever says so of themselves to the API server.
+    pub(crate) async fn as_said_by(&self, auth: AuthInfo) -> Result<Person> {
         let path = self.world.cluster.access().cluster().kubeconfig().context("a kubeconfig")?;
         let mut file = Kubeconfig::read_from(path)?;
-        let auth = AuthInfo { token: token.map(Into::into), ..AuthInfo::default() };
         for named in &mut file.auth_infos {
             named.auth_info = Some(auth.clone());
         }
@@ -163,7 +167,7 @@ impl Person {
     }
 }
 
-/// Tries until it may be done: roles and subjects that were just written are not known at once.
+/// Tries until it may be done: roles that were just written are not known at once.
 pub(crate) async fn allowed<T, E: Display>(what: &str, act: impl AsyncFn() -> Result<T, E>) -> Result<T> {
     let started = Instant::now();
     loop {

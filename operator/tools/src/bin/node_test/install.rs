@@ -13,7 +13,7 @@ use crate::{Figures, say};
 /// As the manifests have it.
 pub(crate) const AS_SHIPPED: Shape<'static> = Shape { tag: VERSION, cpu: ("250m", "1"), replicas: (1, 3) };
 
-/// What the API server says then: of a kind that a policy is about, and of one that it takes parameters of.
+/// What the API server says then: of a kind that a policy is about, and of a parameter that it has not read yet.
 const NOT_YET: [&str; 2] =
     ["There can be a delay between when CustomResourceDefinitions are created", NOT_CONFIGURED];
 

@@ -75,7 +75,6 @@ async fn store(ground: &Ground) -> Result<()> {
     if stores.get_opt(STORE).await?.is_none() {
         let mut spec = stores.get("hanok").await?.spec;
         spec.acceptance = Acceptance::Automatic;
-        spec.subjects.clear();
         stores.create(&PostParams::default(), &Store::new(STORE, spec)).await?;
     }
     Ok(())

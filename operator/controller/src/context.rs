@@ -15,6 +15,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::indexes::Indexes;
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
@@ -61,6 +62,8 @@ pub struct Context {
     pub clock: Arc<Clock>,
     /// What the watches and the operator's own writes brought.
     pub caches: Caches,
+    /// What is looked for in them.
+    pub(crate) indexes: Indexes,
     /// Keys to be looked at, per controller.
     pub queues: Queues,
     /// Every setting.

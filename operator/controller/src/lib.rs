@@ -11,6 +11,7 @@ mod availability;
 pub mod cli;
 pub mod context;
 mod controllers;
+mod indexes;
 pub mod metrics;
 pub mod names;
 pub mod queues;

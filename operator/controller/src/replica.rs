@@ -21,6 +21,7 @@ use tracing::info;
 use crate::availability::Availability;
 use crate::context::{Caches, Context};
 use crate::controllers::controller;
+use crate::indexes::Indexes;
 use crate::metrics::Metrics;
 use crate::names::ControllerName;
 use crate::queues::Queues;
@@ -91,11 +92,15 @@ impl Replica {
         let leased = names.iter().filter(|name| controller(**name).deadlines_rest_on_it);
         let leased = leased.map(|name| name.as_str()).collect();
         let availability = Availability::new(api.clone(), clock.clone(), &replica, leased, &settings);
+        let caches = Caches::default();
+        let Caches { orders, payments, deliveries, coupon_uses, .. } = &caches;
+        let indexes = Indexes::new(orders, payments, deliveries, coupon_uses);
         let context = Arc::new(Context {
             events: Events::new(api.clone(), REPORTER, &replica, clock.clone()),
             api,
             metrics,
-            caches: Caches::default(),
+            caches,
+            indexes,
             queues: Queues::new(&names),
             replica: replica.into(),
             watching_since: clock.now(),

@@ -220,8 +220,9 @@ impl Sharding {
 
     /// The replicas' Leases that `keep` picks; there are others beside them.
     fn leases_where(&self, keep: impl Fn(&Lease) -> bool) -> Vec<Arc<Lease>> {
-        let picked = |lease: &Lease| lease.name_any().starts_with(self.settings.names.prefix) && keep(lease);
-        self.leases.objects_in(&self.settings.namespace, picked).into_iter().map(|(_, lease)| lease).collect()
+        let picked =
+            |_: &Key, lease: &Lease| lease.name_any().starts_with(self.settings.names.prefix) && keep(lease);
+        self.leases.walk(picked).into_iter().map(|(_, lease)| lease).collect()
     }
 
     async fn renew(&self) -> Result<(), ApiError> {

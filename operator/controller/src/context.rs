@@ -19,6 +19,7 @@ use crate::indexes::Indexes;
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
+use crate::trim;
 
 /// A kind that is watched.
 pub(crate) trait Kind:
@@ -31,12 +32,17 @@ pub(crate) trait Kind:
 macro_rules! caches {
     ($($kind:ident: $field:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
         /// One cache per kind.
-        #[derive(Default)]
         pub struct Caches {
             $(
                 #[doc = concat!("All ", $plural, ".")]
                 pub $field: Arc<Cache<fooddelivery_api::$kind>>,
             )+
+        }
+
+        impl Caches {
+            fn of_any_kind() -> Self {
+                Self { $($field: Arc::new(Cache::trimming(trim::any)),)+ }
+            }
         }
 
         $(
@@ -49,6 +55,17 @@ macro_rules! caches {
     };
 }
 for_each_kind!(caches);
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            orders: Arc::new(Cache::trimming(trim::order)),
+            payments: Arc::new(Cache::trimming(trim::payment)),
+            tickets: Arc::new(Cache::trimming(trim::ticket)),
+            ..Self::of_any_kind()
+        }
+    }
+}
 
 /// Shared by all controllers.
 pub struct Context {

@@ -15,7 +15,7 @@ const ALL: &str = "";
 type Term<'a> = Option<Cow<'a, str>>;
 
 /// All of them.
-pub(crate) struct Indexes {
+pub struct Indexes {
     /// Of orders.
     pub(crate) orders: OrderIndexes,
     /// Of payments.
@@ -28,7 +28,7 @@ pub(crate) struct Indexes {
 
 impl Indexes {
     /// Over these caches, from now on.
-    pub(crate) fn new(
+    pub fn new(
         orders: &Cache<Order>,
         payments: &Cache<Payment>,
         deliveries: &Cache<Delivery>,

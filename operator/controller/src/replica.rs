@@ -11,6 +11,7 @@ use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::events::Events;
 use fooddelivery_runtime::health::Health;
 use fooddelivery_runtime::sharding::{self, Member, Rendezvous, Sharding};
+use fooddelivery_runtime::watch::FirstList;
 use fooddelivery_runtime::{Jitter, LoopWatchdogs};
 use fooddelivery_saga::time::Millis;
 use kube::Client;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub ports: Arc<MakePort>,
     /// How message providers are reached.
     pub messages: Arc<MakeMessagePort>,
+    /// How its watches begin.
+    pub first_list: FirstList,
 }
 
 /// A replica, not started yet.
@@ -72,7 +75,7 @@ pub struct Replica {
 impl Replica {
     /// A replica on the API server behind `client`, until `stopping` turns true.
     pub fn new(client: Client, settings: Settings, parts: Parts, stopping: watch::Receiver<bool>) -> Self {
-        let Parts { clock, jitter, ports, messages } = parts;
+        let Parts { clock, jitter, ports, messages, first_list } = parts;
         let metrics = Arc::new(Metrics::default());
         let api = ApiServer::new(client, metrics.clone());
         let replica = settings.replica();
@@ -111,7 +114,8 @@ impl Replica {
         for name in names {
             registry.register(controller(name));
         }
-        let (watches, controllers) = registry.into_parts(&context.settings.namespaces, jitter.clone());
+        let (watches, controllers) =
+            registry.into_parts(&context.settings.namespaces, jitter.clone(), first_list);
         let watchdogs: Arc<LoopWatchdogs> = Arc::default();
         let health = Health::new(watches.count(), clock, watchdogs.clone(), stopping.clone());
         let health = Arc::new(health);

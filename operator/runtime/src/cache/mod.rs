@@ -7,10 +7,12 @@
 //! Nobody looks for objects by walking over all of them, but at a start, after a list or in tests: what is looked for has an
 //! [`Index`], and what is added up a [`Tally`], both kept with each object that comes, changes or goes.
 
+mod difference;
 mod index;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod trim;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -21,10 +23,14 @@ use kube::ResourceExt;
 
 use crate::key::Key;
 
+use difference::Comparer;
+pub use difference::Difference;
 pub use index::Index;
 use index::Indexer;
 use tally::Tallier;
 pub use tally::{Aggregate, Count, Tally};
+use trim::trim;
+pub use trim::{LARGE_ANNOTATION_BYTES, trim_annotations};
 
 /// What stands under a key.
 #[derive(Debug)]
@@ -87,7 +93,11 @@ struct Inner<K> {
 
 impl<K> Inner<K> {
     /// The one way in.
-    fn put(&mut self, key: Key, entry: Entry<K>) {
+    fn put(&mut self, mut key: Key, entry: Entry<K>) {
+        // Its text is kept once.
+        if let Some((namespace, _)) = self.watched.get_key_value(&key.namespace) {
+            key.namespace = namespace.clone();
+        }
         let known = self.entries.get_key_value(&key);
         let (known, old) = known.map_or((&key, None), |(known, old)| (known, old.object()));
         for observer in &self.observers {
@@ -124,10 +134,19 @@ impl<K> Inner<K> {
 /// The cache of one kind.
 pub struct Cache<K> {
     inner: RwLock<Inner<K>>,
+    trim: fn(&mut K),
 }
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
+        Self::trimming(|_| {})
+    }
+}
+
+impl<K> Cache<K> {
+    /// One that has `trim` take from each object what nobody here asks for, before it is put in; what nobody asks for of
+    /// any object is taken from it anyway.
+    pub fn trimming(trim: fn(&mut K)) -> Self {
         let inner = Inner {
             entries: HashMap::new(),
             watched: HashMap::new(),
@@ -135,7 +154,7 @@ impl<K> Default for Cache<K> {
             forgotten: HashSet::new(),
             observers: Vec::new(),
         };
-        Self { inner: RwLock::new(inner) }
+        Self { inner: RwLock::new(inner), trim }
     }
 }
 
@@ -210,6 +229,17 @@ impl<K: ResourceExt> Cache<K> {
         tally
     }
 
+    /// Notes from now on which objects come, go or differ, in their old and their new copy, as `differs` says. It is asked with
+    /// the cache locked.
+    pub fn difference(&self, differs: impl Fn(&K, &K) -> bool + Send + Sync + 'static) -> Difference
+    where
+        K: 'static,
+    {
+        let difference = Difference::default();
+        self.write().observe(Box::new(Comparer { difference: difference.clone(), differs }));
+        difference
+    }
+
     /// Walks over all objects: those that `keep` picks, sorted by key.
     pub fn walk(&self, keep: impl Fn(&Key, &K) -> bool) -> Vec<(Key, Arc<K>)> {
         let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
@@ -232,8 +262,9 @@ impl<K: ResourceExt> Cache<K> {
     }
 
     /// Puts in what a write or a live read of the operator's own returned.
-    pub fn remember(&self, object: K) {
+    pub fn remember(&self, mut object: K) {
         let Some(version) = version(object.meta()) else { return };
+        self.trim(&mut object);
         let key = Key::of(&object);
         let mut inner = self.write();
         let known = inner.entries.get(&key).map(|entry| entry.version);
@@ -254,9 +285,30 @@ impl<K: ResourceExt> Cache<K> {
         }
     }
 
-    /// Takes in an object that a watch brought. An older copy than the one held changes nothing.
-    pub fn apply(&self, metadata: &ObjectMeta, key: Key, cached: Cached<K>) {
-        let version = version(metadata).unwrap_or(0);
+    /// Takes in an object that a watch brought, and returns it with its key, as it is held. An older copy than the one held
+    /// changes nothing.
+    pub fn apply(&self, mut object: K) -> (Key, Arc<K>) {
+        self.trim(&mut object);
+        let (key, version) = (Key::of(&object), version(object.meta()));
+        let object = Arc::new(object);
+        self.take_in(key.clone(), version, Cached::Object(object.clone()));
+        (key, object)
+    }
+
+    /// The same for one that cannot be read.
+    pub fn apply_malformed(&self, mut malformed: Malformed) -> (Key, Arc<Malformed>) {
+        let metadata = &mut malformed.metadata;
+        trim(metadata);
+        let name = |part: &Option<String>| part.clone().unwrap_or_default();
+        let key = Key::new(&name(&metadata.namespace), &name(&metadata.name));
+        let version = version(metadata);
+        let malformed = Arc::new(malformed);
+        self.take_in(key.clone(), version, Cached::Malformed(malformed.clone()));
+        (key, malformed)
+    }
+
+    fn take_in(&self, key: Key, version: Option<u64>, cached: Cached<K>) {
+        let version = version.unwrap_or(0);
         let mut inner = self.write();
         inner.saw(&key, version);
         inner.forgotten.remove(&key);
@@ -268,6 +320,11 @@ impl<K: ResourceExt> Cache<K> {
         if inner.entries.get(&key).is_none_or(|entry| entry.version <= version) {
             inner.put(key, Entry { version, cached });
         }
+    }
+
+    fn trim(&self, object: &mut K) {
+        trim(object.meta_mut());
+        (self.trim)(object);
     }
 
     /// Takes out an object whose deletion a watch brought.

@@ -12,8 +12,7 @@ fn object(name: &str, version: u64) -> ConfigMap {
 }
 
 fn watched(cache: &Cache<ConfigMap>, object: ConfigMap) {
-    let (metadata, key) = (object.metadata.clone(), Key::of(&object));
-    cache.apply(&metadata, key, Cached::Object(Arc::new(object)));
+    cache.apply(object);
 }
 
 fn held(cache: &Cache<ConfigMap>, name: &str) -> Option<String> {
@@ -165,8 +164,7 @@ fn step(cache: &Cache<ConfigMap>, random: &mut impl rand::RngExt, version: u64) 
         12..=14 => cache.delete(&metadata, &key),
         15 => cache.forget(&key, cache.object(&key).as_deref()),
         16..=17 => {
-            let malformed = Malformed { metadata: metadata.clone(), error: "of another shape".into() };
-            cache.apply(&metadata, key, Cached::Malformed(Arc::new(malformed)));
+            cache.apply_malformed(Malformed { metadata, error: "of another shape".into() });
         }
         18 => cache.relist_begins(Some(&key.namespace)),
         _ => drop(cache.relist_ends(Some(&key.namespace))),
@@ -186,4 +184,24 @@ fn an_index_and_a_tally_are_what_a_walk_finds_whatever_comes_changes_and_goes() 
             assert_kept(&cache, &index, &sums, &counts);
         }
     }
+}
+
+#[test]
+fn a_difference_is_told_once_however_it_came_and_also_of_what_has_changed_back() {
+    let number = |version, number: i64| {
+        let data = [("number".to_owned(), number.to_string())].into();
+        ConfigMap { data: Some(data), ..object("a", version) }
+    };
+    let (cache, key) = (Cache::default(), Key::new("food", "a"));
+    let difference = cache.difference(|old, new| data(old, "number") != data(new, "number"));
+    watched(&cache, number(1, 7));
+    assert!(difference.take(&key), "it came");
+    watched(&cache, number(2, 7));
+    assert!(!difference.take(&key));
+    cache.remember(number(3, 8));
+    watched(&cache, number(4, 7));
+    assert!(difference.take(&key), "whoever has acted on the copy between has to look again");
+    assert!(!difference.take(&key), "once");
+    cache.forget(&key, Some(&number(4, 7)));
+    assert!(difference.take(&key), "it went");
 }

@@ -27,6 +27,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
+use crate::shared::concerns::{delivery_concerns_order, payment_concerns_order, ticket_concerns_order};
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step, wake_at};
 use crate::shared::waiting::{claimed_by, orders_of_provider, orders_of_store, rivals_of};
@@ -48,9 +49,13 @@ fn register(mut controller: Registration<'_>) -> Registered {
         }
         keys
     });
-    controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
-    controller.on::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
-    controller.on::<Delivery>(|context, change| {
+    controller.on_difference::<Payment>(payment_concerns_order, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
+    controller.on_difference::<Ticket>(ticket_concerns_order, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
+    controller.on_difference::<Delivery>(delivery_concerns_order, |context, change| {
         let rider = change.object.and_then(|delivery| delivery.spec.rider_ref.as_ref());
         let claimed = rider.map(|rider| claimed_by(context, &change.key.namespace, &rider.name));
         let mut keys = vec![order_key(change.key, change.object)];

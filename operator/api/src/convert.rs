@@ -21,7 +21,15 @@ use crate::{Coupon, CouponUse, Delivery, Order, PAUSED_ANNOTATION, Payment, Stor
 /// The longest message that a status takes.
 const MESSAGE_LIMIT: usize = 1_000;
 
+/// The type of the condition with the state of an order's notifications.
+pub const NOTIFIED_CONDITION: &str = "Notified";
+
 impl OrderStatus {
+    /// Whether it says that notifications wait, or cannot be made.
+    pub fn is_notification_pending(&self) -> bool {
+        self.conditions.iter().any(|c| c.type_ == NOTIFIED_CONDITION && c.status == "False")
+    }
+
     /// As the domain sees it.
     pub fn to_state(&self) -> OrderState {
         let history = |c: &PhaseChange| PhaseEntry { phase: c.phase.clone(), at: c.at.0 };

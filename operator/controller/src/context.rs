@@ -17,9 +17,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::indexes::Indexes;
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
+use crate::trim;
 
 /// Maximum time between an answer of the API server about an object and what is done on the strength of it elsewhere: at
 /// a provider, or on an order's children. On a monotonic clock.
@@ -36,12 +38,17 @@ pub(crate) trait Kind:
 macro_rules! caches {
     ($($kind:ident: $field:ident, $plural:literal, $scope:ident, { $($facts:tt)* };)+) => {
         /// One cache per kind.
-        #[derive(Default)]
         pub struct Caches {
             $(
                 #[doc = concat!("All ", $plural, ".")]
                 pub $field: Arc<Cache<fooddelivery_api::$kind>>,
             )+
+        }
+
+        impl Caches {
+            fn of_any_kind() -> Self {
+                Self { $($field: Arc::new(Cache::trimming(trim::any)),)+ }
+            }
         }
 
         $(
@@ -55,6 +62,17 @@ macro_rules! caches {
 }
 for_each_kind!(caches);
 
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            orders: Arc::new(Cache::trimming(trim::order)),
+            payments: Arc::new(Cache::trimming(trim::payment)),
+            tickets: Arc::new(Cache::trimming(trim::ticket)),
+            ..Self::of_any_kind()
+        }
+    }
+}
+
 /// Shared by all controllers.
 pub struct Context {
     /// The API server.
@@ -67,6 +85,8 @@ pub struct Context {
     pub clock: Arc<Clock>,
     /// What the watches and the operator's own writes brought.
     pub caches: Caches,
+    /// What is looked for in them.
+    pub(crate) indexes: Indexes,
     /// Keys to be looked at, per controller.
     pub queues: Queues,
     /// Every setting.

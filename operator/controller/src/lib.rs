@@ -11,6 +11,7 @@ mod availability;
 pub mod cli;
 pub mod context;
 mod controllers;
+pub mod indexes;
 pub mod metrics;
 pub mod names;
 pub mod queues;
@@ -22,6 +23,7 @@ mod sharding;
 mod shared;
 pub mod stamp;
 pub mod telemetry;
+mod trim;
 
 pub use shared::message_clients::MakeMessagePort;
 pub use shared::payment_clients::MakePort;

@@ -2,17 +2,16 @@
 //! of which kinds have which of its keys look again. From this follow the watches, the runners, the Leases and the takeover
 //! of shards.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use fooddelivery_api::for_each_kind;
-use fooddelivery_runtime::cache::Malformed;
+use fooddelivery_runtime::cache::{Difference, Malformed};
 use fooddelivery_runtime::events::{Note, reference};
 use fooddelivery_runtime::health::Health;
 use fooddelivery_runtime::runner::{self, Runner};
 use fooddelivery_runtime::sharding::Sharding;
-use fooddelivery_runtime::watch::{Feed, ObjectChange, run};
-use fooddelivery_runtime::{Cache, Jitter, Key, Limits, LoopWatchdogs, Queue, Reconciler};
+use fooddelivery_runtime::watch::{Feed, FirstList, ObjectChange, run};
+use fooddelivery_runtime::{Jitter, Key, Limits, LoopWatchdogs, Queue, Reconciler};
 use fooddelivery_saga::reason::Reason;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -48,11 +47,27 @@ pub(crate) struct Changed<'a, K> {
 type Select<K> = dyn Fn(&Context, &Changed<'_, K>) -> Vec<Key> + Send + Sync;
 type SelectAll = dyn Fn(&Context) -> Vec<Key> + Send + Sync;
 
+/// After which changes.
+enum When {
+    /// Every one that a watch brings.
+    Always,
+    /// Those that differ, in what concerns the controller, from what it may have seen.
+    Different(Difference),
+}
+
+impl When {
+    fn is_met(&self, key: &Key) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Different(difference) => difference.take(key),
+        }
+    }
+}
+
 /// Which of a controller's keys look again after a change.
 struct Trigger<K> {
     queue: Arc<Queue>,
-    /// Whether changes of the status alone are left out.
-    spec_only: bool,
+    when: When,
     select: Box<Select<K>>,
 }
 
@@ -61,21 +76,18 @@ pub(crate) struct Triggers<K> {
     on_change: Vec<Trigger<K>>,
     /// After every complete list.
     on_list: Vec<(Arc<Queue>, Box<SelectAll>)>,
-    specs: SpecChangeFilter,
 }
 
 impl<K> Default for Triggers<K> {
     fn default() -> Self {
-        Self { on_change: Vec::new(), on_list: Vec::new(), specs: SpecChangeFilter::default() }
+        Self { on_change: Vec::new(), on_list: Vec::new() }
     }
 }
 
 impl<K: Kind> Triggers<K> {
     fn fire(&self, context: &Context, key: &Key, object: Option<&K>) {
-        let has_spec_triggers = self.on_change.iter().any(|trigger| trigger.spec_only);
-        let spec_changed = has_spec_triggers && self.specs.passes(K::cache(&context.caches), key);
         let change = Changed { key, object };
-        for trigger in self.on_change.iter().filter(|trigger| spec_changed || !trigger.spec_only) {
+        for trigger in self.on_change.iter().filter(|trigger| trigger.when.is_met(key)) {
             for key in (trigger.select)(context, &change) {
                 trigger.queue.push(key);
             }
@@ -88,29 +100,6 @@ impl<K: Kind> Triggers<K> {
                 queue.push(key);
             }
         }
-    }
-}
-
-/// An object's uid, and the generation of its spec.
-type Edition = (Option<String>, Option<i64>);
-
-/// Leaves out changes of the status alone.
-#[derive(Default)]
-struct SpecChangeFilter {
-    seen: Mutex<HashMap<Key, Edition>>,
-}
-
-impl SpecChangeFilter {
-    /// Whether an object came, went, was made anew or has another spec. Also when it has long been there, and the list that
-    /// came first was an old one.
-    fn passes<K: ResourceExt>(&self, cache: &Cache<K>, key: &Key) -> bool {
-        let now = cache.object(key).map(|object| (object.uid(), object.meta().generation));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(now) = now else {
-            seen.remove(key);
-            return true;
-        };
-        seen.insert(key.clone(), now.clone()) != Some(now)
     }
 }
 
@@ -188,8 +177,8 @@ macro_rules! kinds {
                 health: &Arc<Health>,
                 stop: &watch::Receiver<bool>,
             ) {
-                let Self { context, jitter, scopes, triggers } = self;
-                let starter = Starter { context, jitter, watchdogs, health, stop };
+                let Self { context, jitter, first_list, scopes, triggers } = self;
+                let starter = Starter { context, jitter, first_list, watchdogs, health, stop };
                 $(starter.start::<fooddelivery_api::$kind>(tasks, watch_scopes!($scope, scopes), triggers.$field);)+
             }
         }
@@ -201,6 +190,7 @@ for_each_kind!(kinds);
 pub(crate) struct Watches {
     context: Arc<Context>,
     jitter: Arc<Jitter>,
+    first_list: FirstList,
     /// `None` stands for all namespaces.
     scopes: Vec<Option<String>>,
     triggers: AllTriggers,
@@ -209,6 +199,7 @@ pub(crate) struct Watches {
 struct Starter<'a> {
     context: Arc<Context>,
     jitter: Arc<Jitter>,
+    first_list: FirstList,
     watchdogs: &'a Arc<LoopWatchdogs>,
     health: &'a Arc<Health>,
     stop: &'a watch::Receiver<bool>,
@@ -234,7 +225,8 @@ impl Starter<'_> {
             };
             let watchdog = self.watchdogs.register(format!("the watch of {}", K::kind(&())));
             let api = K::api(self.context.api.client(), scope.as_deref());
-            let feed = Feed { api, scope, cache: K::cache(&self.context.caches).clone() };
+            let cache = K::cache(&self.context.caches).clone();
+            let feed = Feed { api, scope, cache, first_list: self.first_list };
             tasks.spawn(run(feed, listener, synced, self.jitter.clone(), watchdog, self.stop.clone()));
         }
     }
@@ -271,6 +263,11 @@ pub(crate) struct Registry {
     availability: Availability,
     triggers: AllTriggers,
     controllers: Vec<Registered>,
+}
+
+/// Whether an object was made anew or has another spec; its deletion is a change of that kind.
+pub(crate) fn spec_differs<K: ResourceExt>(old: &K, new: &K) -> bool {
+    old.meta().uid != new.meta().uid || old.meta().generation != new.meta().generation
 }
 
 /// Registers one controller.
@@ -310,20 +307,32 @@ impl Registration<'_> {
         &mut self,
         select: impl Fn(&Context, &Changed<'_, K>) -> Vec<Key> + Send + Sync + 'static,
     ) {
-        self.trigger::<K>(false, Box::new(select));
+        self.trigger::<K>(When::Always, Box::new(select));
     }
 
-    /// The same, but not when its status alone has changed.
+    /// The same, when a `K` has come or gone, or its old copy `differs` from the new one in what the controller looks at. A
+    /// change that the cache has had from an own write or a live read before the watch brought it counts, too, and one that
+    /// was undone meanwhile.
+    pub(crate) fn on_difference<K: Watched>(
+        &mut self,
+        differs: fn(&K, &K) -> bool,
+        select: impl Fn(&Context, &Changed<'_, K>) -> Vec<Key> + Send + Sync + 'static,
+    ) {
+        let difference = K::cache(&self.context.caches).difference(differs);
+        self.trigger::<K>(When::Different(difference), Box::new(select));
+    }
+
+    /// The same, when its spec is another, or it was made anew.
     pub(crate) fn on_spec_change<K: Watched>(
         &mut self,
         select: impl Fn(&Context, &Changed<'_, K>) -> Vec<Key> + Send + Sync + 'static,
     ) {
-        self.trigger::<K>(true, Box::new(select));
+        self.on_difference(spec_differs::<K>, select);
     }
 
-    fn trigger<K: Watched>(&mut self, spec_only: bool, select: Box<Select<K>>) {
+    fn trigger<K: Watched>(&mut self, when: When, select: Box<Select<K>>) {
         let queue = self.queue.clone();
-        K::triggers(self.triggers).on_change.push(Trigger { queue, spec_only, select });
+        K::triggers(self.triggers).on_change.push(Trigger { queue, when, select });
     }
 
     /// Has the keys that `select` names look again after every complete list of `K`, the first one or a new one.
@@ -367,13 +376,18 @@ impl Registry {
     }
 
     /// The watches, over `namespaces` or all, and the controllers that they wake.
-    pub(crate) fn into_parts(self, namespaces: &[String], jitter: Arc<Jitter>) -> (Watches, Controllers) {
+    pub(crate) fn into_parts(
+        self,
+        namespaces: &[String],
+        jitter: Arc<Jitter>,
+        first_list: FirstList,
+    ) -> (Watches, Controllers) {
         let mut scopes: Vec<Option<String>> = namespaces.iter().cloned().map(Some).collect();
         if scopes.is_empty() {
             scopes.push(None);
         }
         let Self { context, triggers, controllers, .. } = self;
-        let watches = Watches { context: context.clone(), jitter, scopes, triggers };
+        let watches = Watches { context: context.clone(), jitter, first_list, scopes, triggers };
         (watches, Controllers { context, controllers })
     }
 }

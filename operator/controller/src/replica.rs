@@ -11,6 +11,7 @@ use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::events::Events;
 use fooddelivery_runtime::health::Health;
 use fooddelivery_runtime::sharding::{self, Member, Rendezvous, Sharding};
+use fooddelivery_runtime::watch::FirstList;
 use fooddelivery_runtime::{Jitter, LoopWatchdogs};
 use fooddelivery_saga::time::Millis;
 use kube::Client;
@@ -21,6 +22,7 @@ use tracing::info;
 use crate::availability::Availability;
 use crate::context::{Caches, Context};
 use crate::controllers::controller;
+use crate::indexes::Indexes;
 use crate::metrics::Metrics;
 use crate::names::ControllerName;
 use crate::queues::Queues;
@@ -52,6 +54,8 @@ pub struct Parts {
     pub ports: Arc<MakePort>,
     /// How message providers are reached.
     pub messages: Arc<MakeMessagePort>,
+    /// How its watches begin.
+    pub first_list: FirstList,
 }
 
 /// A replica, not started yet.
@@ -71,7 +75,7 @@ pub struct Replica {
 impl Replica {
     /// A replica on the API server behind `client`, until `stopping` turns true.
     pub fn new(client: Client, settings: Settings, parts: Parts, stopping: watch::Receiver<bool>) -> Self {
-        let Parts { clock, jitter, ports, messages } = parts;
+        let Parts { clock, jitter, ports, messages, first_list } = parts;
         let metrics = Arc::new(Metrics::default());
         let api = ApiServer::new(client, metrics.clone());
         let replica = settings.replica();
@@ -92,11 +96,15 @@ impl Replica {
         let leased = names.iter().filter(|name| controller(**name).deadlines_rest_on_it);
         let leased = leased.map(|name| name.as_str()).collect();
         let availability = Availability::new(api.clone(), clock.clone(), &replica, leased, &settings);
+        let caches = Caches::default();
+        let Caches { orders, payments, deliveries, coupon_uses, .. } = &caches;
+        let indexes = Indexes::new(orders, payments, deliveries, coupon_uses);
         let context = Arc::new(Context {
             events: Events::new(api.clone(), REPORTER, &replica, clock.clone()),
             api,
             metrics,
-            caches: Caches::default(),
+            caches,
+            indexes,
             queues: Queues::new(&names),
             replica: replica.into(),
             watching_since: clock.now(),
@@ -107,7 +115,8 @@ impl Replica {
         for name in names {
             registry.register(controller(name));
         }
-        let (watches, controllers) = registry.into_parts(&context.settings.namespaces, jitter.clone());
+        let (watches, controllers) =
+            registry.into_parts(&context.settings.namespaces, jitter.clone(), first_list);
         let watchdogs: Arc<LoopWatchdogs> = Arc::default();
         let health = Health::new(watches.count(), clock, watchdogs.clone(), stopping.clone());
         let health = Arc::new(health);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use fooddelivery_providers::HttpClient;
 use fooddelivery_runtime::clock;
 use fooddelivery_runtime::clock::dates::DateLayer;
+use fooddelivery_runtime::watch::FirstList;
 use fooddelivery_runtime::{Jitter, health};
 use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
@@ -38,6 +39,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         jitter: Arc::new(Jitter::from_entropy()),
         ports: payment_clients::over_http(http.clone()),
         messages: message_clients::over_http(http),
+        first_list: FirstList::Streamed,
     };
     let (stop, stopping) = watch::channel(false);
     let replica = Replica::new(client, settings.clone(), parts, stopping.clone());

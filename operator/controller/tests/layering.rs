@@ -220,7 +220,8 @@ fn no_controller_imports_another() {
 fn changes_of_every_kind_wake_a_controller() {
     let controllers = sources(&operator().join("controller/src/controllers"));
     for kind in fooddelivery_api::kinds::ALL {
-        let calls = ["on", "on_spec_change"].map(|call| format!(".{call}::<{}>(", kind.name));
+        let calls =
+            ["on", "on_difference", "on_spec_change"].map(|call| format!(".{call}::<{}>(", kind.name));
         let is_woken = controllers.values().any(|text| calls.iter().any(|call| text.contains(call)));
         assert!(is_woken, "no controller looks again after a change of {}", kind.noun);
     }

@@ -12,9 +12,9 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as start};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::cache::{Cache, Cached, Malformed};
+use crate::cache::{Cache, Malformed};
 use crate::causes::with_root_cause;
 use crate::jitter::Jitter;
 use crate::key::Key;
@@ -29,6 +29,15 @@ pub enum ObjectChange<'a, K> {
     Malformed(&'a Key, &'a Malformed),
 }
 
+/// How a watch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstList {
+    /// With a list, which both sides hold as a whole.
+    Whole,
+    /// With what there is as a part of the watch, object by object; where the API server refuses that, with a list.
+    Streamed,
+}
+
 /// Where a watch looks, and what it feeds.
 pub struct Feed<K: kube::ResourceExt> {
     /// What it watches.
@@ -37,6 +46,8 @@ pub struct Feed<K: kube::ResourceExt> {
     pub scope: Option<String>,
     /// What holds what it brings.
     pub cache: Arc<Cache<K>>,
+    /// How it begins, and begins anew.
+    pub first_list: FirstList,
 }
 
 /// First pause after a watch broke; doubles up to [`LONGEST_PAUSE`], until the watch brings something again.
@@ -78,10 +89,16 @@ pub async fn run<K>(
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let Feed { api, scope, cache } = feed;
+    let Feed { api, scope, cache, mut first_list } = feed;
     let kind = K::kind(&()).to_string();
-    let config = watcher::Config::default();
-    let mut events = start(api, config).backoff(Pauses { jitter, next: FIRST_PAUSE }).boxed();
+    let begin = |first_list| {
+        let config = match first_list {
+            FirstList::Whole => watcher::Config::default(),
+            FirstList::Streamed => watcher::Config::default().streaming_lists(),
+        };
+        start(api.clone(), config).backoff(Pauses { jitter: jitter.clone(), next: FIRST_PAUSE }).boxed()
+    };
+    let mut events = begin(first_list);
     let mut log = LogOnChange::default();
     loop {
         let event = tokio::select! {
@@ -98,6 +115,11 @@ pub async fn run<K>(
                 watchdog.iteration(|| take_in(event, scope.as_deref(), &cache, &listener, &synced));
             }
             Ok(None) => return,
+            Err(error) if first_list == FirstList::Streamed && is_refused(&error) => {
+                debug!(kind, %error, "the API server begins no watch with what there is; listing that");
+                first_list = FirstList::Whole;
+                events = begin(first_list);
+            }
             Err(error) => {
                 if let Change::New(error) = log.observe(Some(with_root_cause(&error))) {
                     warn!(kind, %error, "watch failed; restarting it");
@@ -105,6 +127,12 @@ pub async fn run<K>(
             }
         }
     }
+}
+
+/// Whether the API server knows no watch that begins so: it is older than 1.34, or its feature is off.
+fn is_refused(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return false };
+    matches!(status.code, 400 | 422)
 }
 
 fn take_in<K: Resource<DynamicType = ()> + Clone>(
@@ -118,15 +146,12 @@ fn take_in<K: Resource<DynamicType = ()> + Clone>(
         Event::Init => cache.relist_begins(scope),
         Event::InitApply(DeserializeGuard(object)) | Event::Apply(DeserializeGuard(object)) => match object {
             Ok(object) => {
-                let (metadata, key, object) = (object.meta().clone(), Key::of(&object), Arc::new(object));
-                cache.apply(&metadata, key.clone(), Cached::Object(object.clone()));
+                let (key, object) = cache.apply(object);
                 listener(ObjectChange::Object(&key, Some(&object)));
             }
             Err(invalid) => {
-                let name = invalid.metadata.name.clone().unwrap_or_default();
-                let key = Key::new(&invalid.metadata.namespace.clone().unwrap_or_default(), &name);
-                let malformed = Arc::new(Malformed { metadata: invalid.metadata, error: invalid.error });
-                cache.apply(&malformed.metadata, key.clone(), Cached::Malformed(malformed.clone()));
+                let malformed = Malformed { metadata: invalid.metadata, error: invalid.error };
+                let (key, malformed) = cache.apply_malformed(malformed);
                 listener(ObjectChange::Malformed(&key, &malformed));
             }
         },

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use fooddelivery_api::Order;
+use fooddelivery_runtime::Jitter;
 use fooddelivery_runtime::api::ApiServer;
 use fooddelivery_runtime::clock::Clock;
 use fooddelivery_runtime::leases::{Changed, ControllerLeases, Settings as LeaseSettings};
-use fooddelivery_runtime::{Jitter, Key};
 use fooddelivery_saga::time::Millis;
 use fooddelivery_saga::view::ControllerAvailability;
-use kube::ResourceExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -82,11 +80,9 @@ impl Availability {
         let _ = self.leases.tick().await;
         let (context, jitter, interval) = (context.clone(), jitter.clone(), self.leases.interval());
         let on_change = move |changed: &Changed| {
-            let concerned = |order: &Order| {
-                changed.concerns(&order.namespace().unwrap_or_default()) && !order.phase().is_terminal()
-            };
             let Some(queue) = context.queues.of(ControllerName::Order) else { return };
-            let keys: Vec<Key> = context.caches.orders.keys_where(concerned);
+            let mut keys = context.indexes.orders.open();
+            keys.retain(|key| changed.concerns(&key.namespace));
             debug!(leases = ?changed.leases, orders = keys.len(), "controller availability changed");
             for key in keys {
                 queue.push_at(key, Instant::now() + interval.mul_f64(jitter.fraction()));

@@ -30,7 +30,7 @@ impl Shard {
     pub(crate) fn own<K: Kind>() -> Self {
         Self::Own {
             uid: |context, key| K::cache(&context.caches).object(key)?.uid(),
-            all: |context| K::cache(&context.caches).keys_where(|_| true),
+            all: |context| K::cache(&context.caches).walk_keys(),
         }
     }
 
@@ -86,9 +86,9 @@ fn uid_of_order(context: &Context, key: &Key) -> Option<String> {
 
 fn keys_of_orders(context: &Context) -> Vec<Key> {
     let caches = &context.caches;
-    let mut keys: BTreeSet<Key> = caches.orders.keys_where(|_| true).into_iter().collect();
-    keys.extend(caches.payments.keys_where(|_| true));
-    keys.extend(caches.tickets.keys_where(|_| true));
-    keys.extend(caches.deliveries.keys_where(|_| true));
+    let mut keys: BTreeSet<Key> = caches.orders.walk_keys().into_iter().collect();
+    keys.extend(caches.payments.walk_keys());
+    keys.extend(caches.tickets.walk_keys());
+    keys.extend(caches.deliveries.walk_keys());
     keys.into_iter().collect()
 }

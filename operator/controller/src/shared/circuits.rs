@@ -97,16 +97,15 @@ fn call_back(context: &Context, provider: &str, transition: &CircuitTransition) 
 /// Payments that wait for a provider, in the order in which they are called back.
 fn waiting(context: &Context, provider: &str) -> Vec<Key> {
     let now = context.clock.now();
-    let is_called_back = |payment: &Payment, precedence| {
+    let precedence = |payment: &Payment| {
         let state = payment.state();
-        payment.spec.provider_ref.name == provider
-            && circuit::precedence(state.phase, state.next_attempt_at, now) == Some(precedence)
+        circuit::precedence(state.phase, state.next_attempt_at, now)
     };
-    let payments = &context.caches.payments;
-    Precedence::ALL
-        .into_iter()
-        .flat_map(|precedence| payments.keys_where(|payment| is_called_back(payment, precedence)))
-        .collect()
+    let payments = context.caches.payments.objects(&context.indexes.payments.unsettled_at(provider));
+    let waiting = payments.into_iter().filter_map(|(key, payment)| Some((precedence(&payment)?, key)));
+    let mut waiting: Vec<(Precedence, Key)> = waiting.collect();
+    waiting.sort();
+    waiting.into_iter().map(|(_, key)| key).collect()
 }
 
 /// Writes this replica's entry, if it says something else than before.

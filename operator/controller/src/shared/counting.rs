@@ -112,10 +112,11 @@ pub(crate) struct CountSource<'a, K> {
 impl<K: Counted> CountSource<'_, K> {
     /// What is not counted and not listed: by the caches.
     pub(crate) fn uncounted(&self, is_its_own: impl Fn(&K) -> bool) -> Vec<Key> {
-        self.cache.keys_in(self.namespace, |object| {
+        let found = self.cache.walk(|key, object| {
             let is_new = !lists(self.recently_counted, object.order_ref());
-            is_its_own(object) && object.is_uncounted() && is_new
-        })
+            *key.namespace == *self.namespace && is_its_own(object) && object.is_uncounted() && is_new
+        });
+        found.into_iter().map(|(key, _)| key).collect()
     }
 
     /// What a decision about `tally` depends on: of `keys`, as many as go into one write are read live, after the copy of

@@ -4,6 +4,7 @@
 pub(crate) mod children;
 pub(crate) mod circuit_events;
 pub(crate) mod circuits;
+pub(crate) mod concerns;
 pub(crate) mod correlation;
 pub(crate) mod counting;
 pub(crate) mod coupon_keys;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fooddelivery_api::Order;
 use fooddelivery_api::common::Condition;
+use fooddelivery_api::convert::NOTIFIED_CONDITION;
 use fooddelivery_api::order::{MessageProgress, OrderStatus};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::key::uid_of;
@@ -13,14 +14,6 @@ use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::notification::NotificationStatus;
 use fooddelivery_saga::order_notification::{PROVIDERS_MAX, is_said};
 use fooddelivery_saga::time::Timestamp;
-
-/// The condition with the state of an order's notifications.
-const CONDITION: &str = "Notified";
-
-/// Whether a status says that notifications wait, or cannot be made.
-pub(crate) fn is_notification_pending(status: &OrderStatus) -> bool {
-    status.conditions.iter().any(|c| c.type_ == CONDITION && c.status == "False")
-}
 
 #[derive(Default)]
 struct OrderProgress {
@@ -126,7 +119,7 @@ impl NotificationProgress {
                 status.messages.push(MessageProgress { provider: provider.clone(), steps: *steps });
             }
         }
-        let is_set = status.conditions.iter().any(|c| c.type_ == CONDITION);
+        let is_set = status.conditions.iter().any(|c| c.type_ == NOTIFIED_CONDITION);
         let Some(notified) = &progress.status else { return };
         // The step that is written just now is still to be notified.
         let steps =
@@ -136,8 +129,9 @@ impl NotificationProgress {
             return;
         }
         let (holds, reason, message) = notified.condition();
-        let condition = Condition::said(&status.conditions, CONDITION, holds, reason.as_str(), message, now);
-        status.conditions.retain(|c| c.type_ != CONDITION);
+        let condition =
+            Condition::said(&status.conditions, NOTIFIED_CONDITION, holds, reason.as_str(), message, now);
+        status.conditions.retain(|c| c.type_ != NOTIFIED_CONDITION);
         status.conditions.push(condition);
     }
 }

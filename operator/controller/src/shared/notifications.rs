@@ -15,9 +15,9 @@ use crate::context::Context;
 
 /// The message providers that are notified of orders, sorted by name; no more than an order keeps track of.
 pub(crate) fn providers(context: &Context) -> Vec<Arc<MessageProvider>> {
-    let is_known = |provider: &MessageProvider| provider.spec.transport != MessageTransport::Unknown;
-    // They are in no namespace.
-    let found = context.caches.message_providers.objects_in("", is_known);
+    let is_known = |_: &Key, provider: &MessageProvider| provider.spec.transport != MessageTransport::Unknown;
+    // They are few, and in no namespace.
+    let found = context.caches.message_providers.walk(is_known);
     found.into_iter().map(|(_, provider)| provider).take(PROVIDERS_MAX).collect()
 }
 

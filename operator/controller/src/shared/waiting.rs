@@ -1,9 +1,10 @@
 //! Who may be waiting for whom: the orders and payments that are looked at when something that they wait for changes. From
-//! the caches alone, and rather too many than too few.
+//! the caches and their indexes alone, and rather too many than too few.
 
-use fooddelivery_api::{Delivery, Order, OrderRef};
+use fooddelivery_api::{Delivery, MessageProvider, Order, OrderRef, Payment, convert};
 use fooddelivery_runtime::Key;
-use fooddelivery_saga::phases::{DeliveryStage, OrderPhase, PaymentPhase};
+use fooddelivery_saga::phases::{DeliveryStage, PaymentPhase};
+use kube::ResourceExt;
 
 use super::resolve::store_of;
 use crate::context::Context;
@@ -15,46 +16,35 @@ pub(crate) fn coupon_of(key: &Key, order: Option<&Order>) -> Option<Key> {
 
 /// Orders that may be waiting for a store.
 pub(crate) fn orders_of_store(context: &Context, store: &Key) -> Vec<Key> {
-    let waits = |order: &Order| {
-        let rests_on_it = matches!(
-            order.phase(),
-            OrderPhase::AwaitingPayment | OrderPhase::AwaitingStore | OrderPhase::Accepted
-        );
-        rests_on_it && {
-            let key = Key::of(order);
-            let payment = context.caches.payments.object(&key);
-            store_of(context, &key, order, payment.as_deref()).as_deref() == Some(&*store.name)
-        }
-    };
-    context.caches.orders.keys_in(&store.namespace, waits)
+    let mut keys = context.indexes.orders.of_store(store);
+    keys.retain(|key| {
+        let order = context.caches.orders.object(key);
+        let payment = context.caches.payments.object(key);
+        let goes_to = order.and_then(|order| store_of(context, key, &order, payment.as_deref()));
+        goes_to.as_deref() == Some(&*store.name)
+    });
+    keys
 }
 
-/// Orders of a customer who may have to say which store they go to.
-pub(crate) fn orders_without_store(context: &Context, customer: &Key) -> Vec<Key> {
-    context.caches.orders.keys_in(&customer.namespace, |order| {
-        order.spec.customer_ref.name == *customer.name
-            && order.phase() == OrderPhase::AwaitingPayment
-            && order.spec.store_ref.is_none()
-    })
+/// Orders that may still have something to tell a message provider that came, went or changed: those with a step since it
+/// has been there that it was not told of, and those whose status says that messages wait.
+pub(crate) fn orders_to_tell(context: &Context, provider: Option<&MessageProvider>) -> Vec<Key> {
+    let mut keys = context.indexes.orders.notification_pending();
+    let Some(provider) = provider else { return keys };
+    let since = convert::created_at(&provider.metadata);
+    let mut untold = context.indexes.orders.with_a_step_since(since);
+    let name = provider.name_any();
+    untold.retain(|key| context.caches.orders.object(key).is_some_and(|order| !is_told(&order, &name)));
+    keys.extend(untold);
+    keys
 }
 
-/// All orders of a customer.
-pub(crate) fn orders_of_customer(context: &Context, customer: &Key) -> Vec<Key> {
-    let is_theirs = |order: &Order| order.spec.customer_ref.name == *customer.name;
-    context.caches.orders.keys_in(&customer.namespace, is_theirs)
-}
-
-/// Orders that may be waiting for a coupon: to be reserved for them, or to hear that they are gone.
-pub(crate) fn orders_of_coupon(context: &Context, coupon: &Key) -> Vec<Key> {
-    context.caches.orders.keys_in(&coupon.namespace, |order| {
-        (order.phase() == OrderPhase::AwaitingPayment || order.is_leaving())
-            && order.coupon_name().as_deref() == Some(&*coupon.name)
-    })
-}
-
-/// Orders that leave: somebody may have been waited for who is gone now.
-pub(crate) fn leaving_orders(context: &Context, namespace: &str) -> Vec<Key> {
-    context.caches.orders.keys_in(namespace, Order::is_leaving)
+/// Whether its status says that a provider was told of all steps of an order.
+fn is_told(order: &Order, provider: &str) -> bool {
+    let Some(status) = &order.status else { return false };
+    let steps =
+        i64::try_from(status.history.len()).unwrap_or(i64::MAX).saturating_add(status.history_dropped);
+    status.messages.iter().any(|told| told.provider == provider && told.steps >= steps)
 }
 
 /// The orders in the list of a count, which has a key in the same namespace.
@@ -64,9 +54,12 @@ pub(crate) fn listed(count: &Key, recently_counted: Option<&[OrderRef]>) -> Vec<
 
 /// Deliveries that a rider has taken and not picked up.
 pub(crate) fn claimed_by(context: &Context, namespace: &str, rider: &str) -> Vec<Key> {
-    context.caches.deliveries.keys_in(namespace, |delivery| {
-        delivery.spec.stage == DeliveryStage::Waiting && is_of_rider(delivery, rider)
-    })
+    let mut keys = context.indexes.deliveries.open_of_rider(namespace, rider);
+    keys.retain(|key| {
+        let delivery = context.caches.deliveries.object(key);
+        delivery.is_some_and(|delivery| delivery.spec.stage == DeliveryStage::Waiting)
+    });
+    keys
 }
 
 /// Deliveries whose claims compete with that of an order's own for what their rider can carry.
@@ -83,15 +76,10 @@ pub(crate) fn is_of_rider(delivery: &Delivery, rider: &str) -> bool {
 
 /// Orders and payments that may be waiting for a provider.
 pub(crate) fn orders_of_provider(context: &Context, provider: &str) -> Vec<Key> {
-    let mut keys = context.caches.orders.keys_where(|order| {
-        order.spec.payment.provider_ref.name == provider && order.phase() == OrderPhase::AwaitingPayment
-    });
-    keys.extend(context.caches.payments.keys_where(|payment| {
-        payment.spec.provider_ref.name == provider
-            && matches!(
-                payment.state().phase,
-                PaymentPhase::Pending | PaymentPhase::Voiding | PaymentPhase::Refunding
-            )
-    }));
+    let mut keys = context.indexes.orders.of_provider(provider);
+    let payments = context.caches.payments.objects(&context.indexes.payments.unsettled_at(provider));
+    // One that was put off has a time of its own.
+    let waits = |payment: &Payment| payment.state().phase != PaymentPhase::Deferred;
+    keys.extend(payments.into_iter().filter(|(_, payment)| waits(payment)).map(|(key, _)| key));
     keys
 }

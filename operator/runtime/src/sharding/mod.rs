@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::jitter::Jitter;
 use crate::key::Key;
 use crate::log_on_change::{Change, LogOnChange};
-use crate::watch::{Feed, ObjectChange, run};
+use crate::watch::{Feed, FirstList, ObjectChange, run};
 use crate::watchdog::LoopWatchdogs;
 
 pub use membership::LeaseNames;
@@ -139,7 +139,9 @@ impl Sharding {
             listed.listed.store(true, Ordering::SeqCst);
             listed.wake.notify_one();
         };
-        let feed = Feed { api, scope: Some(self.settings.namespace.clone()), cache: self.leases.clone() };
+        let (scope, cache) = (Some(self.settings.namespace.clone()), self.leases.clone());
+        // They are few.
+        let feed = Feed { api, scope, cache, first_list: FirstList::Whole };
         tasks.spawn(run(feed, listener, synced, jitter.clone(), watchdog, stop.clone()));
     }
 
@@ -220,8 +222,9 @@ impl Sharding {
 
     /// The replicas' Leases that `keep` picks; there are others beside them.
     fn leases_where(&self, keep: impl Fn(&Lease) -> bool) -> Vec<Arc<Lease>> {
-        let picked = |lease: &Lease| lease.name_any().starts_with(self.settings.names.prefix) && keep(lease);
-        self.leases.objects_in(&self.settings.namespace, picked).into_iter().map(|(_, lease)| lease).collect()
+        let picked =
+            |_: &Key, lease: &Lease| lease.name_any().starts_with(self.settings.names.prefix) && keep(lease);
+        self.leases.walk(picked).into_iter().map(|(_, lease)| lease).collect()
     }
 
     async fn renew(&self) -> Result<(), ApiError> {

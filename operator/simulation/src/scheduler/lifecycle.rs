@@ -7,6 +7,7 @@ use fooddelivery_controller::replica::{Parts, Replica};
 use fooddelivery_controller::settings::Settings;
 use fooddelivery_runtime::Jitter;
 use fooddelivery_runtime::clock::Clock;
+use fooddelivery_runtime::watch::FirstList;
 use tokio::sync::watch;
 
 use super::Scheduler;
@@ -33,6 +34,8 @@ impl Scheduler {
             jitter: Arc::new(jitter),
             ports: ports::payments(&self.shared, number),
             messages: ports::messages(&self.shared, number),
+            // A list is what is played old after a restart.
+            first_list: FirstList::Whole,
         };
         let (stop, stopping) = watch::channel(false);
         let replica = Replica::new(transport::client(&self.shared, number), settings, parts, stopping);

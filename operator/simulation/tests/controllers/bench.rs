@@ -16,6 +16,7 @@ use fooddelivery_controller::settings::Settings;
 use fooddelivery_providers::notification::{Message, MessagePort, SendOutcome};
 use fooddelivery_runtime::Jitter;
 use fooddelivery_runtime::clock::{Clock, Source};
+use fooddelivery_runtime::watch::FirstList;
 use fooddelivery_simulation::apiserver::faults::{Fault, FaultPlan, RequestInfo};
 use fooddelivery_simulation::apiserver::service::Cluster;
 use fooddelivery_simulation::apiserver::{Catalog, Request, Server, Verb};
@@ -313,6 +314,7 @@ impl Bench {
             jitter: Arc::new(Jitter::seeded(1)),
             ports: Arc::new(move |dialect, _, _| Ok(payment_port::port(dialect, ask.clone()))),
             messages: Arc::new(move |_, _: &MessageProviderSpec, _| Ok(Arc::new(Listener(outside.clone())))),
+            first_list: FirstList::Streamed,
         };
         let client = self.cluster.client(CLIENT, &policies::operator_user());
         let (_stop, stopping) = watch::channel(false);

@@ -15,7 +15,7 @@ use fooddelivery_saga::redemption::{Case, CouponView, PaymentSeen, is_believed, 
 use fooddelivery_saga::time::Timestamp;
 
 use crate::context::Context;
-use crate::shared::coupon_keys::redemption_record;
+use crate::shared::coupon_keys::{redemption_record, use_key};
 use crate::shared::resolve::store_of;
 
 /// What was gathered: the view, and the copies that a decision on it is applied to. What is applied is put into it, so that
@@ -31,14 +31,15 @@ pub(super) struct Gathered {
 
 /// What the coupon's decision sees. The copies of the counts are taken before any order is read live: see `saga::counter`.
 pub(super) async fn gather(context: &Context, key: &Key, coupon: Arc<Coupon>) -> Result<Gathered, ApiError> {
-    let uses = uses(context, key, &coupon);
+    let orders = orders(context, key, &coupon);
+    let uses = uses(context, key, &coupon, &orders);
     let counts = Counts {
         redemptions: coupon.redemptions(),
         limit: coupon.spec.max_redemptions,
         per_customer: coupon.spec.per_customer,
         of_customers: uses.iter().map(|(customer, own)| (customer.clone(), own.redemptions())).collect(),
     };
-    let known = cases(context, key, &coupon, &uses);
+    let known = cases(context, key, &coupon, &orders, &uses);
     let mut payments: BTreeMap<String, Arc<Payment>> = BTreeMap::new();
     let mut cached = Vec::new();
     for (case, payment) in known {
@@ -59,46 +60,61 @@ pub(super) async fn gather(context: &Context, key: &Key, coupon: Arc<Coupon>) ->
     Ok(Gathered { view, coupon, uses, payments })
 }
 
-/// The customers' counts of a coupon, by customer.
-fn uses(context: &Context, key: &Key, coupon: &Coupon) -> BTreeMap<String, Arc<CouponUse>> {
-    let uid = uid_of(coupon);
+/// Customers' counts of a coupon, by customer: those that list an order, and those of the customers of `orders`. What the
+/// others count changes for nobody.
+fn uses(
+    context: &Context,
+    key: &Key,
+    coupon: &Coupon,
+    orders: &[(Key, Arc<Order>)],
+) -> BTreeMap<String, Arc<CouponUse>> {
     if coupon.spec.per_customer.is_none() {
         return BTreeMap::new();
     }
-    let own = context.caches.coupon_uses.objects_in(&key.namespace, |own| own.spec.coupon_ref.uid == uid);
-    own.into_iter().map(|(_, own)| (own.spec.customer_ref.name.clone(), own)).collect()
+    let uid = uid_of(coupon);
+    let mut keys = context.indexes.coupon_uses.in_progress(&key.namespace, &uid);
+    let of_customer = |order: &Order| use_key(&key.namespace, &key.name, &uid, &order.spec.customer_ref.name);
+    keys.extend(orders.iter().map(|(_, order)| of_customer(order)));
+    let own = context.caches.coupon_uses.objects(&keys).into_iter().map(|(_, own)| own);
+    let own = own.filter(|own| own.spec.coupon_ref.uid == uid);
+    own.map(|own| (own.spec.customer_ref.name.clone(), own)).collect()
 }
 
-/// All orders that have to do with a coupon, and their payments.
+/// The orders that may change what is counted of a coupon, beside those that only their customers' counts list: those that
+/// it lists, those that wait for it, those that leave, and those that give it back. Of any other it is counted already that
+/// its payment has begun.
+fn orders(context: &Context, key: &Key, coupon: &Coupon) -> Vec<(Key, Arc<Order>)> {
+    let mut keys: BTreeSet<Key> = context.indexes.orders.of_coupon(key).into_iter().collect();
+    keys.extend(context.indexes.payments.giving_back(key));
+    keys.extend(coupon.status.iter().flat_map(listed).map(|id| Key::new(&key.namespace, &id.name)));
+    let keys: Vec<Key> = keys.into_iter().collect();
+    let mut orders = context.caches.orders.objects(&keys);
+    orders.retain(|(_, order)| order.coupon_name().as_deref() == Some(&*key.name));
+    orders
+}
+
+/// These orders and those that are listed, and their payments.
 fn cases(
     context: &Context,
     key: &Key,
     coupon: &Coupon,
+    orders: &[(Key, Arc<Order>)],
     uses: &BTreeMap<String, Arc<CouponUse>>,
 ) -> Vec<(Case, Option<Arc<Payment>>)> {
-    let named = |order: &Order| order.coupon_name().as_deref() == Some(&*key.name);
-    let orders = context.caches.orders.objects_in(&key.namespace, named);
-    let mut cases: Vec<(Case, Option<Arc<Payment>>)> = orders
-        .iter()
-        .map(|(key, order)| {
-            let payment = context.caches.payments.object(key);
-            case(context, coupon, &order.id(), Some(order), payment, None)
-        })
-        .collect();
-    let known: BTreeSet<String> = cases.iter().map(|(case, _)| case.order.uid.clone()).collect();
-    // Somebody who is listed and not to be seen may be gone; whether they are is read live.
-    let mut lost: BTreeMap<OrderId, Option<&str>> = BTreeMap::new();
-    for id in coupon.status.iter().flat_map(listed) {
-        lost.insert(id, None);
-    }
+    let mut ids: BTreeMap<OrderId, Option<&str>> = BTreeMap::new();
+    ids.extend(coupon.status.iter().flat_map(listed).map(|id| (id, None)));
     for (customer, own) in uses {
-        for id in own.status.iter().flat_map(listed) {
-            lost.insert(id, Some(customer));
-        }
+        ids.extend(own.status.iter().flat_map(listed).map(|id| (id, Some(customer.as_str()))));
     }
-    let lost = lost.into_iter().filter(|(id, _)| !known.contains(&id.uid));
-    cases.extend(lost.map(|(id, customer)| case(context, coupon, &id, None, None, customer)));
-    cases
+    ids.extend(orders.iter().map(|(_, order)| (order.id(), None)));
+    let case_of = |(id, customer): (OrderId, Option<&str>)| {
+        let key = Key::new(&key.namespace, &id.name);
+        // Somebody who is listed and not to be seen may be gone; whether they are is read live.
+        let order = context.caches.orders.object(&key).filter(|order| uid_of(&**order) == id.uid);
+        let payment = order.as_ref().and_then(|_| context.caches.payments.object(&key));
+        case(context, coupon, &id, order.as_deref(), payment, customer)
+    };
+    ids.into_iter().map(case_of).collect()
 }
 
 /// Everybody in the lists: one that gave the coupon back and is gone has to leave them, too, once they are long.

@@ -23,7 +23,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::machine::{Apply, Resting, step};
-use crate::shared::waiting::{coupon_of, orders_of_store, orders_without_store};
+use crate::shared::waiting::{coupon_of, orders_of_store};
 
 use gather::{Gathered, gather};
 
@@ -50,7 +50,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
         coupons_of(context, &orders_of_store(context, change.key))
     });
     controller.on_spec_change::<Customer>(|context, change| {
-        coupons_of(context, &orders_without_store(context, change.key))
+        coupons_of(context, &context.indexes.orders.without_store(change.key))
     });
     let reconciler = Coupons { context: controller.context().clone() };
     controller.run(Shard::own::<Coupon>(), reconciler)
@@ -66,10 +66,10 @@ fn coupons_of(context: &Context, orders: &[Key]) -> Vec<Key> {
 fn reserved_coupons(context: &Context) -> Vec<Key> {
     let reserves = |status: Option<&CouponStatus>| status.is_some_and(|status| !status.reserved.is_empty());
     let caches = &context.caches;
-    let coupons = caches.coupons.keys_where(|coupon| reserves(coupon.status.as_ref()));
-    let uses = caches.coupon_uses.objects_where(|own| reserves(own.status.as_ref()));
+    let coupons = caches.coupons.walk(|_, coupon| reserves(coupon.status.as_ref()));
+    let uses = caches.coupon_uses.walk(|_, own| reserves(own.status.as_ref()));
     let of_uses = uses.iter().map(|(key, own)| Key::new(&key.namespace, &own.spec.coupon_ref.name));
-    let all: BTreeSet<Key> = coupons.into_iter().chain(of_uses).collect();
+    let all: BTreeSet<Key> = coupons.into_iter().map(|(key, _)| key).chain(of_uses).collect();
     all.into_iter().collect()
 }
 

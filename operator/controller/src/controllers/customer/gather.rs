@@ -33,8 +33,7 @@ pub(super) fn gather(
         return None;
     };
     // What was sent of their orders that are there.
-    let is_theirs = |order: &Order| order.spec.customer_ref.name == *key.name;
-    for (key, order) in context.caches.orders.objects_in(&key.namespace, is_theirs) {
+    for (key, order) in context.caches.orders.objects(&context.indexes.orders.of_customer(key)) {
         sent_of(context, notifications, &key, &order, &mut sent);
     }
     let logged = customer.status.iter().flat_map(|status| &status.messages).map(Message::from).collect();

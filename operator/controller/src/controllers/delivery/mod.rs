@@ -21,6 +21,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
+use crate::shared::concerns::{order_concerns_delivery, payment_concerns_children, ticket_concerns_others};
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::waiting::listed;
@@ -34,9 +35,13 @@ pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_res
 
 fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Delivery>(|_, change| vec![change.key.clone()]);
-    controller.on::<Order>(|_, change| vec![change.key.clone()]);
-    controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
-    controller.on::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
+    controller.on_difference::<Order>(order_concerns_delivery, |_, change| vec![change.key.clone()]);
+    controller.on_difference::<Payment>(payment_concerns_children, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
+    controller.on_difference::<Ticket>(ticket_concerns_others, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
     controller.on::<Rider>(|_, change| {
         let status = change.object.and_then(|rider| rider.status.as_ref());
         listed(change.key, status.map(|status| &*status.recently_counted))

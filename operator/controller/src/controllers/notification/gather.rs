@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fooddelivery_api::order::OrderStatus;
 use fooddelivery_api::{MessageProvider, Order};
 use fooddelivery_providers::notification::Permit;
 use fooddelivery_runtime::Key;
@@ -15,7 +16,7 @@ use kube::ResourceExt;
 
 use crate::context::Context;
 use crate::shared::message_clients::MessageClient;
-use crate::shared::notification_progress::{NotificationProgress, is_notification_pending};
+use crate::shared::notification_progress::NotificationProgress;
 use crate::shared::notifications::{providers, view};
 
 /// What was gathered: the view, and the copies that a decision on it is applied to.
@@ -56,7 +57,7 @@ pub(super) fn gather(
         refused: progress.refused(key, &order),
         ended: order.phase().is_terminal(),
         deleting: order.metadata.deletion_timestamp.is_some(),
-        says_pending: order.status.as_ref().is_some_and(is_notification_pending),
+        says_pending: order.status.as_ref().is_some_and(OrderStatus::is_notification_pending),
     };
     Gathered { view, order, providers }
 }

@@ -24,10 +24,11 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
+use crate::shared::concerns::order_concerns_notification;
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::state::Shared;
-use crate::shared::waiting::orders_of_customer;
+use crate::shared::waiting::orders_to_tell;
 
 use gather::{Attempts, Gathered, gather};
 
@@ -42,10 +43,10 @@ const REPORT_WAITING_AFTER: Duration = Duration::from_secs(30);
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
 fn register(mut controller: Registration<'_>) -> Registered {
-    controller.on::<Order>(|_, change| vec![change.key.clone()]);
-    controller.on_spec_change::<Customer>(|context, change| orders_of_customer(context, change.key));
+    controller.on_difference::<Order>(order_concerns_notification, |_, change| vec![change.key.clone()]);
+    controller.on_spec_change::<Customer>(|context, change| context.indexes.orders.of_customer(change.key));
     // What a provider says of itself changes nothing for those who are to be notified.
-    controller.on_spec_change::<MessageProvider>(|context, _| context.caches.orders.keys_where(|_| true));
+    controller.on_spec_change::<MessageProvider>(|context, change| orders_to_tell(context, change.object));
     let reconciler = Notifications::new(controller.context().clone(), controller.shared().clone());
     controller.run(Shard::OfOrder, reconciler)
 }

@@ -20,7 +20,6 @@ use crate::shared::counting::Counted;
 use crate::shared::coupon_keys::{redemption_record, use_key};
 use crate::shared::notifications;
 use crate::shared::resolve::store_of;
-use crate::shared::waiting::is_of_rider;
 
 pub(super) async fn related(
     sources: &Sources,
@@ -50,10 +49,8 @@ fn claim_is_surplus(context: &Context, key: &Key, delivery: Option<&Delivery>) -
     let Some(delivery) = delivery.filter(|d| d.spec.stage == DeliveryStage::Waiting) else { return false };
     let Some(name) = delivery.spec.rider_ref.as_ref().map(|r| r.name.as_str()) else { return false };
     let Some(rider) = context.caches.riders.object(&Key::new(&key.namespace, name)) else { return false };
-    let carried = context.caches.deliveries.objects_in(&key.namespace, |other| {
-        let is_open = matches!(other.spec.stage, DeliveryStage::Waiting | DeliveryStage::PickedUp);
-        is_open && is_of_rider(other, name)
-    });
+    let carried =
+        context.caches.deliveries.objects(&context.indexes.deliveries.open_of_rider(&key.namespace, name));
     let others = carried.iter().filter(|(other, _)| other != key);
     let mut claims: Vec<Claim> = others.map(|(_, other)| claim(context, key, other)).collect();
     claims.push(claim(context, key, delivery));

@@ -28,12 +28,10 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
+use crate::shared::concerns::{delivery_concerns_order, payment_concerns_order, ticket_concerns_order};
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step, wake_at};
-use crate::shared::waiting::{
-    claimed_by, leaving_orders, orders_of_coupon, orders_of_provider, orders_of_store, orders_without_store,
-    rivals_of,
-};
+use crate::shared::waiting::{claimed_by, orders_of_provider, orders_of_store, rivals_of};
 
 use children::Children;
 use sources::Sources;
@@ -52,9 +50,13 @@ fn register(mut controller: Registration<'_>) -> Registered {
         }
         keys
     });
-    controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
-    controller.on::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
-    controller.on::<Delivery>(|context, change| {
+    controller.on_difference::<Payment>(payment_concerns_order, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
+    controller.on_difference::<Ticket>(ticket_concerns_order, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
+    controller.on_difference::<Delivery>(delivery_concerns_order, |context, change| {
         let rider = change.object.and_then(|delivery| delivery.spec.rider_ref.as_ref());
         let claimed = rider.map(|rider| claimed_by(context, &change.key.namespace, &rider.name));
         let mut keys = vec![order_key(change.key, change.object)];
@@ -63,22 +65,23 @@ fn register(mut controller: Registration<'_>) -> Registered {
     });
     // Its counts are nothing that an order waits for.
     controller.on_spec_change::<Store>(|context, change| orders_of_store(context, change.key));
-    controller.on::<Store>(|context, change| leaving_orders(context, &change.key.namespace));
-    controller.on_spec_change::<Customer>(|context, change| orders_without_store(context, change.key));
+    controller.on::<Store>(|context, change| context.indexes.orders.leaving_in(&change.key.namespace));
+    controller.on_spec_change::<Customer>(|context, change| context.indexes.orders.without_store(change.key));
     controller.on::<Rider>(|context, change| {
         // Who carries less than was thought has taken too many.
         let mut keys = claimed_by(context, &change.key.namespace, &change.key.name);
-        keys.extend(leaving_orders(context, &change.key.namespace));
+        keys.extend(context.indexes.orders.leaving_in(&change.key.namespace));
         keys
     });
-    controller.on::<Coupon>(|context, change| orders_of_coupon(context, change.key));
+    controller.on::<Coupon>(|context, change| context.indexes.orders.of_coupon(change.key));
     controller.on::<CouponUse>(|context, change| {
         let Some(own) = change.object else { return Vec::new() };
-        orders_of_coupon(context, &Key::new(&change.key.namespace, &own.spec.coupon_ref.name))
+        context.indexes.orders.of_coupon(&Key::new(&change.key.namespace, &own.spec.coupon_ref.name))
     });
     controller.on::<PaymentProvider>(|context, change| orders_of_provider(context, &change.key.name));
-    // What a provider says of itself changes nothing for those who are to be notified.
-    controller.on_spec_change::<MessageProvider>(|context, _| context.caches.orders.keys_where(|_| true));
+    // What a provider says of itself changes nothing for those who are to be notified; and of the orders, only those that
+    // leave wait for that.
+    controller.on_spec_change::<MessageProvider>(|context, _| context.indexes.orders.leaving());
     let reconciler = Orders {
         sources: Sources {
             context: controller.context().clone(),

@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
+use crate::shared::concerns::order_concerns_payment;
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step, wake_at};
 use crate::shared::payment_clients::PaymentClient;
@@ -35,7 +36,7 @@ pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_res
 
 fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Payment>(|_, change| vec![change.key.clone()]);
-    controller.on::<Order>(|_, change| vec![change.key.clone()]);
+    controller.on_difference::<Order>(order_concerns_payment, |_, change| vec![change.key.clone()]);
     controller.on::<PaymentProvider>(|context, change| orders_of_provider(context, &change.key.name));
     let reconciler = Payments {
         context: controller.context().clone(),

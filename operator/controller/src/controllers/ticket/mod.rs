@@ -21,6 +21,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
+use crate::shared::concerns::{order_concerns_ticket, payment_concerns_children};
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::machine::{Apply, Resting, step};
 use crate::shared::waiting::{listed, orders_of_store};
@@ -34,8 +35,10 @@ pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_res
 
 fn register(mut controller: Registration<'_>) -> Registered {
     controller.on::<Ticket>(|_, change| vec![change.key.clone()]);
-    controller.on::<Order>(|_, change| vec![change.key.clone()]);
-    controller.on::<Payment>(|_, change| vec![order_key(change.key, change.object)]);
+    controller.on_difference::<Order>(order_concerns_ticket, |_, change| vec![change.key.clone()]);
+    controller.on_difference::<Payment>(payment_concerns_children, |_, change| {
+        vec![order_key(change.key, change.object)]
+    });
     // Its counts are nothing that an order waits for.
     controller.on_spec_change::<Store>(|context, change| orders_of_store(context, change.key));
     controller.on::<Store>(|_, change| {

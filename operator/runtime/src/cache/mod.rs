@@ -3,7 +3,18 @@
 //! Own-write memory: what a write returned is put in at once, so that the next decision does not rest on an older
 //! copy. Of two copies the one with the higher resourceVersion wins (they are comparable within a kind); a copy that
 //! the watch has already gone past is not put in, so that an object deleted meanwhile does not come back.
+//!
+//! Nobody looks for objects by walking over all of them, but at a start, after a list or in tests: what is looked for has an
+//! [`Index`], and what is added up a [`Tally`], both kept with each object that comes, changes or goes.
 
+mod difference;
+mod index;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -12,6 +23,15 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::key::Key;
+
+use difference::Comparer;
+pub use difference::Difference;
+pub use index::Index;
+use index::Indexer;
+use tally::Tallier;
+pub use tally::{Aggregate, Count, Tally};
+use trim::trim;
+pub use trim::{LARGE_ANNOTATION_BYTES, trim_annotations};
 
 /// What stands under a key.
 #[derive(Debug)]
@@ -47,6 +67,21 @@ struct Entry<K> {
     confirmed: Option<Instant>,
 }
 
+impl<K> Entry<K> {
+    fn object(&self) -> Option<&K> {
+        match &self.cached {
+            Cached::Object(object) => Some(object),
+            Cached::Malformed(_) => None,
+        }
+    }
+}
+
+/// Something that is kept beside the objects, as they are.
+trait Observer<K>: Send + Sync {
+    /// What can be read under `key` was `old`, and is `new` now.
+    fn changed(&self, key: &Key, old: Option<&K>, new: Option<&K>);
+}
+
 struct Inner<K> {
     entries: HashMap<Key, Entry<K>>,
     /// The highest version that a watch has brought, by namespace.
@@ -56,9 +91,39 @@ struct Inner<K> {
     /// What was found gone before a watch said so. Should the watch break before it does, the new list is all that
     /// tells those who wait for it.
     forgotten: HashSet<Key>,
+    observers: Vec<Box<dyn Observer<K>>>,
 }
 
 impl<K> Inner<K> {
+    /// The one way in.
+    fn put(&mut self, mut key: Key, entry: Entry<K>) {
+        // Its text is kept once.
+        if let Some((namespace, _)) = self.watched.get_key_value(&key.namespace) {
+            key.namespace = namespace.clone();
+        }
+        let known = self.entries.get_key_value(&key);
+        let (known, old) = known.map_or((&key, None), |(known, old)| (known, old.object()));
+        for observer in &self.observers {
+            observer.changed(known, old, entry.object());
+        }
+        self.entries.insert(key, entry);
+    }
+
+    /// The one way out.
+    fn take(&mut self, key: &Key) {
+        let Some(old) = self.entries.remove(key) else { return };
+        for observer in &self.observers {
+            observer.changed(key, old.object(), None);
+        }
+    }
+
+    fn observe(&mut self, observer: Box<dyn Observer<K>>) {
+        for (key, entry) in &self.entries {
+            observer.changed(key, None, entry.object());
+        }
+        self.observers.push(observer);
+    }
+
     fn watched(&self, key: &Key) -> u64 {
         self.watched.get(&key.namespace).copied().unwrap_or(0)
     }
@@ -72,26 +137,32 @@ impl<K> Inner<K> {
 /// The cache of one kind.
 pub struct Cache<K> {
     inner: RwLock<Inner<K>>,
+    trim: fn(&mut K),
 }
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
+        Self::trimming(|_| {})
+    }
+}
+
+impl<K> Cache<K> {
+    /// One that has `trim` take from each object what nobody here asks for, before it is put in; what nobody asks for of
+    /// any object is taken from it anyway.
+    pub fn trimming(trim: fn(&mut K)) -> Self {
         let inner = Inner {
             entries: HashMap::new(),
             watched: HashMap::new(),
             relisting: HashMap::new(),
             forgotten: HashSet::new(),
+            observers: Vec::new(),
         };
-        Self { inner: RwLock::new(inner) }
+        Self { inner: RwLock::new(inner), trim }
     }
 }
 
 fn version(metadata: &ObjectMeta) -> Option<u64> {
     metadata.resource_version.as_ref()?.parse().ok()
-}
-
-fn keys<K>(objects: Vec<(Key, Arc<K>)>) -> Vec<Key> {
-    objects.into_iter().map(|(key, _)| key).collect()
 }
 
 impl<K: ResourceExt> Cache<K> {
@@ -126,27 +197,54 @@ impl<K: ResourceExt> Cache<K> {
         self.len() == 0
     }
 
-    /// The objects that `keep` picks, sorted by key.
-    pub fn objects_where(&self, keep: impl Fn(&K) -> bool) -> Vec<(Key, Arc<K>)> {
-        self.picked(|_, object| keep(object))
+    /// Those of `keys` that can be read, sorted as they are.
+    pub fn objects(&self, keys: &[Key]) -> Vec<(Key, Arc<K>)> {
+        let inner = self.read();
+        let object = |key: &Key| match &inner.entries.get(key)?.cached {
+            Cached::Object(object) => Some((key.clone(), object.clone())),
+            Cached::Malformed(_) => None,
+        };
+        keys.iter().filter_map(object).collect()
     }
 
-    /// The keys of these.
-    pub fn keys_where(&self, keep: impl Fn(&K) -> bool) -> Vec<Key> {
-        keys(self.objects_where(keep))
+    /// An index over what can be read, now and from now on: under which term an object stands, if under any, by what it
+    /// says of itself alone. `term` is asked with the cache locked.
+    pub fn index(&self, term: impl for<'a> Fn(&'a K) -> Option<Cow<'a, str>> + Send + Sync + 'static) -> Index
+    where
+        K: 'static,
+    {
+        let index = Index::new();
+        self.write().observe(Box::new(Indexer { index: index.clone(), term }));
+        index
     }
 
-    /// The objects in a namespace (empty for cluster-scoped kinds) that `keep` picks, sorted by key.
-    pub fn objects_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<(Key, Arc<K>)> {
-        self.picked(|key, object| *key.namespace == *namespace && keep(object))
+    /// A tally over what can be read, now and from now on: into which group of its namespace an object belongs, if into any,
+    /// by what it says of itself alone. `group` and the aggregate are asked with the cache locked.
+    pub fn tally<A: Aggregate<K>>(
+        &self,
+        group: impl for<'a> Fn(&'a K) -> Option<Cow<'a, str>> + Send + Sync + 'static,
+    ) -> Tally<A>
+    where
+        K: 'static,
+    {
+        let tally = Tally::new();
+        self.write().observe(Box::new(Tallier { tally: tally.clone(), group }));
+        tally
     }
 
-    /// The keys of these.
-    pub fn keys_in(&self, namespace: &str, keep: impl Fn(&K) -> bool) -> Vec<Key> {
-        keys(self.objects_in(namespace, keep))
+    /// Notes from now on which objects come, go or differ, in their old and their new copy, as `differs` says. It is asked with
+    /// the cache locked.
+    pub fn difference(&self, differs: impl Fn(&K, &K) -> bool + Send + Sync + 'static) -> Difference
+    where
+        K: 'static,
+    {
+        let difference = Difference::default();
+        self.write().observe(Box::new(Comparer { difference: difference.clone(), differs }));
+        difference
     }
 
-    fn picked(&self, keep: impl Fn(&Key, &K) -> bool) -> Vec<(Key, Arc<K>)> {
+    /// Walks over all objects: those that `keep` picks, sorted by key.
+    pub fn walk(&self, keep: impl Fn(&Key, &K) -> bool) -> Vec<(Key, Arc<K>)> {
         let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
             Cached::Object(object) if keep(key, object) => Some((key.clone(), object.clone())),
             Cached::Object(_) | Cached::Malformed(_) => None,
@@ -154,6 +252,11 @@ impl<K: ResourceExt> Cache<K> {
         let mut objects: Vec<(Key, Arc<K>)> = self.read().entries.iter().filter_map(picked).collect();
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));
         objects
+    }
+
+    /// Walks over all objects: the keys of those that can be read, sorted.
+    pub fn walk_keys(&self) -> Vec<Key> {
+        self.walk(|_, _| true).into_iter().map(|(key, _)| key).collect()
     }
 
     /// What is held, and in which version: for those who compare it with what there is.
@@ -171,8 +274,9 @@ impl<K: ResourceExt> Cache<K> {
         self.put_in(object, Some(asked));
     }
 
-    fn put_in(&self, object: K, asked: Option<Instant>) {
+    fn put_in(&self, mut object: K, asked: Option<Instant>) {
         let Some(version) = version(object.meta()) else { return };
+        self.trim(&mut object);
         let key = Key::of(&object);
         let mut inner = self.write();
         let watched = inner.watched(&key);
@@ -183,7 +287,7 @@ impl<K: ResourceExt> Cache<K> {
             None if version <= watched => {}
             Some(_) | None => {
                 let cached = Cached::Object(Arc::new(object));
-                inner.entries.insert(key, Entry { version, cached, confirmed: asked });
+                inner.put(key, Entry { version, cached, confirmed: asked });
             }
         }
     }
@@ -202,14 +306,35 @@ impl<K: ResourceExt> Cache<K> {
         let seen = seen.and_then(|object| version(object.meta()));
         let mut inner = self.write();
         if inner.entries.get(key).is_some_and(|entry| Some(entry.version) == seen) {
-            inner.entries.remove(key);
+            inner.take(key);
             inner.forgotten.insert(key.clone());
         }
     }
 
-    /// Takes in an object that a watch brought. An older copy than the one held changes nothing.
-    pub fn apply(&self, metadata: &ObjectMeta, key: Key, cached: Cached<K>) {
-        let version = version(metadata).unwrap_or(0);
+    /// Takes in an object that a watch brought, and returns it with its key, as it is held. An older copy than the one held
+    /// changes nothing.
+    pub fn apply(&self, mut object: K) -> (Key, Arc<K>) {
+        self.trim(&mut object);
+        let (key, version) = (Key::of(&object), version(object.meta()));
+        let object = Arc::new(object);
+        self.take_in(key.clone(), version, Cached::Object(object.clone()));
+        (key, object)
+    }
+
+    /// The same for one that cannot be read.
+    pub fn apply_malformed(&self, mut malformed: Malformed) -> (Key, Arc<Malformed>) {
+        let metadata = &mut malformed.metadata;
+        trim(metadata);
+        let name = |part: &Option<String>| part.clone().unwrap_or_default();
+        let key = Key::new(&name(&metadata.namespace), &name(&metadata.name));
+        let version = version(metadata);
+        let malformed = Arc::new(malformed);
+        self.take_in(key.clone(), version, Cached::Malformed(malformed.clone()));
+        (key, malformed)
+    }
+
+    fn take_in(&self, key: Key, version: Option<u64>, cached: Cached<K>) {
+        let version = version.unwrap_or(0);
         let mut inner = self.write();
         inner.saw(&key, version);
         inner.forgotten.remove(&key);
@@ -221,8 +346,13 @@ impl<K: ResourceExt> Cache<K> {
         let known = inner.entries.get(&key).map(|entry| (entry.version, entry.confirmed));
         if known.is_none_or(|(known, _)| known <= version) {
             let confirmed = known.filter(|(known, _)| *known == version).and_then(|(_, confirmed)| confirmed);
-            inner.entries.insert(key, Entry { version, cached, confirmed });
+            inner.put(key, Entry { version, cached, confirmed });
         }
+    }
+
+    fn trim(&self, object: &mut K) {
+        trim(object.meta_mut());
+        (self.trim)(object);
     }
 
     /// Takes out an object whose deletion a watch brought.
@@ -235,7 +365,7 @@ impl<K: ResourceExt> Cache<K> {
         }
         // A namesake that was created after it stays.
         if inner.entries.get(key).is_some_and(|entry| entry.version <= version) {
-            inner.entries.remove(key);
+            inner.take(key);
         }
     }
 
@@ -259,108 +389,8 @@ impl<K: ResourceExt> Cache<K> {
         vanished.sort();
         vanished.dedup();
         for key in &vanished {
-            inner.entries.remove(key);
+            inner.take(key);
         }
         vanished
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use k8s_openapi::api::core::v1::ConfigMap;
-
-    fn object(name: &str, version: u64) -> ConfigMap {
-        let metadata = ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some("food".into()),
-            resource_version: Some(version.to_string()),
-            ..ObjectMeta::default()
-        };
-        ConfigMap { metadata, ..ConfigMap::default() }
-    }
-
-    fn watched(cache: &Cache<ConfigMap>, object: ConfigMap) {
-        let (metadata, key) = (object.metadata.clone(), Key::of(&object));
-        cache.apply(&metadata, key, Cached::Object(Arc::new(object)));
-    }
-
-    fn held(cache: &Cache<ConfigMap>, name: &str) -> Option<String> {
-        cache.object(&Key::new("food", name)).and_then(|o| o.resource_version())
-    }
-
-    #[test]
-    fn an_own_write_is_seen_at_once_and_no_older_copy_replaces_it() {
-        let cache = Cache::default();
-        watched(&cache, object("a", 5));
-        cache.remember(object("a", 7));
-        watched(&cache, object("a", 6));
-        assert_eq!(held(&cache, "a").as_deref(), Some("7"));
-    }
-
-    #[test]
-    fn a_version_is_confirmed_by_who_asked_for_it_and_by_no_watch() {
-        let cache = Cache::default();
-        let (key, asked) = (Key::new("food", "a"), Instant::now());
-        watched(&cache, object("a", 5));
-        assert_eq!(cache.confirmed(&key, &object("a", 5)), None, "what a watch brings may be old");
-        cache.confirm(object("a", 5), asked);
-        watched(&cache, object("a", 5));
-        assert_eq!(cache.confirmed(&key, &object("a", 5)), Some(asked));
-        assert_eq!(cache.confirmed(&key, &object("a", 4)), None, "it was another version that stood there");
-        watched(&cache, object("a", 6));
-        assert_eq!(cache.confirmed(&key, &object("a", 6)), None);
-        assert_eq!(cache.confirmed(&key, &object("a", 5)), None, "somebody has written since");
-    }
-
-    #[test]
-    fn an_own_write_does_not_bring_a_deleted_object_back() {
-        let cache = Cache::default();
-        watched(&cache, object("a", 5));
-        let gone = object("a", 8);
-        cache.delete(&gone.metadata, &Key::of(&gone));
-        cache.remember(object("a", 7));
-        assert_eq!(held(&cache, "a"), None);
-    }
-
-    #[test]
-    fn a_late_deletion_does_not_take_a_namesake_that_came_after() {
-        let cache = Cache::default();
-        cache.remember(object("a", 9));
-        let gone = object("a", 8);
-        cache.delete(&gone.metadata, &Key::of(&gone));
-        assert_eq!(held(&cache, "a").as_deref(), Some("9"));
-    }
-
-    #[test]
-    fn a_relist_takes_out_what_it_did_not_bring() {
-        let cache = Cache::default();
-        watched(&cache, object("a", 5));
-        watched(&cache, object("b", 6));
-        cache.relist_begins(None);
-        watched(&cache, object("b", 6));
-        let vanished = cache.relist_ends(None);
-        assert_eq!(vanished, vec![Key::new("food", "a")]);
-        assert_eq!((held(&cache, "a"), held(&cache, "b").as_deref()), (None, Some("6")));
-    }
-
-    #[test]
-    fn what_was_found_gone_before_the_watch_said_so_is_told_by_the_next_list() {
-        let cache = Cache::default();
-        watched(&cache, object("a", 5));
-        cache.forget(&Key::new("food", "a"), Some(&object("a", 5)));
-        cache.relist_begins(None);
-        assert_eq!(cache.relist_ends(None), vec![Key::new("food", "a")]);
-        cache.relist_begins(None);
-        assert_eq!(cache.relist_ends(None), Vec::<Key>::new(), "once");
-    }
-
-    #[test]
-    fn a_relist_of_one_namespace_leaves_the_others_alone() {
-        let cache = Cache::default();
-        watched(&cache, object("a", 5));
-        cache.relist_begins(Some("elsewhere"));
-        assert_eq!(cache.relist_ends(Some("elsewhere")), Vec::<Key>::new());
-        assert_eq!(held(&cache, "a").as_deref(), Some("5"));
     }
 }

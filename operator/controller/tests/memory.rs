@@ -1,0 +1,185 @@
+//! What an order costs the operator's memory: everything that its caches and indexes hold of one that has ended.
+#![allow(clippy::expect_used)]
+
+use fooddelivery_api::{Delivery, Order, Payment, Ticket};
+use fooddelivery_controller::context::Caches;
+use fooddelivery_controller::indexes::Indexes;
+use fooddelivery_runtime::Cache;
+use kube::ResourceExt;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ORDERS: usize = 5_000;
+/// Order, Payment, Ticket and Delivery together.
+const BYTES_PER_ORDER_MAX: usize = 6_000;
+
+/// Resident memory of this process in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    let kibibytes: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes * 1_024
+}
+
+/// Metadata as the API server sends it.
+fn metadata(n: usize, kind: usize, finalized: bool) -> Value {
+    let id = n * 4 + kind;
+    let fields = json!({ "f:status": { "f:phase": {}, "f:history": {}, "f:conditions": {
+        "k:{\"type\":\"Paid\"}": { ".": {}, "f:lastTransitionTime": {}, "f:status": {}, "f:type": {} } } } });
+    let manager = |name: &str| {
+        json!({
+            "manager": name, "operation": "Update", "apiVersion": "fooddelivery.dev/v1alpha1",
+            "time": "2026-11-30T12:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields,
+        })
+    };
+    json!({
+        "name": format!("order-{n:08}"), "namespace": "food", "generation": 4,
+        "uid": format!("6f1c2d3e-0000-4000-8000-{id:012}"), "resourceVersion": (1_000_000 + id).to_string(),
+        "creationTimestamp": "2026-11-30T12:00:00Z",
+        "finalizers": finalized.then(|| ["fooddelivery.dev/saga"]),
+        "managedFields": (["kubectl-client-side-apply", "fooddelivery-operator", "actor"].map(manager)),
+    })
+}
+
+fn order(n: usize) -> Value {
+    let mut metadata = metadata(n, 0, true);
+    metadata["annotations"] = json!({
+        "kubectl.kubernetes.io/last-applied-configuration": "x".repeat(900),
+        "example.com/a-copy-of-the-basket": "x".repeat(2_000),
+    });
+    let phases = [
+        "AwaitingPayment",
+        "AwaitingStore",
+        "Accepted",
+        "Cooking",
+        "AwaitingRider",
+        "RiderAssigned",
+        "PickedUp",
+        "Delivered",
+        "Completed",
+    ];
+    let step = |phase: &str| json!({ "phase": phase, "at": "2026-11-30T12:00:01.250Z" });
+    let condition = |kind: &str| {
+        json!({
+            "type": kind, "status": "True", "reason": kind, "lastTransitionTime": "2026-11-30T12:00:01.250Z",
+        })
+    };
+    json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Order", "metadata": metadata,
+        "spec": {
+            "customerRef": { "name": format!("customer-{:05}", n % 5_000) }, "storeRef": { "name": "hanok" },
+            "items": [
+                { "menuItem": "bibimbap", "quantity": 2, "options": ["egg"] },
+                { "menuItem": "kimchi-jjigae", "quantity": 1 },
+            ],
+            "delivery": { "address": format!("{n} Teheran-ro, Gangnam-gu"), "region": "seoul-gangnam" },
+            "payment": { "providerRef": { "name": "toss" }, "token": format!("tok-{n:020}"), "whenUnavailable": "Defer" },
+            "receiptConfirmed": true,
+        },
+        "status": {
+            "phase": "Completed", "storeRef": { "name": "hanok" }, "total": 31_000, "observedGeneration": 4,
+            "history": (phases.map(step)),
+            "conditions": (["Paid", "Settled"].map(condition)),
+        },
+    })
+}
+
+fn order_ref(n: usize) -> Value {
+    json!({ "name": format!("order-{n:08}"), "uid": format!("6f1c2d3e-0000-4000-8000-{:012}", n * 4) })
+}
+
+fn payment(n: usize) -> Value {
+    json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Payment", "metadata": metadata(n, 1, true),
+        "spec": {
+            "orderRef": order_ref(n), "providerRef": { "name": "toss" }, "token": format!("tok-{n:020}"),
+            "providerOrderId": format!("6f1c2d3e-0000-4000-8000-{:012}", n * 4),
+            "whenUnavailable": "Defer", "desired": "Captured",
+            "quote": {
+                "storeName": "hanok", "storeUid": "6f1c2d3e-0000-4000-8000-ffffffffffff",
+                "lines": [
+                    { "menuItem": "bibimbap", "quantity": 2, "options": ["egg"], "unitPrice": 11_000, "amount": 22_000 },
+                    { "menuItem": "kimchi-jjigae", "quantity": 1, "unitPrice": 9_000, "amount": 9_000 },
+                ],
+                "discount": 0, "total": 31_000, "currency": "KRW",
+            },
+        },
+        "status": {
+            "phase": "Captured", "attempt": 1, "firstAttemptAt": "2026-11-30T12:00:00.250Z",
+            "providerPaymentId": format!("pay-{n:030}"), "providerUid": "6f1c2d3e-0000-4000-8000-eeeeeeeeeeee",
+            "credentialFingerprint": "d9c7a0a1b2c3d4e5", "capturedAmount": 31_000, "observedGeneration": 1,
+        },
+    })
+}
+
+fn ticket(n: usize) -> Value {
+    json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Ticket", "metadata": metadata(n, 2, false),
+        "spec": {
+            "orderRef": order_ref(n), "stage": "Cooked",
+            "storeRef": { "name": "hanok", "uid": "6f1c2d3e-0000-4000-8000-ffffffffffff" },
+            "items": order(n)["spec"]["items"],
+        },
+        "status": {
+            "phase": "Cooked", "acceptedAt": "2026-11-30T12:00:02Z", "cookingAt": "2026-11-30T12:00:03Z",
+            "cookedAt": "2026-11-30T12:00:04Z", "observedGeneration": 4,
+        },
+    })
+}
+
+fn delivery(n: usize) -> Value {
+    json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Delivery", "metadata": metadata(n, 3, false),
+        "spec": {
+            "orderRef": order_ref(n), "stage": "Delivered", "riderRef": { "name": format!("rider-{:04}", n % 1_000) },
+            "pickup": { "name": "hanok", "uid": "6f1c2d3e-0000-4000-8000-ffffffffffff" },
+            "dropoff": order(n)["spec"]["delivery"],
+        },
+        "status": {
+            "phase": "Delivered", "pickedUpAt": "2026-11-30T12:00:05Z", "deliveredAt": "2026-11-30T12:00:06Z",
+            "observedGeneration": 4,
+        },
+    })
+}
+
+/// Puts objects into a cache as a watch brings them, and says by how much memory has grown, in bytes an object.
+fn fill<K: ResourceExt + DeserializeOwned>(
+    cache: &Cache<K>,
+    object: fn(usize) -> Value,
+    count: usize,
+) -> usize {
+    let before = resident();
+    for n in 0..count {
+        let line = object(n).to_string();
+        cache.apply(serde_json::from_str(&line).expect("an object of its kind"));
+    }
+    resident().saturating_sub(before) / count
+}
+
+#[test]
+fn an_order_that_has_ended_takes_no_more_than_six_kilobytes() {
+    // What parsing takes for itself, once.
+    fill(&Caches::default().orders, order, 10);
+    let caches = Caches::default();
+    let Caches { orders, payments, deliveries, coupon_uses, .. } = &caches;
+    let _indexes = Indexes::new(orders, payments, deliveries, coupon_uses);
+    let of_orders = fill(&caches.orders, order, ORDERS);
+    let of_payments = fill(&caches.payments, payment, ORDERS);
+    let of_tickets = fill(&caches.tickets, ticket, ORDERS);
+    let of_deliveries = fill(&caches.deliveries, delivery, ORDERS);
+    let sum = of_orders + of_payments + of_tickets + of_deliveries;
+    println!(
+        "bytes an order: {sum} (order {of_orders}, payment {of_payments}, ticket {of_tickets}, delivery \
+         {of_deliveries}); structures: {} {} {} {}",
+        size_of::<Order>(),
+        size_of::<Payment>(),
+        size_of::<Ticket>(),
+        size_of::<Delivery>(),
+    );
+    assert!(sum <= BYTES_PER_ORDER_MAX, "{sum} bytes an order");
+    assert!(sum > BYTES_PER_ORDER_MAX / 4, "{sum} bytes an order are too few to be true: nothing was held");
+}

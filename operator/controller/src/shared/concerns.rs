@@ -64,7 +64,7 @@ pub(crate) fn payment_concerns_children(old: &Payment, new: &Payment) -> bool {
 /// A payment, for its order: how it stands, which token it has, and what it says of a coupon, which an order that leaves may
 /// have to wait for. That an intent was recorded, when it is tried again, and under which keys, is its own affair.
 pub(crate) fn payment_concerns_order(old: &Payment, new: &Payment) -> bool {
-    let attempt = |payment: &Payment| payment.status.as_ref().map(|status| status.attempt);
+    let attempt = |payment: &Payment| payment.state().attempt;
     payment_concerns_children(old, new)
         || old.uid() != new.uid()
         || old.spec.token != new.spec.token

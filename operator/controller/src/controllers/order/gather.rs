@@ -155,15 +155,21 @@ fn deadlines(
 
 /// Resolves the order's references by live reads, so that files can be applied in any order, and prices it.
 pub(super) async fn resolve(
-    context: &Context,
+    sources: &Sources,
     key: &Key,
     order: &Order,
 ) -> Result<Result<Quote, Blocker>, ApiError> {
+    let context = &*sources.context;
     let admitted = admit(&references(context, key, order).await?);
     if let (Err(blocker), Some(code)) = (&admitted, order.coupon_name())
         && blocker.reason == Reason::CouponPending
     {
         context.queues.push_at(ControllerName::Coupon, Key::new(&key.namespace, &code), Instant::now());
+    }
+    if admitted.is_ok() {
+        // So that the payment can be made with its intent. Whatever keeps the provider from being called is the payment's to say.
+        let (clients, provider) = (&sources.shared.payment_clients, &order.spec.payment.provider_ref.name);
+        let _ = clients.open(&context.api, &context.caches.providers, provider).await?;
     }
     Ok(admitted)
 }

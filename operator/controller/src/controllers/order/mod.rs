@@ -219,7 +219,7 @@ impl Reconcile for OrderReconcile<'_> {
                 }
             }
             Apply::Command(Command::ResolveReferences) => {
-                self.quote = Some(gather::resolve(context, key, &order).await?);
+                self.quote = Some(gather::resolve(&self.controller.sources, key, &order).await?);
             }
             Apply::Command(command) => {
                 if is_compare_and_set(&command)

@@ -158,7 +158,18 @@ fn one_of(phases: impl Iterator<Item = OrderPhase>) -> String {
 pub fn order() -> Vec<Rule> {
     let fixed = "is fixed once the order is placed; cancel the order and place another";
     vec![
+        // What is never an order comes before what may not become of this one: the first that is broken is told.
         rule(Place::Create, "object.metadata.name.size() <= 63", "an order's name has at most 63 characters"),
+        rule(
+            Place::Write,
+            "has(object.spec.payment.token) != has(object.spec.payment.tokenSecretRef)",
+            "payment needs exactly one of token and tokenSecretRef",
+        ),
+        rule(
+            Place::Write,
+            "!has(object.spec.receiptConfirmed) || object.spec.receiptConfirmed",
+            "receiptConfirmed can only be set to true",
+        ),
         rule(
             Place::Update,
             format!(
@@ -187,19 +198,9 @@ pub fn order() -> Vec<Rule> {
         immutable_optional("spec.expectedTotal", &format!("expectedTotal {fixed}")),
         set_once("spec.cancellation", "a cancellation can be neither changed nor taken back"),
         set_once("spec.receiptConfirmed", "a confirmed receipt cannot be taken back"),
-        rule(
-            Place::Write,
-            "!has(object.spec.receiptConfirmed) || object.spec.receiptConfirmed",
-            "receiptConfirmed can only be set to true",
-        ),
         immutable("spec.payment.providerRef", &format!("payment.providerRef {fixed}")),
         immutable_optional("spec.payment.providerOrderId", &format!("payment.providerOrderId {fixed}")),
         immutable("spec.payment.whenUnavailable", &format!("payment.whenUnavailable {fixed}")),
-        rule(
-            Place::Write,
-            "has(object.spec.payment.token) != has(object.spec.payment.tokenSecretRef)",
-            "payment needs exactly one of token and tokenSecretRef",
-        ),
         journeys("status.phase", "an order", table::ORDER, OrderPhase::ALL),
         set_once_within("status", "cancellation", "the verdict on a cancellation never changes"),
     ]

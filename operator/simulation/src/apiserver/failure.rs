@@ -75,7 +75,7 @@ impl Failure {
     }
 
     /// The same by a policy whose reason is that the object is not valid: the words are those of a refusal.
-    pub(super) fn as_invalid(self) -> Self {
+    pub(super) fn into_invalid(self) -> Self {
         Self { code: 422, reason: "Invalid", ..self }
     }
 

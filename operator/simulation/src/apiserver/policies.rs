@@ -169,7 +169,7 @@ impl Policies {
                 let why =
                     format!("ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: {why}");
                 let failure = Failure::forbidden(about.kind, about.name, &why, json!([{ "message": why }]));
-                return Err(if is_invalid { failure.as_invalid() } else { failure });
+                return Err(if is_invalid { failure.into_invalid() } else { failure });
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 
 use crate::kinds;
-use crate::rules::{Message, Rule};
+use crate::rules::{Message, Place, Rule};
 
 /// What can be wrong with a generated manifest. Each is a mistake in this crate, and its tests find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +74,16 @@ fn finish(
     Ok(crd)
 }
 
+/// Puts a rule of the schema where it belongs; the others are for policies.
 fn insert(schema: &mut JSONSchemaProps, rule: &Rule) -> Result<(), GenerateError> {
+    let Place::Schema(path) = rule.place else { return Ok(()) };
     let mut place = schema;
-    for name in rule.path.split('.').filter(|name| !name.is_empty()) {
+    for name in path.split('.').filter(|name| !name.is_empty()) {
         place = place
             .properties
             .as_mut()
             .and_then(|properties| properties.get_mut(name))
-            .ok_or_else(|| GenerateError::NoSuchPlace(rule.path.to_owned()))?;
+            .ok_or_else(|| GenerateError::NoSuchPlace(path.to_owned()))?;
     }
     let (message, message_expression) = match &rule.message {
         Message::Text(text) => (Some(text.clone()), None),

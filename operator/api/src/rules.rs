@@ -1,9 +1,12 @@
 //! What a schema cannot say: CEL rules, each with the sentence that the user reads. The stage rules are generated
 //! from the transition tables of `saga`.
 //!
-//! Two facts of the API server shape them. Field rules with `oldSelf` do not run when either side is unset, so what
-//! must not appear, vanish or change is ruled on its parent. Root rules also run on status writes, so a rule about
-//! status guards against a spec that was already there.
+//! Three facts of the API server shape them. What stands in a schema is looked at with every write, those of status too,
+//! and each step from property to property copies all properties of that place: a rule at the root costs as much as the
+//! rest of the write. So of orders and what the operator makes of them, rules about the spec stand in the admission
+//! policy of the kind ([`crate::policies`]), which status writes do not concern, and only those about the status stand in
+//! the schema, at the values that they compare. Field rules with `oldSelf` do not run when either side is unset, so what
+//! must not vanish is ruled on its parent. And a policy names one reason only: the first check that fails.
 
 use std::fmt::Display;
 
@@ -13,15 +16,29 @@ use fooddelivery_saga::table::{self, Step};
 
 use crate::MessageTransport;
 
-/// A CEL rule at a place in a schema.
+/// A CEL rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Where: property names joined by dots, empty for the root.
-    pub path: &'static str,
+    /// Where it stands.
+    pub place: Place,
     /// The CEL expression.
     pub rule: String,
     /// What the user reads; an expression where it depends on the values.
     pub message: Message,
+}
+
+/// Where a rule stands, and with that, which writes it is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the schema, for every write: property names joined by dots, empty for the root. The value there is `self`, the
+    /// one before `oldSelf`.
+    Schema(&'static str),
+    /// In the policy of the kind, for creations. What is created is `object`.
+    Create,
+    /// In the policy of the kind, for updates of anything but the status: of `oldObject` to `object`.
+    Update,
+    /// In the policy of the kind, for both: `object`.
+    Write,
 }
 
 /// What the user reads.
@@ -33,38 +50,71 @@ pub enum Message {
     Expression(String),
 }
 
-fn rule(path: &'static str, rule: impl Into<String>, message: &str) -> Rule {
-    Rule { path, rule: rule.into(), message: Message::Text(message.into()) }
+fn rule(place: Place, rule: impl Into<String>, message: &str) -> Rule {
+    Rule { place, rule: rule.into(), message: Message::Text(message.into()) }
 }
 
-/// A required field that never changes.
-fn immutable(path: &'static str, field: &str, sentence: &str) -> Rule {
-    rule(path, format!("self.{field} == oldSelf.{field}"), sentence)
+/// A rule of a schema.
+fn within(path: &'static str, text: impl Into<String>, message: &str) -> Rule {
+    rule(Place::Schema(path), text, message)
+}
+
+/// A required field of a schema's place that never changes.
+fn immutable_within(path: &'static str, field: &str, sentence: &str) -> Rule {
+    within(path, format!("self.{field} == oldSelf.{field}"), sentence)
+}
+
+/// An optional field of a schema's place that may be set, once, and then stays.
+fn set_once_within(path: &'static str, field: &str, sentence: &str) -> Rule {
+    let text = format!("!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})");
+    within(path, text, sentence)
+}
+
+/// A required field, such as `spec.items`, that never changes.
+fn immutable(field: &str, sentence: &str) -> Rule {
+    rule(Place::Update, format!("object.{field} == oldObject.{field}"), sentence)
+}
+
+/// Whether an optional field has neither appeared nor vanished nor changed between `old` and `new`.
+fn is_same(old: &str, new: &str, field: &str) -> String {
+    format!(
+        "has({new}.{field}) == has({old}.{field}) && (!has({new}.{field}) || {new}.{field} == {old}.{field})"
+    )
 }
 
 /// An optional field that neither appears nor vanishes nor changes.
-fn immutable_optional(path: &'static str, field: &str, sentence: &str) -> Rule {
-    let text = format!(
-        "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    );
-    rule(path, text, sentence)
+fn immutable_optional(field: &str, sentence: &str) -> Rule {
+    rule(Place::Update, is_same("oldObject", "object", field), sentence)
 }
 
 /// An optional field that may be set, once, and then stays.
-fn set_once(path: &'static str, field: &str, sentence: &str) -> Rule {
-    let text = format!("!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})");
-    rule(path, text, sentence)
+fn set_once(field: &str, sentence: &str) -> Rule {
+    let text =
+        format!("!has(oldObject.{field}) || (has(object.{field}) && object.{field} == oldObject.{field})");
+    rule(Place::Update, text, sentence)
 }
+
+/// A value and what it was before, as expressions.
+struct Ends<'a> {
+    new: &'a str,
+    old: &'a str,
+}
+
+/// The value at a place of a schema.
+const HERE: Ends<'_> = Ends { new: "self", old: "oldSelf" };
+/// The stage of a ticket or delivery.
+const STAGE: Ends<'_> = Ends { new: "object.spec.stage", old: "oldObject.spec.stage" };
+/// What is wanted of a payment.
+const WANTED: Ends<'_> = Ends { new: "object.spec.desired", old: "oldObject.spec.desired" };
 
 /// Only the table's own steps, one at a time.
 fn steps<T: Copy + PartialEq + Display>(
-    path: &'static str,
+    (place, ends): (Place, Ends<'_>),
     what: &str,
     table: &[Step<T>],
     all: &[T],
 ) -> Rule {
-    let next = |from: T| table::next(table, from);
-    transitions(path, what, all, next)
+    transitions(place, &ends, what, all, |from| table::next(table, from))
 }
 
 /// Whatever the table reaches by one step or several, as in a status whose writer may skip phases.
@@ -74,25 +124,25 @@ fn journeys<T: Copy + PartialEq + Display>(
     table: &[Step<T>],
     all: &[T],
 ) -> Rule {
-    let next = |from: T| table::reachable(table, all, from);
-    transitions(path, what, all, next)
+    transitions(Place::Schema(path), &HERE, what, all, |from| table::reachable(table, all, from))
 }
 
 fn transitions<T: Copy + Display>(
-    path: &'static str,
+    place: Place,
+    Ends { new, old }: &Ends<'_>,
     what: &str,
     all: &[T],
     next: impl Fn(T) -> Vec<T>,
 ) -> Rule {
-    let mut ways = vec!["self == oldSelf".to_owned()];
+    let mut ways = vec![format!("{new} == {old}")];
     for from in all {
         let to: Vec<String> = next(*from).iter().map(|t| format!("'{t}'")).collect();
         if !to.is_empty() {
-            ways.push(format!("(oldSelf == '{from}' && self in [{}])", to.join(", ")));
+            ways.push(format!("({old} == '{from}' && {new} in [{}])", to.join(", ")));
         }
     }
-    let message = format!("'{what} cannot go from ' + oldSelf + ' to ' + self");
-    Rule { path, rule: ways.join(" || "), message: Message::Expression(message) }
+    let message = format!("'{what} cannot go from ' + {old} + ' to ' + {new}");
+    Rule { place, rule: ways.join(" || "), message: Message::Expression(message) }
 }
 
 /// The rest of a comparison with any of these.
@@ -107,88 +157,96 @@ fn one_of(phases: impl Iterator<Item = OrderPhase>) -> String {
 /// The rules of Order.
 pub fn order() -> Vec<Rule> {
     let fixed = "is fixed once the order is placed; cancel the order and place another";
-    let mut rules = vec![
-        rule("", "self.metadata.name.size() <= 63", "an order's name has at most 63 characters"),
+    vec![
+        // What is never an order comes before what may not become of this one: the first that is broken is told.
+        rule(Place::Create, "object.metadata.name.size() <= 63", "an order's name has at most 63 characters"),
         rule(
-            "",
+            Place::Write,
+            "has(object.spec.payment.token) != has(object.spec.payment.tokenSecretRef)",
+            "payment needs exactly one of token and tokenSecretRef",
+        ),
+        rule(
+            Place::Write,
+            "!has(object.spec.receiptConfirmed) || object.spec.receiptConfirmed",
+            "receiptConfirmed can only be set to true",
+        ),
+        rule(
+            Place::Update,
             format!(
-                "has(oldSelf.spec.receiptConfirmed) || !has(self.spec.receiptConfirmed) || \
-                 (has(self.status) && has(self.status.phase) && self.status.phase{})",
+                "has(oldObject.spec.receiptConfirmed) || !has(object.spec.receiptConfirmed) || \
+                 (has(object.status) && has(object.status.phase) && object.status.phase{})",
                 one_of(saga::receipt_phases())
             ),
             "receipt can be confirmed only once the food is delivered",
         ),
         rule(
-            "",
+            Place::Update,
             format!(
-                "(has(self.spec.payment.token) == has(oldSelf.spec.payment.token) && \
-             (!has(self.spec.payment.token) || self.spec.payment.token == oldSelf.spec.payment.token) && \
-             has(self.spec.payment.tokenSecretRef) == has(oldSelf.spec.payment.tokenSecretRef) && \
-             (!has(self.spec.payment.tokenSecretRef) || \
-             self.spec.payment.tokenSecretRef == oldSelf.spec.payment.tokenSecretRef)) || \
-             (has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase{})",
+                "({} && {}) || \
+                 (has(oldObject.status) && has(oldObject.status.phase) && oldObject.status.phase{})",
+                is_same("oldObject", "object", "spec.payment.token"),
+                is_same("oldObject", "object", "spec.payment.tokenSecretRef"),
                 one_of(saga::token_phases())
             ),
             "the payment token can be replaced only while payment is deferred",
         ),
-        immutable("spec", "customerRef", &format!("customerRef {fixed}")),
-        immutable_optional("spec", "storeRef", &format!("storeRef {fixed}")),
-        immutable("spec", "items", &format!("items {fixed}")),
-        immutable("spec", "delivery", &format!("delivery {fixed}")),
-        immutable_optional("spec", "couponCode", &format!("couponCode {fixed}")),
-        immutable_optional("spec", "expectedTotal", &format!("expectedTotal {fixed}")),
-        set_once("spec", "cancellation", "a cancellation can be neither changed nor taken back"),
-        set_once("spec", "receiptConfirmed", "a confirmed receipt cannot be taken back"),
-        rule("spec.receiptConfirmed", "self", "receiptConfirmed can only be set to true"),
-        immutable("spec.payment", "providerRef", &format!("payment.providerRef {fixed}")),
-        immutable_optional("spec.payment", "providerOrderId", &format!("payment.providerOrderId {fixed}")),
-        immutable("spec.payment", "whenUnavailable", &format!("payment.whenUnavailable {fixed}")),
-        rule(
-            "spec.payment",
-            "has(self.token) != has(self.tokenSecretRef)",
-            "payment needs exactly one of token and tokenSecretRef",
-        ),
+        immutable("spec.customerRef", &format!("customerRef {fixed}")),
+        immutable_optional("spec.storeRef", &format!("storeRef {fixed}")),
+        immutable("spec.items", &format!("items {fixed}")),
+        immutable("spec.delivery", &format!("delivery {fixed}")),
+        immutable_optional("spec.couponCode", &format!("couponCode {fixed}")),
+        immutable_optional("spec.expectedTotal", &format!("expectedTotal {fixed}")),
+        set_once("spec.cancellation", "a cancellation can be neither changed nor taken back"),
+        set_once("spec.receiptConfirmed", "a confirmed receipt cannot be taken back"),
+        immutable("spec.payment.providerRef", &format!("payment.providerRef {fixed}")),
+        immutable_optional("spec.payment.providerOrderId", &format!("payment.providerOrderId {fixed}")),
+        immutable("spec.payment.whenUnavailable", &format!("payment.whenUnavailable {fixed}")),
         journeys("status.phase", "an order", table::ORDER, OrderPhase::ALL),
-    ];
-    rules.push(set_once("status", "cancellation", "the verdict on a cancellation never changes"));
-    rules
+        set_once_within("status", "cancellation", "the verdict on a cancellation never changes"),
+    ]
 }
 
 /// The rules of Payment.
 pub fn payment() -> Vec<Rule> {
     vec![
-        immutable("spec", "orderRef", "a payment belongs to one order for ever"),
-        immutable("spec", "quote", "the quote is frozen"),
-        immutable("spec", "providerRef", "the provider of a payment is fixed"),
-        immutable("spec", "providerOrderId", "the provider's order id is fixed"),
-        immutable("spec", "whenUnavailable", "whenUnavailable is fixed"),
-        immutable_optional("spec", "intent", "the intent of a payment is recorded as it is created"),
+        immutable("spec.orderRef", "a payment belongs to one order for ever"),
+        immutable("spec.quote", "the quote is frozen"),
+        immutable("spec.providerRef", "the provider of a payment is fixed"),
+        immutable("spec.providerOrderId", "the provider's order id is fixed"),
+        immutable("spec.whenUnavailable", "whenUnavailable is fixed"),
+        immutable_optional("spec.intent", "the intent of a payment is recorded as it is created"),
         rule(
-            "spec",
-            "has(self.coupon) == has(oldSelf.coupon) && (!has(self.coupon) || \
-             (self.coupon.name == oldSelf.coupon.name && self.coupon.uid == oldSelf.coupon.uid && \
-             (!has(oldSelf.coupon.returned) || !oldSelf.coupon.returned || \
-             (has(self.coupon.returned) && self.coupon.returned))))",
+            Place::Update,
+            "has(object.spec.coupon) == has(oldObject.spec.coupon) && (!has(object.spec.coupon) || \
+             (object.spec.coupon.name == oldObject.spec.coupon.name && \
+             object.spec.coupon.uid == oldObject.spec.coupon.uid && \
+             (!has(oldObject.spec.coupon.returned) || !oldObject.spec.coupon.returned || \
+             (has(object.spec.coupon.returned) && object.spec.coupon.returned))))",
             "the coupon of a payment is fixed, and is given back once",
         ),
-        set_once("spec", "reversal", "the reason of a reversal is set once"),
+        set_once("spec.reversal", "the reason of a reversal is set once"),
         rule(
-            "",
-            "!has(self.spec.resolution) || has(oldSelf.spec.resolution) || \
-             (has(self.status) && has(self.status.phase) && self.status.phase == 'NeedsReview')",
+            Place::Update,
+            "!has(object.spec.resolution) || has(oldObject.spec.resolution) || \
+             (has(object.status) && has(object.status.phase) && object.status.phase == 'NeedsReview')",
             "a payment is resolved by hand only in phase NeedsReview",
         ),
         rule(
-            "",
-            "!has(self.spec.resolution) || has(oldSelf.spec.resolution) || \
-             self.spec.resolution.action != 'NotCharged' || !has(self.status) || \
-             !has(self.status.capturedAmount) || self.status.capturedAmount == 0",
+            Place::Update,
+            "!has(object.spec.resolution) || has(oldObject.spec.resolution) || \
+             object.spec.resolution.action != 'NotCharged' || !has(object.status) || \
+             !has(object.status.capturedAmount) || object.status.capturedAmount == 0",
             "the provider has said that it took the money: the resolution is Refunded, Captured or Retry",
         ),
-        rule("spec.resolution", "self == oldSelf", "a resolution stands until the operator has acted on it"),
-        steps("spec.desired", "what is wanted of a payment", table::DESIRED, PaymentDesired::ALL),
-        steps("status.phase", "a payment", table::PAYMENT, PaymentPhase::ALL),
         rule(
+            Place::Update,
+            "!has(object.spec.resolution) || !has(oldObject.spec.resolution) || \
+             object.spec.resolution == oldObject.spec.resolution",
+            "a resolution stands until the operator has acted on it",
+        ),
+        steps((Place::Update, WANTED), "what is wanted of a payment", table::DESIRED, PaymentDesired::ALL),
+        steps((Place::Schema("status.phase"), HERE), "a payment", table::PAYMENT, PaymentPhase::ALL),
+        within(
             "status",
             "!has(self.refundedAmount) || !has(self.capturedAmount) || self.refundedAmount <= self.capturedAmount",
             "no more can be refunded than was captured",
@@ -199,72 +257,74 @@ pub fn payment() -> Vec<Rule> {
 /// The rules of Ticket.
 pub fn ticket() -> Vec<Rule> {
     vec![
-        immutable("spec", "orderRef", "a ticket belongs to one order for ever"),
-        immutable("spec", "storeRef", "a ticket stays with its store"),
-        immutable("spec", "items", "the items of a ticket are fixed"),
-        immutable_optional("spec", "deadlines", "the deadlines of a ticket are fixed"),
-        set_once("spec", "reason", "the reason of a ticket's end is set once"),
+        immutable("spec.orderRef", "a ticket belongs to one order for ever"),
+        immutable("spec.storeRef", "a ticket stays with its store"),
+        immutable("spec.items", "the items of a ticket are fixed"),
+        immutable_optional("spec.deadlines", "the deadlines of a ticket are fixed"),
+        set_once("spec.reason", "the reason of a ticket's end is set once"),
         rule(
-            "spec",
-            "!has(self.reason) || self.stage in ['Rejected', 'Cancelled', 'Abandoned']",
+            Place::Write,
+            "!has(object.spec.reason) || object.spec.stage in ['Rejected', 'Cancelled', 'Abandoned']",
             "a reason goes with a rejected, cancelled or abandoned ticket",
         ),
-        steps("spec.stage", "a ticket", table::TICKET, TicketStage::ALL),
+        steps((Place::Update, STAGE), "a ticket", table::TICKET, TicketStage::ALL),
     ]
 }
 
 /// The rules of Delivery.
 pub fn delivery() -> Vec<Rule> {
     vec![
-        immutable("spec", "orderRef", "a delivery belongs to one order for ever"),
-        immutable("spec", "pickup", "the pick-up of a delivery is fixed"),
-        immutable("spec", "dropoff", "the drop-off of a delivery is fixed"),
-        immutable_optional("spec", "deadlines", "the deadlines of a delivery are fixed"),
-        set_once("spec", "reason", "the reason of a delivery's end is set once"),
+        immutable("spec.orderRef", "a delivery belongs to one order for ever"),
+        immutable("spec.pickup", "the pick-up of a delivery is fixed"),
+        immutable("spec.dropoff", "the drop-off of a delivery is fixed"),
+        immutable_optional("spec.deadlines", "the deadlines of a delivery are fixed"),
+        set_once("spec.reason", "the reason of a delivery's end is set once"),
         Rule {
-            path: "spec",
-            rule: "!has(oldSelf.riderRef) || !has(self.riderRef) || self.riderRef == oldSelf.riderRef".into(),
+            place: Place::Update,
+            rule: "!has(oldObject.spec.riderRef) || !has(object.spec.riderRef) || \
+                   object.spec.riderRef == oldObject.spec.riderRef"
+                .into(),
             message: Message::Expression(
-                "'this delivery is already taken by ' + oldSelf.riderRef.name".into(),
+                "'this delivery is already taken by ' + oldObject.spec.riderRef.name".into(),
             ),
         },
         rule(
-            "spec",
-            "has(self.riderRef) == has(oldSelf.riderRef) || \
-             (oldSelf.stage == 'Waiting' && self.stage == 'Waiting')",
+            Place::Update,
+            "has(object.spec.riderRef) == has(oldObject.spec.riderRef) || \
+             (oldObject.spec.stage == 'Waiting' && object.spec.stage == 'Waiting')",
             "a delivery can be taken or given back only while it waits",
         ),
         rule(
-            "spec",
-            "!(self.stage in ['PickedUp', 'Delivered', 'Failed']) || has(self.riderRef)",
+            Place::Write,
+            "!(object.spec.stage in ['PickedUp', 'Delivered', 'Failed']) || has(object.spec.riderRef)",
             "only a delivery that a rider has taken can be picked up",
         ),
         rule(
-            "spec",
-            "self.stage != 'Cancelled' || !has(self.riderRef)",
+            Place::Write,
+            "object.spec.stage != 'Cancelled' || !has(object.spec.riderRef)",
             "a delivery that a rider has taken cannot be cancelled",
         ),
-        steps("spec.stage", "a delivery", table::DELIVERY, DeliveryStage::ALL),
+        steps((Place::Update, STAGE), "a delivery", table::DELIVERY, DeliveryStage::ALL),
     ]
 }
 
 /// The rules of Coupon.
 pub fn coupon() -> Vec<Rule> {
     vec![
-        rule("", "self.metadata.name.size() <= 63", "a coupon's name, its code, has at most 63 characters"),
-        rule(
+        within("", "self.metadata.name.size() <= 63", "a coupon's name, its code, has at most 63 characters"),
+        within(
             "spec.discount",
             "has(self.percent) != has(self.amount)",
             "a discount is either a percent or an amount",
         ),
-        rule(
+        within(
             "spec",
             "!has(self.validFrom) || !has(self.validUntil) || self.validFrom < self.validUntil",
             "validFrom must be before validUntil",
         ),
-        immutable_optional(
+        within(
             "spec",
-            "perCustomer",
+            is_same("oldSelf", "self", "perCustomer"),
             "perCustomer is fixed, as what was redeemed before would not be counted; make another coupon",
         ),
     ]
@@ -273,8 +333,8 @@ pub fn coupon() -> Vec<Rule> {
 /// The rules of CouponUse.
 pub fn coupon_use() -> Vec<Rule> {
     vec![
-        immutable("spec", "couponRef", "whose redemptions it counts is fixed"),
-        immutable("spec", "customerRef", "whose redemptions it counts is fixed"),
+        immutable("spec.couponRef", "whose redemptions it counts is fixed"),
+        immutable("spec.customerRef", "whose redemptions it counts is fixed"),
     ]
 }
 
@@ -288,11 +348,11 @@ pub fn message_provider() -> Vec<Rule> {
     let otherwise = format!("!(self.transport in [{}]) || ", by_http.join(", "));
     vec![
         // Set once: a provider of before the field was there gets it, and keeps who was told of what.
-        set_once("spec", "transport", "the transport of a provider is fixed; make another provider"),
-        immutable("spec", "endpoint", ENDPOINT_FIXED),
-        rule("spec", format!("{otherwise}isURL(self.endpoint)"), ENDPOINT_URL),
-        rule("spec", format!("{otherwise}{HTTPS}"), ENDPOINT_HTTPS),
-        rule(
+        set_once_within("spec", "transport", "the transport of a provider is fixed; make another provider"),
+        immutable_within("spec", "endpoint", ENDPOINT_FIXED),
+        within("spec", format!("{otherwise}isURL(self.endpoint)"), ENDPOINT_URL),
+        within("spec", format!("{otherwise}{HTTPS}"), ENDPOINT_HTTPS),
+        within(
             "spec",
             "(self.transport == 'AlimTalk') == has(self.alimTalk)",
             "alimTalk is needed for the transport AlimTalk, and only there",
@@ -303,10 +363,10 @@ pub fn message_provider() -> Vec<Rule> {
 /// The rules of PaymentProvider.
 pub fn provider() -> Vec<Rule> {
     vec![
-        immutable("spec", "dialect", "the dialect of a provider is fixed; make another provider"),
-        immutable("spec", "endpoint", ENDPOINT_FIXED),
-        rule("spec.endpoint", "isURL(self)", ENDPOINT_URL),
-        rule("spec", HTTPS, ENDPOINT_HTTPS),
+        immutable_within("spec", "dialect", "the dialect of a provider is fixed; make another provider"),
+        immutable_within("spec", "endpoint", ENDPOINT_FIXED),
+        within("spec.endpoint", "isURL(self)", ENDPOINT_URL),
+        within("spec", HTTPS, ENDPOINT_HTTPS),
     ]
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fooddelivery_api::kinds::{self, Scope};
 use fooddelivery_api::policies::actors::PREFIX;
-use fooddelivery_api::rules::{self, Rule};
+use fooddelivery_api::rules::{self, Place, Rule};
 use fooddelivery_api::{GROUP, MessageTransport, VERSION, crds, policies, roles};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
@@ -221,9 +221,10 @@ fn kept_quiet(schema: &serde_json::Value, place: &str) -> usize {
     seen
 }
 
-/// The text of the only rule of `rules` at `path` that compares the old value.
-fn step_rule(rules: Vec<Rule>, path: &str) -> String {
-    let mut found = rules.into_iter().filter(|rule| rule.path == path && rule.rule.contains("oldSelf == '"));
+/// The text of the only rule of `rules` at `place` that compares `old` with a word.
+fn step_rule(rules: Vec<Rule>, place: Place, old: &str) -> String {
+    let compares = format!("{old} == '");
+    let mut found = rules.into_iter().filter(|rule| rule.place == place && rule.rule.contains(&compares));
     let rule = found.next().expect("a rule of the steps").rule;
     assert!(found.next().is_none(), "one rule has all steps");
     rule
@@ -231,14 +232,35 @@ fn step_rule(rules: Vec<Rule>, path: &str) -> String {
 
 #[test]
 fn the_rule_for_a_stage_says_what_the_table_says() {
-    let rule = step_rule(rules::ticket(), "spec.stage");
-    assert!(rule.contains("(oldSelf == 'Cooking' && self in ['Cooked', 'Abandoned'])"), "{rule}");
-    assert!(!rule.contains("oldSelf == 'Cooked'"), "{rule}");
+    let rule = step_rule(rules::ticket(), Place::Update, "oldObject.spec.stage");
+    let way = "(oldObject.spec.stage == 'Cooking' && object.spec.stage in ['Cooked', 'Abandoned'])";
+    assert!(rule.contains(way), "{rule}");
+    assert!(!rule.contains("oldObject.spec.stage == 'Cooked'"), "{rule}");
+}
+
+#[test]
+fn a_rule_is_in_force_where_it_stands() {
+    for kind in kinds::ALL {
+        let of_policy = (kind.rules)().iter().any(|rule| !matches!(rule.place, Place::Schema(_)));
+        assert!(!of_policy || kind.is_guarded(), "{} has no policy that keeps its rules", kind.name);
+    }
+}
+
+/// What is written most must not cost what a rule about its spec costs: those stand in policies, which status writes do not
+/// concern.
+#[test]
+fn the_schemas_of_orders_and_their_children_rule_on_the_status_alone() {
+    for kind in kinds::ALL.iter().filter(|kind| kind.is_guarded()) {
+        for rule in (kind.rules)() {
+            let Place::Schema(path) = rule.place else { continue };
+            assert!(path.split('.').next() == Some("status"), "{}: {}", kind.name, rule.rule);
+        }
+    }
 }
 
 #[test]
 fn an_order_may_skip_phases_but_not_leave_an_end() {
-    let rule = step_rule(rules::order(), "status.phase");
+    let rule = step_rule(rules::order(), Place::Schema("status.phase"), "oldSelf");
     let from_store = rule.split("oldSelf == 'AwaitingStore'").nth(1).expect("a way on");
     assert!(from_store.split(')').next().expect("a list").contains("'Delivered'"));
     assert!(!rule.contains("oldSelf == 'Completed'"));

@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fooddelivery_api::crds;
+use fooddelivery_api::rules::Message;
+use fooddelivery_api::{crds, kinds};
 use serde_json::Value;
 
 const HEAD: &str = "# API\n\n<!-- generated: do not edit; UPDATE_MANIFESTS=1 cargo test -p fooddelivery-api --test reference -->\n\n\
@@ -85,8 +86,7 @@ fn describe(page: &mut String, crd: &Value) {
             }
         }
     }
-    let mut refusals = Vec::new();
-    rules(schema, &mut refusals);
+    let refusals = sentences(&text(&names["kind"]));
     if !refusals.is_empty() {
         line(
             page,
@@ -160,24 +160,18 @@ fn bounds(field: &Value) -> Option<String> {
     })
 }
 
-/// The sentences of all validation rules in a schema, each once.
-fn rules(schema: &Value, found: &mut Vec<String>) {
-    for rule in list(&schema["x-kubernetes-validations"]) {
-        let sentence = rule["message"].as_str().map(|it| cell(&Value::from(it)));
-        if let Some(sentence) = sentence
-            && !found.contains(&sentence)
-        {
+/// The sentences of all rules of a kind, wherever they stand, each once; without those that depend on the values.
+fn sentences(kind: &str) -> Vec<String> {
+    let row = kinds::ALL.iter().find(|row| row.name == kind).expect("a row");
+    let mut found: Vec<String> = Vec::new();
+    for rule in (row.rules)() {
+        let Message::Text(sentence) = rule.message else { continue };
+        let sentence = cell(&Value::from(sentence));
+        if !found.contains(&sentence) {
             found.push(sentence);
         }
     }
-    for property in schema["properties"].as_object().into_iter().flat_map(|it| it.values()) {
-        rules(property, found);
-    }
-    for inner in ["items", "additionalProperties"] {
-        if schema[inner].is_object() {
-            rules(&schema[inner], found);
-        }
-    }
+    found
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fooddelivery_api::policies::birth::Tracking;
 use fooddelivery_providers::HttpClient;
 use fooddelivery_runtime::clock;
 use fooddelivery_runtime::clock::dates::DateLayer;
@@ -32,7 +33,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .context("the API server does not answer; is the kubeconfig (KUBECONFIG, --context) right?")?;
     info!(version = env!("CARGO_PKG_VERSION"), kubernetes = %server.git_version, "starting");
-    stamp::apply(&client).await;
+    let tracking = if settings.track_order_fields { Tracking::All } else { Tracking::Applied };
+    stamp::apply(&client, tracking).await;
     let http = HttpClient::new().context("cannot set up the HTTP client for payment providers")?;
     let parts = Parts {
         clock: clock::process().clone(),

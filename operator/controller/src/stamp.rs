@@ -1,5 +1,6 @@
 //! The admission policy by which the API server stamps the finalizer on new orders and payments, so that the operator
-//! need not write it. It is not in `manifests/base`: an API server before Kubernetes 1.36 does not know the kind, and
+//! need not write it, and ends the tracking of fields of what nobody applies, which makes each write cheaper
+//! ([`fooddelivery_api::policies::birth`]). It is not in `manifests/base`: an API server before Kubernetes 1.36 does not know the kind, and
 //! would refuse the whole command. So the operator finds out at its start whether the server has the kind, and applies
 //! the policy itself, by the right to write exactly this one; where it cannot, it says so once and does without.
 //!
@@ -9,7 +10,7 @@
 use std::time::Duration;
 
 use fooddelivery_api::OPERATOR_NAMESPACE;
-use fooddelivery_api::policies;
+use fooddelivery_api::policies::birth::{self, Tracking};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -36,9 +37,12 @@ pub enum Stamp {
 }
 
 /// Applies the policy where the API server has the kind, and says in the log what became of it.
-pub async fn apply(client: &Client) {
-    match tokio::time::timeout(LIMIT, try_apply(client)).await {
-        Ok(Ok(Stamp::Applied)) => info!("the API server stamps the finalizer on new orders and payments"),
+pub async fn apply(client: &Client, tracking: Tracking) {
+    match tokio::time::timeout(LIMIT, try_apply(client, tracking)).await {
+        Ok(Ok(Stamp::Applied)) => info!(
+            all_orders_tracked = tracking == Tracking::All,
+            "the API server stamps the finalizer on new orders and payments, and spares what nobody applies managed fields"
+        ),
         Ok(Ok(Stamp::NotServed)) => info!(
             "the API server has no MutatingAdmissionPolicy ({GROUP_VERSION}, Kubernetes 1.36 and later): \
              the operator writes the finalizer of each order itself"
@@ -60,7 +64,7 @@ pub async fn apply(client: &Client) {
 ///
 /// # Errors
 /// When a request fails, or the policy may not be written.
-pub async fn try_apply(client: &Client) -> kube::Result<Stamp> {
+pub async fn try_apply(client: &Client, tracking: Tracking) -> kube::Result<Stamp> {
     if !is_served(client).await? {
         return Ok(Stamp::NotServed);
     }
@@ -70,10 +74,10 @@ pub async fn try_apply(client: &Client) -> kube::Result<Stamp> {
     }]);
     // The policy before its binding. What an older version or a person had applied is taken over.
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    for mut document in policies::stamp() {
+    for mut document in birth::documents(tracking) {
         document["metadata"]["ownerReferences"] = owner.clone();
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(&document));
-        api.patch(policies::STAMP, &params, &Patch::Apply(&document)).await?;
+        api.patch(birth::NAME, &params, &Patch::Apply(&document)).await?;
     }
     Ok(Stamp::Applied)
 }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use fooddelivery_api::OPERATOR_NAMESPACE;
+use fooddelivery_api::policies::birth::Tracking;
 use fooddelivery_controller::stamp::{Stamp, apply, try_apply};
 use http::{Request, Response};
 use kube::Client;
@@ -56,7 +57,7 @@ fn server(resources: &'static [&'static str], may_write: bool) -> (Client, Arc<M
 #[tokio::test]
 async fn where_the_kind_is_served_the_policy_is_applied_before_its_binding_and_owned_by_the_namespace() {
     let (client, sent) = server(&["validatingadmissionpolicies", RESOURCE], true);
-    assert_eq!(try_apply(&client).await.expect("it is applied"), Stamp::Applied);
+    assert_eq!(try_apply(&client, Tracking::Applied).await.expect("it is applied"), Stamp::Applied);
     let sent = sent.lock().expect("the log");
     let writes: Vec<_> = sent.iter().filter(|(method, _, _)| method == "PATCH").collect();
     let names = ["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"];
@@ -71,16 +72,16 @@ async fn where_the_kind_is_served_the_policy_is_applied_before_its_binding_and_o
 #[tokio::test]
 async fn where_the_kind_is_not_served_nothing_is_written() {
     let (client, sent) = server(&["validatingadmissionpolicies"], true);
-    assert_eq!(try_apply(&client).await.expect("an answer"), Stamp::NotServed);
+    assert_eq!(try_apply(&client, Tracking::Applied).await.expect("an answer"), Stamp::NotServed);
     assert_eq!(sent.lock().expect("the log").len(), 1, "only the kinds were asked for");
 }
 
 #[tokio::test]
 async fn where_it_may_not_be_written_the_operator_goes_on() {
     let (client, sent) = server(&[RESOURCE], false);
-    let error = try_apply(&client).await.expect_err("it is refused");
+    let error = try_apply(&client, Tracking::Applied).await.expect_err("it is refused");
     assert!(error.to_string().contains("may not"), "{error}");
-    apply(&client).await;
+    apply(&client, Tracking::Applied).await;
     let refused = sent.lock().expect("the log").iter().filter(|(method, _, _)| method == "PATCH").count();
     assert_eq!(refused, 2, "once each time");
 }

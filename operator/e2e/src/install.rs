@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use fooddelivery_api::{FINALIZER, GROUP, VERSION, crds, policies};
+use fooddelivery_api::policies::birth::{self, Tracking};
+use fooddelivery_api::{FINALIZER, GROUP, VERSION, crds};
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
@@ -40,7 +41,8 @@ pub struct Installed {
 pub async fn install(access: &ClusterAccess, say: impl Fn(&str)) -> Result<Installed> {
     let installed = install_base(access, &workspace(), say).await?;
     if installed.stamps_finalizers {
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": policies::stamp() });
+        let list =
+            json!({ "apiVersion": "v1", "kind": "List", "items": birth::documents(Tracking::Applied) });
         let apply = [
             "apply",
             "--server-side",

@@ -4,7 +4,7 @@
 //! from a snapshot and a time that the caller hands in. The caller carries a decision out, looks again and asks
 //! again, so that a crash between any two steps loses nothing: the next decision is made from what is there.
 //!
-//! * [`table`]: one transition table per kind; the CEL rules of the CRDs are generated from it.
+//! * [`table`]: one transition table per kind; the CEL rules of CRDs and policies are generated from it.
 //! * [`reason`]: every reason that is given, with a sentence for users.
 //! * [`quote`]: what an order costs, from the store's menu; [`blocker`] why it has no price; [`money`].
 //! * [`machine`]: the shape of all decisions; a machine for each of them. [`order`], [`payment`], [`ticket`], [`delivery`];

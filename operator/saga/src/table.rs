@@ -1,5 +1,5 @@
 //! One transition table per kind. Everything that must agree on the steps is generated from here: the CEL rules of
-//! the CRDs, the diagram in the documentation, and the tests of the decisions.
+//! CRDs and policies, the diagram in the documentation, and the tests of the decisions.
 
 use crate::phases::{DeliveryStage, OrderPhase, PaymentDesired, PaymentPhase, TicketStage};
 

@@ -1,10 +1,13 @@
-//! Who may do what beyond the reach of CRD rules, which see neither the user nor the metadata: admission policies.
+//! Who may do what, and what may become of an object, beyond the reach of its schema: admission policies.
 //!
-//! One mutating policy stamps the finalizer on orders and payments at birth. Validating policies keep finalizers,
-//! owner references, the creation and deletion of children, operator-only stages and all status to the operator. What
-//! customers, stores and riders may do to what is theirs is in [`actors`]; [`drain`] has those for draining.
+//! One mutating policy makes objects ready at birth: [`birth`]. Of validating policies there is one for each kind of order
+//! and child, as what an API server spends on a policy hardly depends on how much is in it: it keeps the kind's rules
+//! ([`crate::rules`]) for everybody, and finalizers, owner references, the creation and deletion of children and
+//! operator-only stages to the operator. One for all kinds keeps the status to the operator. What customers, stores and
+//! riders may do to what is theirs is in [`actors`]; [`drain`] has those for draining.
 
 pub mod actors;
+pub mod birth;
 pub mod drain;
 mod parts;
 
@@ -13,20 +16,18 @@ use serde_json::{Value, json};
 
 use crate::crds::{GenerateError, to_yaml};
 use crate::kinds::{self, Kind};
-use crate::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
-use parts::{binding, check, is_cluster, is_operator, resources};
+use crate::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
+use birth::Tracking;
+use parts::{binding, check, is_cluster, is_operator, kept, resources};
 
 /// The user that the operator's service account is, in the shipped manifests.
 pub fn operator_user() -> String {
     format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_SERVICE_ACCOUNT}")
 }
 
-/// The name of the mutating policy, [`stamp`], and of its binding.
-pub const STAMP: &str = "fooddelivery-stamp-finalizer";
-
 /// A file of policies: its name and its documents.
 pub struct PolicyFile {
-    /// File name, below `manifests/base/policies/` but for that of [`stamp`].
+    /// File name, below `manifests/base/policies/` but for that of [`birth`].
     pub name: &'static str,
     /// The manifests.
     pub documents: Vec<Value>,
@@ -44,7 +45,7 @@ pub fn all(operators: &[String], prefix: &str) -> Vec<PolicyFile> {
 /// (`admissionregistration.k8s.io/v1`, Kubernetes 1.36 and later), and those that any server since 1.30 has.
 pub fn for_everybody(operators: &[String]) -> Vec<PolicyFile> {
     vec![
-        PolicyFile { name: "mutating.yaml", documents: stamp() },
+        PolicyFile { name: "mutating.yaml", documents: birth::documents(Tracking::Applied) },
         PolicyFile { name: "validating.yaml", documents: validating(operators) },
     ]
 }
@@ -65,110 +66,90 @@ pub fn files(operators: &[String], prefix: &str) -> Result<Vec<(&'static str, St
         .collect()
 }
 
-/// The policy that stamps the finalizer on orders and payments at birth, and its binding. An API server before
-/// Kubernetes 1.36 does not know them, so they are not in `manifests/base`: the operator applies them at its start.
-pub fn stamp() -> Vec<Value> {
-    let name = STAMP;
-    vec![
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingAdmissionPolicy",
-            "metadata": { "name": name },
-            "spec": {
-                "matchConstraints": resources(&["CREATE"], &kinds::plurals(|kind| kind.is_stamped)),
-                "matchConditions": [{
-                    "name": "not-stamped",
-                    "expression": format!(
-                        "!has(object.metadata.finalizers) || !('{FINALIZER}' in object.metadata.finalizers)"
-                    ),
-                }],
-                "failurePolicy": "Fail",
-                "reinvocationPolicy": "IfNeeded",
-                "mutations": [{
-                    "patchType": "ApplyConfiguration",
-                    "applyConfiguration": { "expression": format!(
-                        "Object{{metadata: Object.metadata{{finalizers: ['{FINALIZER}']}}}}"
-                    )},
-                }],
-            },
-        }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingAdmissionPolicyBinding",
-            "metadata": { "name": name },
-            "spec": { "policyName": name },
-        }),
-    ]
+fn validating(operators: &[String]) -> Vec<Value> {
+    let guarded = kinds::ALL.iter().filter(|kind| kind.is_guarded());
+    let mut documents: Vec<Value> = guarded.flat_map(|kind| guard(operators, kind)).collect();
+    documents.extend(status(operators));
+    documents
 }
 
-fn validating(operators: &[String]) -> Vec<Value> {
-    let mut documents = Vec::new();
-    documents.extend(policy(
-        operators,
-        "fooddelivery-metadata",
-        &resources(&["UPDATE"], &kinds::plurals(Kind::is_guarded)),
-        &[
-            check(
-                &unchanged("finalizers"),
-                "finalizers of orders and their children are the operator's alone",
-            ),
-            check(
-                &unchanged("ownerReferences"),
-                "ownerReferences of orders and their children are the operator's alone",
-            ),
-        ],
-    ));
-    documents.extend(policy(
-        operators,
-        "fooddelivery-children",
-        &resources(&["CREATE", "DELETE"], &kinds::plurals(Kind::is_made_by_operator)),
-        &[check(
-            "variables.isOperator || (request.operation == 'DELETE' && variables.isCluster)",
+/// What may become of the objects of a kind, by whomever: what nobody may comes first, as it would if a schema said it.
+fn guard(operators: &[String], kind: &Kind) -> [Value; 2] {
+    let mut checks: Vec<Value> = (kind.rules)().iter().filter_map(kept).collect();
+    checks.extend([
+        check(&unchanged("finalizers"), "finalizers of orders and their children are the operator's alone"),
+        check(
+            &unchanged("ownerReferences"),
+            "ownerReferences of orders and their children are the operator's alone",
+        ),
+    ]);
+    let operations: &[&str] = if kind.is_made_by_operator() {
+        checks.push(check(
+            "request.operation == 'UPDATE' || variables.isOperator || \
+             (request.operation == 'DELETE' && variables.isCluster)",
             &format!(
                 "{} are created and deleted by the operator alone; cancel or delete the order",
                 listed(Kind::is_made_by_operator)
             ),
-        )],
-    ));
-    documents.extend(policy(
-        operators,
-        "fooddelivery-payments",
-        &resources(&["UPDATE"], &["payments"]),
-        &[check(
-            "variables.isOperator || (\
-             object.spec.all(k, k == 'resolution' || (k in oldObject.spec && object.spec[k] == oldObject.spec[k])) && \
-             oldObject.spec.all(k, k == 'resolution' || k in object.spec) && \
-             (!('resolution' in oldObject.spec) || 'resolution' in object.spec))",
-            "a payment is the operator's alone, but for spec.resolution, by which a person resolves what needs review",
-        )],
-    ));
-    documents.extend(stages(operators, "tickets", &table::operator_only(table::TICKET)));
-    documents.extend(stages(operators, "deliveries", &table::operator_only(table::DELIVERY)));
-    // Of whatever kind: one that is added is protected without being named.
-    documents.extend(policy(
-        operators,
-        "fooddelivery-status",
-        &resources(&["UPDATE"], &["*/status"]),
-        &[check("variables.isOperator", "status is written by the operator alone")],
-    ));
-    documents
+        ));
+        &["CREATE", "UPDATE", "DELETE"]
+    } else {
+        &["CREATE", "UPDATE"]
+    };
+    checks.extend(match kind.plural {
+        "payments" => Some(resolution()),
+        "tickets" => Some(stages(&table::operator_only(table::TICKET))),
+        "deliveries" => Some(stages(&table::operator_only(table::DELIVERY))),
+        _ => None,
+    });
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": resources(operations, &[kind.plural]),
+        "variables": [
+            { "name": "isOperator", "expression": is_operator(operators) },
+            { "name": "isCluster", "expression": is_cluster() },
+        ],
+        "validations": checks,
+    });
+    policy(&format!("fooddelivery-{}", kind.plural), &spec)
 }
 
-fn stages<T: std::fmt::Display>(operators: &[String], resource: &str, stages: &[T]) -> Vec<Value> {
+/// What others than the operator may change in a payment.
+fn resolution() -> Value {
+    check(
+        "request.operation != 'UPDATE' || variables.isOperator || (\
+         object.spec.all(k, k == 'resolution' || (k in oldObject.spec && object.spec[k] == oldObject.spec[k])) && \
+         oldObject.spec.all(k, k == 'resolution' || k in object.spec) && \
+         (!('resolution' in oldObject.spec) || 'resolution' in object.spec))",
+        "a payment is the operator's alone, but for spec.resolution, by which a person resolves what needs review",
+    )
+}
+
+fn stages<T: std::fmt::Display>(stages: &[T]) -> Value {
     let list: Vec<String> = stages.iter().map(|s| format!("'{s}'")).collect();
-    let list = list.join(", ");
     let expression = format!(
-        "variables.isOperator || object.spec.stage == oldObject.spec.stage || !(object.spec.stage in [{list}])"
+        "request.operation != 'UPDATE' || variables.isOperator || \
+         object.spec.stage == oldObject.spec.stage || !(object.spec.stage in [{}])",
+        list.join(", ")
     );
     let names: Vec<String> = stages.iter().map(ToString::to_string).collect();
     let message =
         format!("stage {} is set by the operator alone; cancel the order instead", names.join(" or "));
-    policy(
-        operators,
-        &format!("fooddelivery-{resource}-stages"),
-        &resources(&["UPDATE"], &[resource]),
-        &[check(&expression, &message)],
-    )
+    check(&expression, &message)
+}
+
+/// Of whatever kind: one that is added is protected without being named. The operator writes more statuses than anything
+/// else, so it is spared by the match condition, after which nothing more is evaluated.
+fn status(operators: &[String]) -> [Value; 2] {
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": resources(&["UPDATE"], &["*/status"]),
+        "matchConditions": [{
+            "name": "is-somebody-else", "expression": format!("!({})", is_operator(operators)),
+        }],
+        "validations": [check("false", "status is written by the operator alone")],
+    });
+    policy("fooddelivery-status", &spec)
 }
 
 /// The kinds that are meant, in a sentence.
@@ -182,27 +163,20 @@ fn listed(is_meant: impl Fn(&Kind) -> bool) -> String {
 
 fn unchanged(field: &str) -> String {
     format!(
-        "variables.isOperator || variables.isCluster || \
+        "request.operation != 'UPDATE' || \
          (has(object.metadata.{field}) ? object.metadata.{field} : []) == \
-         (has(oldObject.metadata.{field}) ? oldObject.metadata.{field} : [])"
+         (has(oldObject.metadata.{field}) ? oldObject.metadata.{field} : []) || \
+         variables.isOperator || variables.isCluster"
     )
 }
 
-fn policy(operators: &[String], name: &str, constraints: &Value, validations: &[Value]) -> Vec<Value> {
-    vec![
+fn policy(name: &str, spec: &Value) -> [Value; 2] {
+    [
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicy",
             "metadata": { "name": name },
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": constraints,
-                "variables": [
-                    { "name": "isOperator", "expression": is_operator(operators) },
-                    { "name": "isCluster", "expression": is_cluster() },
-                ],
-                "validations": validations,
-            },
+            "spec": spec,
         }),
         binding(name),
     ]

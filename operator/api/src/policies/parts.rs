@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::rules::{Message, Place, Rule};
 use crate::{GROUP, VERSION};
 
 /// The controllers of Kubernetes that delete on somebody's behalf, by either way of running them.
@@ -21,6 +22,22 @@ pub(super) fn resources(operations: &[&str], names: &[&str]) -> Value {
 /// A check, with the sentence that is read when it fails.
 pub(super) fn check(expression: &str, message: &str) -> Value {
     json!({ "expression": expression, "message": message, "reason": "Forbidden" })
+}
+
+/// A check that a rule of a kind's writes is kept; `None` for one of the schema. It is refused as the schema refuses: as
+/// invalid, whoever asks.
+pub(super) fn kept(rule: &Rule) -> Option<Value> {
+    let expression = match rule.place {
+        Place::Schema(_) => return None,
+        Place::Create => format!("request.operation != 'CREATE' || ({})", rule.rule),
+        Place::Update => format!("request.operation != 'UPDATE' || ({})", rule.rule),
+        Place::Write => format!("request.operation == 'DELETE' || ({})", rule.rule),
+    };
+    let (name, message) = match &rule.message {
+        Message::Text(text) => ("message", text),
+        Message::Expression(text) => ("messageExpression", text),
+    };
+    Some(json!({ "expression": expression, name: message, "reason": "Invalid" }))
 }
 
 /// What puts a policy in force.

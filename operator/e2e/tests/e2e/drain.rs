@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use fooddelivery_api::policies;
+use fooddelivery_api::policies::birth;
 use fooddelivery_api::policies::drain::{DRAIN_FIRST, NO_NEW_ORDERS};
 use fooddelivery_e2e::binaries::workspace;
 use fooddelivery_e2e::{LONG, Order, OrderPhase, Payment, TestCluster, TestNamespace};
@@ -137,7 +137,7 @@ async fn uninstall(cluster: &TestCluster) -> Result<()> {
     if cluster.installed().stamps_finalizers {
         // What the operator applied at its start is collected after the namespace, which owns it.
         let policy = "mutatingadmissionpolicy,mutatingadmissionpolicybinding";
-        let args = ["wait", "--for=delete", policy, policies::STAMP, "--timeout=60s"];
+        let args = ["wait", "--for=delete", policy, birth::NAME, "--timeout=60s"];
         cluster.access().kubectl(args).await?;
     }
     Ok(())

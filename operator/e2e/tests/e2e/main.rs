@@ -41,6 +41,7 @@ mod removal;
 mod secrets;
 mod shards;
 mod size;
+mod tracking;
 mod unknown_values;
 mod wording;
 mod workload;

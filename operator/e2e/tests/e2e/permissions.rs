@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fooddelivery_api::order::SecretKeyRef;
-use fooddelivery_api::policies::{self, operator_user};
+use fooddelivery_api::policies::{birth, operator_user};
 use fooddelivery_api::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT, TOKEN_SECRETS_ROLE, TokenText};
 use fooddelivery_e2e::requests::{AuditLog, Level};
 use fooddelivery_e2e::{
@@ -166,7 +166,7 @@ async fn the_operator_may_do_what_it_does_and_nothing_else() -> Result<()> {
     if stamps {
         // As after an installation by hand: the operator is the first to apply it.
         let policy = "mutatingadmissionpolicy,mutatingadmissionpolicybinding";
-        cluster.access().kubectl(["delete", policy, policies::STAMP]).await?;
+        cluster.access().kubectl(["delete", policy, birth::NAME]).await?;
     }
     let ns = cluster
         .namespace_with("permissions", NamespaceOptions { operator, ..NamespaceOptions::default() })

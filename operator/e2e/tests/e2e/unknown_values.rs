@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use fooddelivery_api::policies::birth::{self, Tracking};
 use fooddelivery_api::{OPERATOR_NAMESPACE, crds, policies};
 use fooddelivery_e2e::access::ClusterAccess;
 use fooddelivery_e2e::install::wait_stamped;
@@ -80,7 +81,7 @@ async fn a_word_of_a_newer_version_and_a_malformed_object_wedge_nothing_but_them
 
 /// The stamping policy and its binding under another name, as a list for kubectl.
 fn stamp_under(name: &str) -> String {
-    let mut documents = policies::stamp();
+    let mut documents = birth::documents(Tracking::Applied);
     for document in &mut documents {
         document["metadata"]["name"] = json!(name);
     }
@@ -95,9 +96,9 @@ async fn only_its_own_policy(access: &ClusterAccess) -> Result<()> {
     assert!(refused.contains("forbidden"), "{refused}");
     // A name in a role bounds no POST: there, it is not part of the request.
     let create = ["--as", &user, "create", "-f", "-"];
-    let refused = access.kubectl_with_input(create, &stamp_under(policies::STAMP)).await.unwrap_err();
+    let refused = access.kubectl_with_input(create, &stamp_under(birth::NAME)).await.unwrap_err();
     assert!(format!("{refused:#}").contains("forbidden"), "{refused:#}");
-    let delete = ["--as", &user, "delete", "mutatingadmissionpolicy", policies::STAMP];
+    let delete = ["--as", &user, "delete", "mutatingadmissionpolicy", birth::NAME];
     assert!(access.kubectl(delete).await.is_err(), "it may not be deleted");
     Ok(())
 }
@@ -108,7 +109,7 @@ async fn a_stamping_policy_that_was_changed_is_put_right_at_the_start_and_no_oth
     let cluster = TestCluster::exclusive().await?;
     let access = cluster.access();
     let ns = cluster.namespace("repaired").await?;
-    let policy = ["mutatingadmissionpolicy", policies::STAMP];
+    let policy = ["mutatingadmissionpolicy", birth::NAME];
     let changed = r#"{"spec":{"failurePolicy":"Ignore","reinvocationPolicy":"Never"}}"#;
     access.kubectl(["patch", policy[0], policy[1], "--type=merge", "-p", changed]).await?;
     only_its_own_policy(access).await?;
@@ -139,7 +140,7 @@ async fn a_stamping_policy_that_was_changed_is_put_right_at_the_start_and_no_oth
 async fn an_order_born_before_the_policies_gets_its_finalizer_before_anything_else() -> Result<()> {
     let cluster = TestCluster::exclusive().await?;
     let ns = cluster.namespace("unstamped").await?;
-    cluster.access().kubectl(["delete", "mutatingadmissionpolicybinding", policies::STAMP]).await?;
+    cluster.access().kubectl(["delete", "mutatingadmissionpolicybinding", birth::NAME]).await?;
     let mut unstamped = None;
     for n in 0..50 {
         ns.operator.kill_hard()?;

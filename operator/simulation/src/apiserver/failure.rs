@@ -74,17 +74,9 @@ impl Failure {
         Self { code: 409, reason: "Conflict", message, details: Some(details(kind, &kind.name, name)) }
     }
 
-    /// A mutating policy cannot be applied to an object whose field at `place` has another type than is stated.
-    pub(super) fn unmutable(kind: &Kind, name: &str, policy: &str, place: &str) -> Self {
-        let message = format!(
-            "policy '{policy}' with binding '{policy}' denied request: error applying patch: failed to convert \
-             original object to typed object: {place}: expected another type"
-        );
-        let mut failure = Self::about(kind, name, 403, "Invalid", message.clone());
-        if let Some(details) = failure.details.as_mut() {
-            details["causes"] = json!([{ "message": message }]);
-        }
-        failure
+    /// The same by a policy whose reason is that the object is not valid: the words are those of a refusal.
+    pub(super) fn into_invalid(self) -> Self {
+        Self { code: 422, reason: "Invalid", ..self }
     }
 
     /// The object is not valid.

@@ -1,8 +1,10 @@
 //! Metadata as an API server keeps it: what it takes from a request, what it fills in, and what never changes.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::cause::Cause;
+use super::server::seconds;
 
 const FIELDS: [&str; 14] = [
     "name",
@@ -54,6 +56,22 @@ pub(super) fn tidy(object: &mut Value) {
     if metadata.get("managedFields").is_some_and(|fields| *fields == json!([{}])) {
         metadata.remove("managedFields");
     }
+}
+
+/// Says that fields are tracked, from an apply on or from another request. What is said of them is not simulated.
+pub(super) fn track(object: &mut Value, api_version: &str, is_applied: bool, now: Timestamp) {
+    let operation = if is_applied { "Apply" } else { "Update" };
+    let fields = json!([{
+        "manager": "simulated", "operation": operation, "apiVersion": api_version,
+        "fieldsType": "FieldsV1", "fieldsV1": {}, "time": seconds(now),
+    }]);
+    of(object).insert("managedFields".into(), fields);
+}
+
+/// Whether an object was ever applied, so far as its fields are tracked.
+pub(super) fn is_applied(object: &Value) -> bool {
+    let fields = object["metadata"]["managedFields"].as_array();
+    fields.into_iter().flatten().any(|manager| manager["operation"] == "Apply")
 }
 
 /// A text in metadata.

@@ -1,15 +1,20 @@
-//! The admission policies, as they are generated for the real cluster: the stamp on new objects, and who may do what.
+//! The admission policies, as they are generated for the real cluster: what new objects are given, what may become of
+//! them, and who may do what.
 //!
 //! Whatever in a policy is not understood here is an error when it is compiled.
 
 use cel::Program;
 use cel::common::types::CelBool;
 use cel::common::value::Val;
+use fooddelivery_api::FINALIZER;
+use fooddelivery_api::kinds::{self, Origin};
+use fooddelivery_api::policies::birth::{self, Tracking};
 use serde_json::{Value, json};
 
 use super::cel::{Engine, Node, Scope};
 use super::failure::Failure;
 use super::kinds::Kind;
+use super::metadata;
 use super::node::node;
 
 /// What an admission policy looks at.
@@ -60,13 +65,12 @@ fn covers(rule: &str, resource: &str) -> bool {
     }
 }
 
-/// A MutatingAdmissionPolicy that adds finalizers.
+/// The MutatingAdmissionPolicy of [`birth`]. Its expression makes patches, which no engine here does: it is known by its
+/// text, and what it does is written out in [`Birth::change`]; a real control plane is held against that.
 #[derive(Debug)]
-pub(super) struct Stamp {
-    name: String,
+pub(super) struct Birth {
     matches: Match,
-    conditions: Vec<Program>,
-    finalizer: String,
+    tracking: Tracking,
 }
 
 /// A ValidatingAdmissionPolicy.
@@ -74,14 +78,36 @@ pub(super) struct Stamp {
 pub(super) struct Policy {
     name: String,
     matches: Match,
+    conditions: Vec<Program>,
     variables: Vec<(String, Program)>,
-    validations: Vec<(Program, String)>,
+    validations: Vec<Validation>,
+}
+
+/// A check, and what is said where it fails.
+#[derive(Debug)]
+struct Validation {
+    expression: Program,
+    is_invalid: bool,
+    text: String,
+    sentence: Option<Program>,
+}
+
+/// What a policy says where it does not agree.
+struct Refusal {
+    is_invalid: bool,
+    why: String,
+}
+
+impl Refusal {
+    fn of_error(why: String) -> Self {
+        Self { is_invalid: true, why }
+    }
 }
 
 /// All policies of a cluster.
 #[derive(Debug, Default)]
 pub(super) struct Policies {
-    stamps: Vec<Stamp>,
+    births: Vec<Birth>,
     policies: Vec<Policy>,
 }
 
@@ -96,7 +122,7 @@ impl Policies {
             let name = &document["metadata"]["name"];
             match document["kind"].as_str().unwrap_or_default() {
                 "MutatingAdmissionPolicy" if is_bound("MutatingAdmissionPolicyBinding", name) => {
-                    all.stamps.push(Stamp::compile(document, engine)?);
+                    all.births.push(Birth::compile(document)?);
                 }
                 "ValidatingAdmissionPolicy" if is_bound("ValidatingAdmissionPolicyBinding", name) => {
                     all.policies.push(Policy::compile(document, engine)?);
@@ -115,39 +141,11 @@ impl Policies {
         Ok(all)
     }
 
-    /// Changes a new object as the mutating policies say. An object that is not of the types that its schema states,
-    /// `ill_typed` there, cannot be changed, and is refused here already.
-    pub(super) fn stamp(
-        &self,
-        engine: &Engine,
-        about: &Attributes<'_>,
-        object: &mut Value,
-        ill_typed: Option<&str>,
-    ) -> Result<(), Failure> {
-        for stamp in self.stamps.iter().filter(|s| s.matches.concerns(about)) {
-            let applies = {
-                let seen = node(object, None);
-                let scope = Scope(vec![("object", seen.as_ref())]);
-                let mut applies = true;
-                for condition in &stamp.conditions {
-                    let holds = engine.holds(condition, &scope);
-                    applies &=
-                        holds.map_err(|e| Failure::forbidden(about.kind, about.name, &e, json!([])))?;
-                }
-                applies
-            };
-            if let (true, Some(place)) = (applies, ill_typed) {
-                return Err(Failure::unmutable(about.kind, about.name, &stamp.name, place));
-            }
-            if applies {
-                let finalizers = &mut object["metadata"]["finalizers"];
-                match finalizers.as_array_mut() {
-                    Some(list) => list.push(stamp.finalizer.as_str().into()),
-                    None => *finalizers = json!([stamp.finalizer]),
-                }
-            }
+    /// Changes a new object as the mutating policies say.
+    pub(super) fn change_newborn(&self, about: &Attributes<'_>, object: &mut Value) {
+        for birth in self.births.iter().filter(|birth| birth.matches.concerns(about)) {
+            birth.change(about.kind, object);
         }
-        Ok(())
     }
 
     /// Whether any validating policy concerns such a request: only then its object is looked at.
@@ -166,42 +164,48 @@ impl Policies {
         let request = json!({ "operation": about.operation, "userInfo": { "username": about.user } });
         let request = node(&request, None);
         for policy in self.policies.iter().filter(|p| p.matches.concerns(about)) {
-            if let Some(why) = policy.refusal(engine, object, old, request.as_ref()) {
+            if let Some(Refusal { is_invalid, why }) = policy.refusal(engine, object, old, request.as_ref()) {
                 let name = &policy.name;
                 let why =
                     format!("ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: {why}");
-                return Err(Failure::forbidden(about.kind, about.name, &why, json!([{ "message": why }])));
+                let failure = Failure::forbidden(about.kind, about.name, &why, json!([{ "message": why }]));
+                return Err(if is_invalid { failure.into_invalid() } else { failure });
             }
         }
         Ok(())
     }
 }
 
-impl Stamp {
-    fn compile(document: &Value, engine: &Engine) -> Result<Self, String> {
-        let name = document["metadata"]["name"].as_str().unwrap_or_default();
-        let spec = &document["spec"];
-        let known =
-            ["matchConstraints", "matchConditions", "failurePolicy", "reinvocationPolicy", "mutations"];
-        only(spec, &known, name)?;
-        let mut conditions = Vec::new();
-        for condition in spec["matchConditions"].as_array().into_iter().flatten() {
-            conditions.push(engine.compile(condition["expression"].as_str().unwrap_or_default())?);
+impl Birth {
+    fn compile(document: &Value) -> Result<Self, String> {
+        for tracking in [Tracking::Applied, Tracking::All] {
+            let known = birth::documents(tracking);
+            if known
+                .iter()
+                .any(|known| known["kind"] == document["kind"] && known["spec"] == document["spec"])
+            {
+                let matches = Match::compile(&document["spec"]["matchConstraints"], birth::NAME)?;
+                return Ok(Self { matches, tracking });
+            }
         }
-        let [mutation] = spec["mutations"].as_array().map(Vec::as_slice).unwrap_or_default() else {
-            return Err(format!("{name} has several mutations, which is not simulated"));
-        };
-        let expression = mutation["applyConfiguration"]["expression"].as_str().unwrap_or_default();
-        let finalizer = expression
-            .strip_prefix("Object{metadata: Object.metadata{finalizers: ['")
-            .and_then(|rest| rest.strip_suffix("']}}"))
-            .filter(|text| !text.contains('\''))
-            .ok_or_else(|| format!("{name} does something else than add a finalizer: {expression}"))?;
-        let matches = Match::compile(&spec["matchConstraints"], name)?;
-        if matches.operations != ["CREATE"] {
-            return Err(format!("{name} changes other requests than CREATE, which is not simulated"));
+        Err(format!("{} does something else than the policy of births", document["metadata"]["name"]))
+    }
+
+    fn change(&self, kind: &Kind, object: &mut Value) {
+        let Some(row) = kinds::ALL.iter().find(|row| row.plural == kind.plural) else { return };
+        if row.is_stamped {
+            let finalizers = &mut object["metadata"]["finalizers"];
+            match finalizers.as_array_mut() {
+                Some(list) if list.iter().any(|it| it == FINALIZER) => {}
+                Some(list) => list.push(FINALIZER.into()),
+                None => *finalizers = json!([FINALIZER]),
+            }
         }
-        Ok(Self { name: name.into(), matches, conditions, finalizer: finalizer.into() })
+        let is_applied = metadata::is_applied(object);
+        let is_tracked = row.origin == Origin::Placed && (self.tracking == Tracking::All || is_applied);
+        if !is_tracked {
+            metadata::of(object).remove("managedFields");
+        }
     }
 }
 
@@ -209,30 +213,55 @@ impl Policy {
     fn compile(document: &Value, engine: &Engine) -> Result<Self, String> {
         let name = document["metadata"]["name"].as_str().unwrap_or_default();
         let spec = &document["spec"];
-        only(spec, &["failurePolicy", "matchConstraints", "variables", "validations"], name)?;
+        let known = ["failurePolicy", "matchConstraints", "matchConditions", "variables", "validations"];
+        only(spec, &known, name)?;
         if spec["failurePolicy"] != "Fail" {
             return Err(format!("{name} does not fail closed, which is not simulated"));
         }
+        let of = |entry: &Value| engine.compile(entry["expression"].as_str().unwrap_or_default());
+        let mut conditions = Vec::new();
+        for condition in spec["matchConditions"].as_array().into_iter().flatten() {
+            conditions.push(of(condition)?);
+        }
         let mut variables = Vec::new();
         for variable in spec["variables"].as_array().into_iter().flatten() {
-            let program = engine.compile(variable["expression"].as_str().unwrap_or_default())?;
-            variables.push((variable["name"].as_str().unwrap_or_default().to_owned(), program));
+            variables.push((variable["name"].as_str().unwrap_or_default().to_owned(), of(variable)?));
         }
         let mut validations = Vec::new();
         for validation in spec["validations"].as_array().into_iter().flatten() {
-            only(validation, &["expression", "message", "reason"], name)?;
-            if validation["reason"] != "Forbidden" {
-                return Err(format!("{name} refuses with another reason than Forbidden"));
-            }
-            let program = engine.compile(validation["expression"].as_str().unwrap_or_default())?;
-            validations.push((program, validation["message"].as_str().unwrap_or_default().to_owned()));
+            only(validation, &["expression", "message", "messageExpression", "reason"], name)?;
+            let is_invalid = match validation["reason"].as_str() {
+                Some("Invalid") => true,
+                Some("Forbidden") => false,
+                other => return Err(format!("{name} refuses with {other:?}, which is not simulated")),
+            };
+            let sentence = validation["messageExpression"].as_str().map(|text| engine.compile(text));
+            validations.push(Validation {
+                expression: of(validation)?,
+                is_invalid,
+                text: validation["message"].as_str().unwrap_or_default().to_owned(),
+                sentence: sentence.transpose()?,
+            });
         }
         let matches = Match::compile(&spec["matchConstraints"], name)?;
-        Ok(Self { name: name.into(), matches, variables, validations })
+        Ok(Self { name: name.into(), matches, conditions, variables, validations })
     }
 
-    fn refusal(&self, engine: &Engine, object: &dyn Val, old: &dyn Val, request: &dyn Val) -> Option<String> {
+    fn refusal(
+        &self,
+        engine: &Engine,
+        object: &dyn Val,
+        old: &dyn Val,
+        request: &dyn Val,
+    ) -> Option<Refusal> {
         let given = || Scope(vec![("object", object), ("oldObject", old), ("request", request)]);
+        for condition in &self.conditions {
+            match engine.holds(condition, &given()) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Refusal::of_error(error)),
+            }
+        }
         let mut known = std::collections::HashMap::new();
         for (name, program) in &self.variables {
             match engine.holds(program, &given()) {
@@ -240,16 +269,22 @@ impl Policy {
                     let value: Node<'_> = Box::new(CelBool::from(value));
                     known.insert(name.as_str().into(), value);
                 }
-                Err(error) => return Some(format!("expression of variable {name}: {error}")),
+                Err(error) => {
+                    return Some(Refusal::of_error(format!("expression of variable {name}: {error}")));
+                }
             }
         }
         let known = cel::common::types::CelMap::from(known);
         let mut scope = given();
         scope.0.push(("variables", &known));
-        self.validations.iter().find_map(|(program, message)| match engine.holds(program, &scope) {
+        self.validations.iter().find_map(|check| match engine.holds(&check.expression, &scope) {
             Ok(true) => None,
-            Ok(false) => Some(message.clone()),
-            Err(error) => Some(format!("expression resulted in error: {error}")),
+            Ok(false) => {
+                let said = check.sentence.as_ref().and_then(|sentence| engine.says(sentence, &scope).ok());
+                let why = said.unwrap_or_else(|| check.text.clone());
+                Some(Refusal { is_invalid: check.is_invalid, why })
+            }
+            Err(error) => Some(Refusal::of_error(format!("expression resulted in error: {error}"))),
         })
     }
 }
@@ -278,9 +313,8 @@ mod tests {
         assert!(Policies::compile(&documents(), &engine).is_ok());
         let mut changed = documents();
         let stamp = changed.iter_mut().find(|d| d["kind"] == "MutatingAdmissionPolicy").unwrap();
-        stamp["spec"]["mutations"][0]["applyConfiguration"]["expression"] =
-            json!("Object{spec: Object.spec{}}");
+        stamp["spec"]["mutations"][0]["jsonPatch"]["expression"] = json!("[]");
         let error = Policies::compile(&changed, &engine).unwrap_err();
-        assert!(error.contains("something else than add a finalizer"), "{error}");
+        assert!(error.contains("something else than the policy of births"), "{error}");
     }
 }

@@ -226,27 +226,6 @@ impl Schema {
         }
     }
 
-    /// The first place where a value has another type than is stated, as structured merges name it. A fraction is a
-    /// number like any other to them.
-    pub(super) fn ill_typed(&self, value: &Value) -> Option<String> {
-        let fits = self.has_type(value) || (self.type_ == "integer" && value.is_number()) || value.is_null();
-        if !fits {
-            return Some(String::new());
-        }
-        match value {
-            Value::Object(map) => self.properties.iter().find_map(|(name, property)| {
-                let below = property.ill_typed(map.get(name)?)?;
-                Some(format!(".{name}{below}"))
-            }),
-            Value::Array(list) => list.iter().enumerate().find_map(|(n, element)| {
-                let below = self.items.as_deref()?.ill_typed(element)?;
-                let is_set = self.list == ListKind::Set;
-                Some(if is_set { format!("[={element}]{below}") } else { format!("[{n}]{below}") })
-            }),
-            _ => None,
-        }
-    }
-
     /// The wrong type; a value is shown as the name of its type. A fraction where a 64-bit integer belongs is found by
     /// two checks.
     fn complain_of_type(&self, value: &Value, place: &Place<'_>, causes: &mut Vec<Cause>) {

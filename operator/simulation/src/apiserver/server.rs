@@ -13,6 +13,7 @@ use super::kinds::Kind;
 use super::request::{Request, Verb};
 use super::response::Response;
 use super::store::{Key, Stored, Table};
+use super::write::Creation;
 
 /// What was done: the code and the object or the `Status`.
 pub(super) type Outcome = Result<Done, Failure>;
@@ -69,7 +70,7 @@ impl Server {
         if let Some(kind) = self.catalog.find("", "namespaces") {
             let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             // The one way to fail is that it exists.
-            let _ = self.create_object(kind, None, body, false, act);
+            let _ = self.create_object(kind, None, body, Creation::Posted { strict: false }, act);
         }
     }
 
@@ -107,7 +108,8 @@ impl Server {
             Verb::Watch => Err(Failure::not_allowed()),
             Verb::Create => {
                 let strict = request.options.strict;
-                self.create_object(number, request.namespace.as_deref(), request.json()?, strict, act)
+                let way = Creation::Posted { strict };
+                self.create_object(number, request.namespace.as_deref(), request.json()?, way, act)
             }
             Verb::Update => self.replace(number, request, act),
             Verb::Patch => self.patch(number, request, act),

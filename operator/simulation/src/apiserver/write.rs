@@ -18,18 +18,30 @@ use super::store::{Key, Stored};
 use super::validation::{Pair, check};
 use super::{metadata, patch};
 
+/// By which request an object comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// It was applied, and was not there.
+    Applied,
+    /// It was posted; `strict`: what is unknown is refused.
+    Posted {
+        /// Whether it is.
+        strict: bool,
+    },
+}
+
 impl Server {
     pub(super) fn create_object(
         &mut self,
         number: usize,
         namespace: Option<&str>,
         mut object: Value,
-        strict: bool,
+        way: Creation,
         act: Act<'_>,
     ) -> Outcome {
         let catalog = self.catalog.clone();
         let kind = &catalog.kinds[number];
-        decode(kind, &mut object, strict)?;
+        decode(kind, &mut object, matches!(way, Creation::Posted { strict: true }))?;
         place_in_namespace(kind, namespace, &mut object)?;
         self.name(&mut object);
         let name = metadata::text(&object, "name").unwrap_or_default().to_owned();
@@ -37,8 +49,8 @@ impl Server {
         self.admit_creation(kind, &key)?;
         let about =
             Attributes { kind, resource: &kind.plural, operation: "CREATE", user: act.user, name: &name };
-        let ill_typed = kind.schema.as_ref().and_then(|schema| schema.ill_typed(&object));
-        catalog.policies.stamp(&catalog.engine, &about, &mut object, ill_typed.as_deref())?;
+        metadata::track(&mut object, &kind.api_version(), way == Creation::Applied, act.now);
+        catalog.policies.change_newborn(&about, &mut object);
         self.give_birth(kind, &mut object, act);
         self.validate(kind, &name, &object, None, false, &about)?;
         if let Some(found) = self.tables[number].objects.get(&key) {
@@ -96,7 +108,13 @@ impl Server {
             Err(_) if request.patch == Some(PatchKind::Apply) && request.subresource.is_none() => {
                 let mut body = request.json()?;
                 metadata::of(&mut body).insert("name".into(), key.name.as_str().into());
-                return self.create_object(number, request.namespace.as_deref(), body, false, act);
+                return self.create_object(
+                    number,
+                    request.namespace.as_deref(),
+                    body,
+                    Creation::Applied,
+                    act,
+                );
             }
             found => found?,
         };
@@ -111,6 +129,9 @@ impl Server {
         }
         if request.namespace.is_some() {
             place_in_namespace(kind, request.namespace.as_deref(), &mut new)?;
+        }
+        if request.patch == Some(PatchKind::Apply) && new["metadata"].get("managedFields").is_none() {
+            metadata::track(&mut new, &kind.api_version(), true, act.now);
         }
         self.update(number, &key, &existing, new, request, act)
     }
@@ -260,14 +281,9 @@ impl Server {
     /// What a new object gets from the server.
     fn give_birth(&mut self, kind: &Kind, object: &mut Value, act: Act<'_>) {
         let uid = self.draw_uid();
-        let manager = json!([{
-            "manager": "simulated", "operation": "Update", "apiVersion": kind.api_version(),
-            "fieldsType": "FieldsV1", "fieldsV1": {}, "time": seconds(act.now),
-        }]);
         let metadata = metadata::of(object);
         metadata.insert("uid".into(), uid.into());
         metadata.insert("creationTimestamp".into(), seconds(act.now).into());
-        metadata.insert("managedFields".into(), manager);
         for field in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
             metadata.remove(field);
         }

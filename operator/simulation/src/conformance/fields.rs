@@ -12,7 +12,7 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario::new("what is set once stays set", set_once()),
         Scenario::new("the children of an order stay as they were made", immutable_of_children()),
         Scenario::new("a claim is first wins and fits the stage", claims()),
-        Scenario::new("rules over the whole object also watch status writes", root_rules()),
+        Scenario::new("a status is held to rules of its own", status_rules()),
         Scenario::new("a payment is resolved by hand only under review", resolution()),
         Scenario::new("nonsense in an order is refused at the door", nonsense()),
         Scenario::new("nonsense in a store is refused at the door", menus()),
@@ -166,7 +166,7 @@ fn claims() -> Vec<Step> {
     ]
 }
 
-fn root_rules() -> Vec<Step> {
+fn status_rules() -> Vec<Step> {
     let to = |status: Value| Step::from(Operator.status("orders", "lunch", status).show(&["/status/phase"]));
     let pay = |status: Value| {
         let call = Operator.status("payments", "p", status);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::call::User::{Admin, Customer, Operator};
-use super::objects::{config_map, event, lease, order, plain_order, store, ticket};
+use super::objects::{config_map, event, lease, order, payment, plain_order, store, ticket};
 use super::{Scenario, Step};
 
 pub(super) fn all() -> Vec<Scenario> {
@@ -151,7 +151,9 @@ fn tracking() -> Vec<Step> {
         Operator.merge("orders", "lunch", untracked).of("status").show(&shown).into(),
         Operator.status("orders", "lunch", json!({ "total": 2 })).show(&shown).into(),
         Customer.get("orders", "lunch").show(&shown).into(),
-        Customer.create("orders", order("dinner")).show(&shown).into(),
+        // What is created by an apply stays tracked, until it is told otherwise.
+        Customer.apply("orders", "dinner", order("dinner")).with("fieldManager=me").show(&shown).into(),
+        Operator.status("orders", "dinner", json!({ "total": 1 })).show(&shown).into(),
         Customer
             .merge("orders", "dinner", json!({ "metadata": { "managedFields": [{}] } }))
             .show(&shown)
@@ -161,6 +163,12 @@ fn tracking() -> Vec<Step> {
             .merge("orders", "dinner", json!({ "metadata": { "labels": { "a": "1" } } }))
             .show(&shown)
             .into(),
+        // A later apply begins to track.
+        Customer.apply("orders", "lunch", order("lunch")).with("fieldManager=me").show(&shown).into(),
+        Operator.create("tickets", ticket("t", "Pending")).show(&shown).into(),
+        Operator.create("payments", payment("p")).show(&shown).into(),
+        Customer.merge("tickets", "t", json!({ "spec": { "stage": "Accepted" } })).show(&shown).into(),
+        Customer.create("stores", store("hanok")).show(&shown).into(),
     ]
 }
 

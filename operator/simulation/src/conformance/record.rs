@@ -221,10 +221,6 @@ impl<'a> Recorder<'a> {
         for (n, uid) in self.uids.iter().enumerate() {
             text = text.replace(uid, &format!("uid-{n}"));
         }
-        // What a structured merge has to say of a wrong type is Go's, not ours: the place is what counts.
-        if let Some(end) = text.find(": expected ").filter(|_| text.contains("to typed object")) {
-            text.truncate(end);
-        }
         if text.to_lowercase().contains("resource version") || text.contains("ResourceVersion") {
             text = text.split(' ').map(unnumbered).collect::<Vec<_>>().join(" ");
         }

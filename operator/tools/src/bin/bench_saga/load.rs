@@ -114,6 +114,11 @@ pub(crate) async fn play_recorded(revision: &Revision, plan: &Plan) -> Result<(V
     Ok((earlier, played))
 }
 
+/// Plays a plan on a stage that is set, without measuring.
+pub(crate) async fn play_on(stage: &Stage, plan: &Plan) -> Result<()> {
+    drive(stage, plan).await.map(drop)
+}
+
 fn figures(revision: &Revision, plan: &Plan, load_average: f64, seen: &Seen, requests: &Requests) -> Figures {
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
     let per = |all: u64, count: usize| all as f64 / count as f64;

@@ -7,6 +7,7 @@ mod cost;
 mod figures;
 mod load;
 mod meter;
+mod profile;
 mod replay;
 mod report;
 mod revision;
@@ -51,6 +52,10 @@ struct Options {
     /// flight.
     #[arg(long)]
     replay: bool,
+    /// Writes the API server's profiles of CPU and allocations into this folder, and the functions that have most of each as
+    /// text, which needs `go`: one run more for each pace.
+    #[arg(long)]
+    profile: Option<PathBuf>,
     /// Fails when the operator writes more often for an order, at any pace.
     #[arg(long)]
     writes_max: Option<f64>,
@@ -97,6 +102,13 @@ async fn main() -> Result<()> {
     for (plan, in_flight) in plans.iter().zip(options.in_flight.iter().filter(|_| options.replay)) {
         for revision in &revisions {
             say(&replay::compare(revision, plan, *in_flight).await?)?;
+        }
+    }
+    if let Some(dir) = &options.profile {
+        for plan in &plans {
+            for revision in &revisions {
+                say(&profile::write(revision, plan, dir).await?)?;
+            }
         }
     }
     let this = all.iter().filter(|figures| figures.revision == revisions[0].name);

@@ -12,6 +12,7 @@ mod conditions;
 mod deadline;
 mod finished;
 mod forward;
+mod lag;
 mod status;
 pub mod steps;
 mod view;
@@ -19,6 +20,7 @@ mod view;
 pub use command::{ChildKind, Command, Decision, Rest};
 pub use compensate::Cause;
 pub use deadline::SLACK;
+pub use lag::may_lag;
 pub use status::{Condition, ConditionKind, HISTORY_LIMIT, OrderState, PhaseEntry};
 pub use view::OrderView;
 

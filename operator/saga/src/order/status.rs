@@ -1,6 +1,5 @@
 //! The order's status as the domain sees it, and how it moves: phases, filled-in history, conditions.
 
-use super::steps;
 use crate::machine::Violation;
 use crate::phases::{CancellationVerdict, OrderPhase};
 use crate::table;
@@ -107,17 +106,6 @@ impl Default for OrderState {
 }
 
 impl OrderState {
-    /// Whether the write of `next` over this may wait a moment, as another may follow at once: it shows a phase that nobody waits
-    /// for, and nothing else is new.
-    pub fn may_lag_behind(&self, next: &Self) -> bool {
-        let shown = |state: &Self| {
-            let Self { reason, store, total, discount, cancellation, dropped, conditions, .. } =
-                state.clone();
-            (reason, store, total, discount, cancellation, dropped, conditions)
-        };
-        self.phase != next.phase && !steps::step(next.phase).shown_at_once && shown(self) == shown(next)
-    }
-
     /// Moves to `phase` at `now`, filling the phases that were skipped into the history. When it stands there already,
     /// nothing changes.
     ///
@@ -207,21 +195,6 @@ impl OrderState {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_step_that_nobody_waits_for_may_lag_and_whatever_else_is_new_may_not() {
-        let at = |phase| OrderState { phase, ..OrderState::default() };
-        let waits = at(OrderPhase::AwaitingStore);
-        let step = OrderState { deadline: Some(Timestamp(9)), ..at(OrderPhase::Cooking) };
-        assert!(waits.may_lag_behind(&step));
-        assert!(!step.may_lag_behind(&step), "it is written already");
-        let verdict = Some(CancellationVerdict::Refused);
-        assert!(!waits.may_lag_behind(&OrderState { cancellation: verdict, ..step.clone() }));
-        assert!(!waits.may_lag_behind(&OrderState { reason: "Late".into(), ..step.clone() }));
-        for waited_for in [OrderPhase::AwaitingRider, OrderPhase::Delivered, OrderPhase::Completed] {
-            assert!(!step.may_lag_behind(&at(waited_for)), "{waited_for}");
-        }
-    }
 
     #[test]
     fn skipped_phases_are_filled_into_the_history() {

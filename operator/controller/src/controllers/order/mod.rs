@@ -18,7 +18,7 @@ use fooddelivery_api::{
 };
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{ContentionBackoff, Debounce, Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide};
+use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide, may_lag};
 use fooddelivery_saga::phases::{CancellationVerdict, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
 use kube::ResourceExt;
@@ -127,7 +127,7 @@ impl Orders {
         if let Some(remaining) = self.contention.remaining(key, &old, &new) {
             return Ok(Outcome::After(remaining));
         }
-        if order.state().may_lag_behind(&rest.state)
+        if may_lag(&order.state(), &rest.state)
             && let span = context.api.write_latency().saturating_mul(LAG_IN_WRITES).min(LAG_MAX)
             && let Some(remaining) = self.lag.remaining_of(key, span)
         {

@@ -6,6 +6,7 @@ use fooddelivery_api::common::{Item, StoreRef};
 use fooddelivery_api::order::Destination;
 use fooddelivery_api::{Delivery, Order, PAUSED_ANNOTATION, Payment, Ticket};
 use fooddelivery_runtime::cache::trim_annotations;
+use fooddelivery_saga::order::ConditionKind;
 use kube::ResourceExt;
 
 /// The annotations that the operator reads.
@@ -22,9 +23,14 @@ fn shrink(items: &mut Vec<Item>) {
     items.iter_mut().for_each(|item| item.options.shrink_to_fit());
 }
 
-/// An order.
+/// An order. Of one that has ended and whose money is where it belongs no child is made any more, not even as a tombstone, so
+/// that nobody asks for what was ordered and where to.
 pub(crate) fn order(order: &mut Order) {
     any(order);
+    if order.phase().is_terminal() && order.state().holds(ConditionKind::Settled) {
+        order.spec.items = Vec::new();
+        order.spec.delivery = Destination::default();
+    }
     shrink(&mut order.spec.items);
     if let Some(status) = &mut order.status {
         status.history.shrink_to_fit();
@@ -39,7 +45,7 @@ pub(crate) fn payment(payment: &mut Payment) {
     payment.spec.quote.lines = Vec::new();
 }
 
-/// A ticket.
+/// A ticket; its dishes are counted.
 pub(crate) fn ticket(ticket: &mut Ticket) {
     any(ticket);
     shrink(&mut ticket.spec.items);

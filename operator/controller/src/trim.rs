@@ -20,7 +20,9 @@ pub(crate) fn any<K: ResourceExt>(object: &mut K) {
 /// The lines of an order or a ticket.
 fn shrink(items: &mut Vec<Item>) {
     items.shrink_to_fit();
-    items.iter_mut().for_each(|item| item.options.shrink_to_fit());
+    for item in items {
+        item.options.shrink_to_fit();
+    }
 }
 
 /// An order. Of one that has ended and whose money is where it belongs no child is made any more, not even as a tombstone, so

@@ -42,7 +42,7 @@ fn metadata(kind: usize, finalized: bool) -> Value {
         "name": format!("order-{NUMBER}"), "namespace": "food", "generation": 4,
         "uid": format!("6f1c2d3e-0000-4000-800{kind}-0000{NUMBER}"), "resourceVersion": format!("1{NUMBER}"),
         "creationTimestamp": "2026-11-30T12:00:00Z",
-        "finalizers": finalized.then(|| ["fooddelivery.dev/saga"]),
+        "finalizers": finalized.then_some(["fooddelivery.dev/saga"]),
         "managedFields": (["kubectl-client-side-apply", "fooddelivery-operator", "actor"].map(manager)),
     })
 }

@@ -68,6 +68,7 @@ impl Default for Caches {
             orders: Arc::new(Cache::trimming(trim::order)),
             payments: Arc::new(Cache::trimming(trim::payment)),
             tickets: Arc::new(Cache::trimming(trim::ticket)),
+            deliveries: Arc::new(Cache::trimming(trim::delivery)),
             ..Self::of_any_kind()
         }
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use fooddelivery_api::order::OrderStatus;
 use fooddelivery_api::{CouponUse, Delivery, Order, Payment, convert};
 use fooddelivery_runtime::cache::Index;
 use fooddelivery_runtime::{Cache, Key};
@@ -68,7 +69,7 @@ impl OrderIndexes {
             of_provider: orders.index(provider_that_is_waited_for),
             last_step: orders.index(|order| Some(second_of(last_step_at(order)).into())),
             notification_pending: orders.index(|order| {
-                let says_so = order.status.as_ref().is_some_and(|status| status.is_notification_pending());
+                let says_so = order.status.as_ref().is_some_and(OrderStatus::is_notification_pending);
                 says_so.then_some(ALL.into())
             }),
         }

@@ -13,9 +13,12 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const ORDERS: usize = 5_000;
+const ORDERS: usize = 20_000;
+/// In a text, the number of an order, and that of its customer.
+const NUMBER: &str = "@@@@@@@@";
+const CUSTOMER: &str = "####";
 /// Order, Payment, Ticket and Delivery together.
-const BYTES_PER_ORDER_MAX: usize = 6_000;
+const BYTES_PER_ORDER_MAX: usize = 6_500;
 
 /// Resident memory of this process in bytes.
 fn resident() -> usize {
@@ -26,8 +29,7 @@ fn resident() -> usize {
 }
 
 /// Metadata as the API server sends it.
-fn metadata(n: usize, kind: usize, finalized: bool) -> Value {
-    let id = n * 4 + kind;
+fn metadata(kind: usize, finalized: bool) -> Value {
     let fields = json!({ "f:status": { "f:phase": {}, "f:history": {}, "f:conditions": {
         "k:{\"type\":\"Paid\"}": { ".": {}, "f:lastTransitionTime": {}, "f:status": {}, "f:type": {} } } } });
     let manager = |name: &str| {
@@ -37,16 +39,16 @@ fn metadata(n: usize, kind: usize, finalized: bool) -> Value {
         })
     };
     json!({
-        "name": format!("order-{n:08}"), "namespace": "food", "generation": 4,
-        "uid": format!("6f1c2d3e-0000-4000-8000-{id:012}"), "resourceVersion": (1_000_000 + id).to_string(),
+        "name": format!("order-{NUMBER}"), "namespace": "food", "generation": 4,
+        "uid": format!("6f1c2d3e-0000-4000-800{kind}-0000{NUMBER}"), "resourceVersion": format!("1{NUMBER}"),
         "creationTimestamp": "2026-11-30T12:00:00Z",
-        "finalizers": finalized.then(|| ["fooddelivery.dev/saga"]),
+        "finalizers": finalized.then_some(["fooddelivery.dev/saga"]),
         "managedFields": (["kubectl-client-side-apply", "fooddelivery-operator", "actor"].map(manager)),
     })
 }
 
-fn order(n: usize) -> Value {
-    let mut metadata = metadata(n, 0, true);
+fn order() -> Value {
+    let mut metadata = metadata(0, true);
     metadata["annotations"] = json!({
         "kubectl.kubernetes.io/last-applied-configuration": "x".repeat(900),
         "example.com/a-copy-of-the-basket": "x".repeat(2_000),
@@ -71,13 +73,13 @@ fn order(n: usize) -> Value {
     json!({
         "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Order", "metadata": metadata,
         "spec": {
-            "customerRef": { "name": format!("customer-{:05}", n % 5_000) }, "storeRef": { "name": "hanok" },
+            "customerRef": { "name": format!("customer-{CUSTOMER}") }, "storeRef": { "name": "hanok" },
             "items": [
                 { "menuItem": "bibimbap", "quantity": 2, "options": ["egg"] },
                 { "menuItem": "kimchi-jjigae", "quantity": 1 },
             ],
-            "delivery": { "address": format!("{n} Teheran-ro, Gangnam-gu"), "region": "seoul-gangnam" },
-            "payment": { "providerRef": { "name": "toss" }, "token": format!("tok-{n:020}"), "whenUnavailable": "Defer" },
+            "delivery": { "address": format!("{NUMBER} Teheran-ro, Gangnam-gu"), "region": "seoul-gangnam" },
+            "payment": { "providerRef": { "name": "toss" }, "token": format!("tok-000000000000{NUMBER}"), "whenUnavailable": "Defer" },
             "receiptConfirmed": true,
         },
         "status": {
@@ -88,16 +90,16 @@ fn order(n: usize) -> Value {
     })
 }
 
-fn order_ref(n: usize) -> Value {
-    json!({ "name": format!("order-{n:08}"), "uid": format!("6f1c2d3e-0000-4000-8000-{:012}", n * 4) })
+fn order_ref() -> Value {
+    json!({ "name": format!("order-{NUMBER}"), "uid": format!("6f1c2d3e-0000-4000-8000-0000{NUMBER}") })
 }
 
-fn payment(n: usize) -> Value {
+fn payment() -> Value {
     json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Payment", "metadata": metadata(n, 1, true),
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Payment", "metadata": metadata(1, true),
         "spec": {
-            "orderRef": order_ref(n), "providerRef": { "name": "toss" }, "token": format!("tok-{n:020}"),
-            "providerOrderId": format!("6f1c2d3e-0000-4000-8000-{:012}", n * 4),
+            "orderRef": order_ref(), "providerRef": { "name": "toss" }, "token": format!("tok-000000000000{NUMBER}"),
+            "providerOrderId": format!("6f1c2d3e-0000-4000-8000-0000{NUMBER}"),
             "whenUnavailable": "Defer", "desired": "Captured",
             "quote": {
                 "storeName": "hanok", "storeUid": "6f1c2d3e-0000-4000-8000-ffffffffffff",
@@ -110,19 +112,19 @@ fn payment(n: usize) -> Value {
         },
         "status": {
             "phase": "Captured", "attempt": 1, "firstAttemptAt": "2026-11-30T12:00:00.250Z",
-            "providerPaymentId": format!("pay-{n:030}"), "providerUid": "6f1c2d3e-0000-4000-8000-eeeeeeeeeeee",
+            "providerPaymentId": format!("pay-0000000000000000000000{NUMBER}"), "providerUid": "6f1c2d3e-0000-4000-8000-eeeeeeeeeeee",
             "credentialFingerprint": "d9c7a0a1b2c3d4e5", "capturedAmount": 31_000, "observedGeneration": 1,
         },
     })
 }
 
-fn ticket(n: usize) -> Value {
+fn ticket() -> Value {
     json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Ticket", "metadata": metadata(n, 2, false),
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Ticket", "metadata": metadata(2, false),
         "spec": {
-            "orderRef": order_ref(n), "stage": "Cooked",
+            "orderRef": order_ref(), "stage": "Cooked",
             "storeRef": { "name": "hanok", "uid": "6f1c2d3e-0000-4000-8000-ffffffffffff" },
-            "items": order(n)["spec"]["items"],
+            "items": order()["spec"]["items"],
         },
         "status": {
             "phase": "Cooked", "acceptedAt": "2026-11-30T12:00:02Z", "cookingAt": "2026-11-30T12:00:03Z",
@@ -131,13 +133,13 @@ fn ticket(n: usize) -> Value {
     })
 }
 
-fn delivery(n: usize) -> Value {
+fn delivery() -> Value {
     json!({
-        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Delivery", "metadata": metadata(n, 3, false),
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Delivery", "metadata": metadata(3, false),
         "spec": {
-            "orderRef": order_ref(n), "stage": "Delivered", "riderRef": { "name": format!("rider-{:04}", n % 1_000) },
+            "orderRef": order_ref(), "stage": "Delivered", "riderRef": { "name": format!("rider-{CUSTOMER}") },
             "pickup": { "name": "hanok", "uid": "6f1c2d3e-0000-4000-8000-ffffffffffff" },
-            "dropoff": order(n)["spec"]["delivery"],
+            "dropoff": order()["spec"]["delivery"],
         },
         "status": {
             "phase": "Delivered", "pickedUpAt": "2026-11-30T12:00:05Z", "deliveredAt": "2026-11-30T12:00:06Z",
@@ -147,30 +149,27 @@ fn delivery(n: usize) -> Value {
 }
 
 /// Puts objects into a cache as a watch brings them, and says by how much memory has grown, in bytes an object.
-fn fill<K: ResourceExt + DeserializeOwned>(
-    cache: &Cache<K>,
-    object: fn(usize) -> Value,
-    count: usize,
-) -> usize {
+fn fill<K: ResourceExt + DeserializeOwned>(cache: &Cache<K>, object: &Value, count: usize) -> usize {
+    let text = object.to_string();
     let before = resident();
     for n in 0..count {
-        let line = object(n).to_string();
+        let line = text.replace(NUMBER, &format!("{n:08}")).replace(CUSTOMER, &format!("{:04}", n % 5_000));
         cache.apply(serde_json::from_str(&line).expect("an object of its kind"));
     }
     resident().saturating_sub(before) / count
 }
 
 #[test]
-fn an_order_that_has_ended_takes_no_more_than_six_kilobytes() {
+fn an_order_that_has_ended_takes_no_more_than_six_and_a_half_kilobytes() {
     // What parsing takes for itself, once.
-    fill(&Caches::default().orders, order, 10);
+    fill(&Caches::default().orders, &order(), 10);
     let caches = Caches::default();
     let Caches { orders, payments, deliveries, coupon_uses, .. } = &caches;
     let _indexes = Indexes::new(orders, payments, deliveries, coupon_uses);
-    let of_orders = fill(&caches.orders, order, ORDERS);
-    let of_payments = fill(&caches.payments, payment, ORDERS);
-    let of_tickets = fill(&caches.tickets, ticket, ORDERS);
-    let of_deliveries = fill(&caches.deliveries, delivery, ORDERS);
+    let of_orders = fill(&caches.orders, &order(), ORDERS);
+    let of_payments = fill(&caches.payments, &payment(), ORDERS);
+    let of_tickets = fill(&caches.tickets, &ticket(), ORDERS);
+    let of_deliveries = fill(&caches.deliveries, &delivery(), ORDERS);
     let sum = of_orders + of_payments + of_tickets + of_deliveries;
     println!(
         "bytes an order: {sum} (order {of_orders}, payment {of_payments}, ticket {of_tickets}, delivery \

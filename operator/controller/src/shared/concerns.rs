@@ -2,6 +2,7 @@
 //! beside it has nobody look again. Whatever a controller reads live rather than from the cache counts with all that leads to
 //! it.
 
+use fooddelivery_api::order::OrderStatus;
 use fooddelivery_api::{Delivery, Order, Payment, Ticket};
 use fooddelivery_saga::payment::OrderStanding;
 use fooddelivery_saga::phases::OrderPhase;
@@ -46,8 +47,7 @@ pub(crate) fn order_concerns_notification(old: &Order, new: &Order) -> bool {
         status.map_or((0, 0), |status| (status.history.len(), status.history_dropped))
     };
     let messages = |order: &Order| order.status.as_ref().map(|status| status.messages.clone());
-    let is_pending =
-        |order: &Order| order.status.as_ref().is_some_and(|status| status.is_notification_pending());
+    let is_pending = |order: &Order| order.status.as_ref().is_some_and(OrderStatus::is_notification_pending);
     old.uid() != new.uid()
         || steps(old) != steps(new)
         || messages(old) != messages(new)

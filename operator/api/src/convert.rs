@@ -1,6 +1,6 @@
 //! Between the API's types and the domain's: the only place that knows both.
 
-use fooddelivery_saga::counter::{DishCount, Dishes, OrderId};
+use fooddelivery_saga::counter::{Count, Deliveries, DishCount, Dishes, OrderId};
 use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
@@ -15,7 +15,8 @@ use crate::coupon::CouponStatus;
 use crate::customer::CustomerMessage;
 use crate::order::{MessageProgress, OrderStatus, PhaseChange};
 use crate::payment::{PaymentIntent, PaymentQuote, PaymentStatus, QuoteLine, ReversalReason};
-use crate::store::{MenuItemCount, RetiredCount, StoreStatus};
+use crate::rider::RiderStatus;
+use crate::store::{DepartedCounts, MenuItemCount, RetiredCount, StoreStatus};
 use crate::{Coupon, CouponUse, Delivery, Order, PAUSED_ANNOTATION, Payment, Store, Ticket};
 
 /// The longest message that a status takes.
@@ -362,31 +363,64 @@ impl CouponStatus {
 
 impl StoreStatus {
     /// The counts, as the domain sees them.
-    pub fn to_dishes(&self) -> Dishes {
-        let dish = |c: &MenuItemCount| DishCount {
-            menu_item: c.menu_item.clone(),
-            orders: c.orders,
-            quantity: c.quantity,
-        };
-        Dishes {
-            listed: self.orders_by_menu_item.iter().map(dish).collect(),
-            retired: self.retired.map_or((0, 0), |r| (r.orders, r.quantity)),
+    pub fn to_count(&self) -> Count<Dishes> {
+        let departed = self.departed.as_ref();
+        Count {
+            shown: dishes(&self.orders_by_menu_item, self.retired),
+            base: departed.map(|of| dishes(&of.orders_by_menu_item, of.retired)).unwrap_or_default(),
+            departing: ids(&self.departing),
+        }
+    }
+
+    /// As they are written.
+    pub fn from_count(count: &Count<Dishes>) -> Self {
+        let (orders_by_menu_item, retired) = menu_item_counts(&count.shown);
+        let (departed, departed_retired) = menu_item_counts(&count.base);
+        let kept = DepartedCounts { orders_by_menu_item: departed, retired: departed_retired };
+        Self {
+            orders_by_menu_item,
+            retired,
+            departed: (kept != DepartedCounts::default()).then_some(kept),
+            departing: references(&count.departing),
+        }
+    }
+}
+
+fn dishes(listed: &[MenuItemCount], retired: Option<RetiredCount>) -> Dishes {
+    let dish =
+        |c: &MenuItemCount| (c.menu_item.clone(), DishCount { orders: c.orders, quantity: c.quantity });
+    let retired = retired.unwrap_or_default();
+    Dishes {
+        listed: listed.iter().map(dish).collect(),
+        retired: DishCount { orders: retired.orders, quantity: retired.quantity },
+    }
+}
+
+fn menu_item_counts(dishes: &Dishes) -> (Vec<MenuItemCount>, Option<RetiredCount>) {
+    let count = |(name, d): (&String, &DishCount)| MenuItemCount {
+        menu_item: name.clone(),
+        orders: d.orders,
+        quantity: d.quantity,
+    };
+    let DishCount { orders, quantity } = dishes.retired;
+    let retired = (dishes.retired != DishCount::default()).then_some(RetiredCount { orders, quantity });
+    (dishes.listed.iter().map(count).collect(), retired)
+}
+
+impl RiderStatus {
+    /// The count, as the domain sees it.
+    pub fn to_count(&self) -> Count<Deliveries> {
+        Count {
+            shown: Deliveries(self.deliveries),
+            base: Deliveries(self.departed),
+            departing: ids(&self.departing),
         }
     }
 
     /// As it is written.
-    pub fn from_dishes(dishes: &Dishes, recently_counted: &[OrderId]) -> Self {
-        let count = |d: &DishCount| MenuItemCount {
-            menu_item: d.menu_item.clone(),
-            orders: d.orders,
-            quantity: d.quantity,
-        };
-        let (orders, quantity) = dishes.retired;
-        Self {
-            orders_by_menu_item: dishes.listed.iter().map(count).collect(),
-            retired: (dishes.retired != (0, 0)).then_some(RetiredCount { orders, quantity }),
-            recently_counted: references(recently_counted),
-        }
+    pub fn from_count(count: &Count<Deliveries>) -> Self {
+        let (Deliveries(deliveries), Deliveries(departed)) = (count.shown, count.base);
+        Self { deliveries, departed, departing: references(&count.departing) }
     }
 }
 

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{NameRef, OrderRef, StoreRef, Time};
+use crate::common::{NameRef, OrderRef, StoreRef};
 use crate::order::Destination;
 
 /// Pick-up and drop-off of a delivery. Created by the operator; a rider takes it and moves `stage`.
@@ -15,7 +15,6 @@ use crate::order::Destination;
     version = "v1alpha1",
     kind = "Delivery",
     namespaced,
-    status = "DeliveryStatus",
     derive = "PartialEq",
     plural = "deliveries",
     shortname = "dlv",
@@ -24,7 +23,6 @@ use crate::order::Destination;
     selectable = ".spec.dropoff.region",
     selectable = ".spec.riderRef.name",
     selectable = ".spec.stage",
-    selectable = ".status.phase",
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.dropoff.region"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Rider", type_ = "string", json_path = ".spec.riderRef.name"),
@@ -71,46 +69,4 @@ pub struct DeliveryDeadlines {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub delivery_seconds: Option<i64>,
-}
-
-/// Mirror of the stage, with times. May lag by up to a second; no decision depends on it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryStatus {
-    /// Stage last observed.
-    #[serde(default = "first_stage")]
-    #[schemars(default = "first_stage")]
-    pub phase: DeliveryStage,
-    /// Time at which pick-up was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub picked_up_at: Option<Time>,
-    /// Time at which delivery was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivered_at: Option<Time>,
-    /// Time at which failure or cancellation was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Time>,
-    /// Whether it is counted in the status of its rider, or need not be. Never reset.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub counted: bool,
-    /// Generation of the spec that this status describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-}
-
-impl Default for DeliveryStatus {
-    fn default() -> Self {
-        Self {
-            phase: first_stage(),
-            picked_up_at: None,
-            delivered_at: None,
-            ended_at: None,
-            counted: false,
-            observed_generation: None,
-        }
-    }
-}
-
-fn first_stage() -> DeliveryStage {
-    DeliveryStage::Waiting
 }

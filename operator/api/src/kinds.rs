@@ -6,7 +6,9 @@
 //!
 //! Nothing here does I/O.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceSubresources,
+};
 use kube::CustomResourceExt;
 
 use crate::rules::{self, Rule};
@@ -167,7 +169,7 @@ pub struct Kind {
     /// Whether users act for its objects: each by a group that is called after the object
     /// ([`actors`](crate::policies::actors)).
     pub is_acted_for: bool,
-    /// The verbs that the operator has on its objects; on their status it has `patch`.
+    /// The verbs that the operator has on its objects; on their status, where they have one, it has `patch`.
     pub operator: &'static [&'static str],
     /// The verbs of the actors. Support reads every kind, whatever stands here.
     pub actors: &'static [(Actor, &'static [&'static str])],
@@ -261,6 +263,12 @@ impl Kind {
     /// Whether the operator alone creates and deletes its objects.
     pub fn is_made_by_operator(&self) -> bool {
         self.origin == Origin::Operator
+    }
+
+    /// Whether its objects have a status, written at a path of its own.
+    pub fn has_status(&self) -> bool {
+        let has_status = |resources: &CustomResourceSubresources| resources.status.is_some();
+        (self.crd)().spec.versions.iter().any(|version| version.subresources.as_ref().is_some_and(has_status))
     }
 
     /// The verbs that an actor has on its objects.

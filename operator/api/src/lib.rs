@@ -26,14 +26,14 @@ pub mod ticket;
 pub use common::{Condition, NameRef, OrderRef, StoreRef, Time, TokenText};
 pub use coupon::{Coupon, CouponSpec, CouponStatus, CouponUse, CouponUseSpec};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
-pub use delivery::{Delivery, DeliverySpec, DeliveryStatus};
+pub use delivery::{Delivery, DeliverySpec};
 pub use message_provider::{MessageProvider, MessageProviderSpec, MessageProviderStatus, MessageTransport};
 pub use order::{Order, OrderSpec, OrderStatus};
 pub use payment::{Payment, PaymentSpec, PaymentStatus};
 pub use provider::{Dialect, PaymentProvider, PaymentProviderSpec, PaymentProviderStatus};
 pub use rider::{Rider, RiderSpec, RiderStatus};
 pub use store::{Store, StoreSpec, StoreStatus};
-pub use ticket::{Ticket, TicketSpec, TicketStatus};
+pub use ticket::{Ticket, TicketSpec};
 
 /// The API group.
 pub const GROUP: &str = "fooddelivery.dev";

@@ -4,7 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::OrderRef;
+use crate::common::{OrderRef, is_zero};
 
 /// Region, availability and capacity of a rider.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub struct RiderSpec {
     pub capacity: i64,
 }
 
-/// Counts of a rider's deliveries. Written by the operator alone.
+/// Counts of a rider's deliveries. Written by the operator alone; may lag by half a minute (`--count-lag-ms`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RiderStatus {
@@ -48,10 +48,13 @@ pub struct RiderStatus {
     #[serde(default)]
     #[schemars(default)]
     pub deliveries: i64,
-    /// Orders that were counted recently; their deliveries may not say so yet.
+    /// Number of these that is kept of orders whose deliveries are gone or may go.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub departed: i64,
+    /// Orders that were last added to `departed`: their deliveries may still be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
-    pub recently_counted: Vec<OrderRef>,
+    pub departing: Vec<OrderRef>,
 }
 
 fn yes() -> bool {

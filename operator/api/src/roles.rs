@@ -34,7 +34,8 @@ fn operator() -> Vec<Document> {
     let metadata = json!({ "name": OPERATOR_SERVICE_ACCOUNT });
     let at_home = json!({ "name": OPERATOR_SERVICE_ACCOUNT, "namespace": OPERATOR_NAMESPACE });
     let mut rules = grouped(|kind| kind.operator.to_vec());
-    let statuses: Vec<String> = ALL.iter().map(|kind| format!("{}/status", kind.plural)).collect();
+    let with_status = ALL.iter().filter(|kind| kind.has_status());
+    let statuses: Vec<String> = with_status.map(|kind| format!("{}/status", kind.plural)).collect();
     rules.push(rule(GROUP, &statuses, &["patch"]));
     rules.push(rule("", &["namespaces"], &["get"]));
     rules.push(rule("events.k8s.io", &["events"], &["create"]));

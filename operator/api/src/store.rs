@@ -59,7 +59,7 @@ pub struct StoreSpec {
     pub deadlines: Option<StoreDeadlines>,
 }
 
-/// Counts of a store's orders. Written by the operator alone.
+/// Counts of a store's orders. Written by the operator alone; may lag by half a minute (`--count-lag-ms`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreStatus {
@@ -74,10 +74,29 @@ pub struct StoreStatus {
     /// Total over dishes that have left the menu and are no longer listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<RetiredCount>,
-    /// Orders that were counted recently; their tickets may not say so yet.
+    /// Part of these counts that is kept of orders whose tickets are gone or may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub departed: Option<DepartedCounts>,
+    /// Orders that were last added to `departed`: their tickets may still be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
-    pub recently_counted: Vec<OrderRef>,
+    pub departing: Vec<OrderRef>,
+}
+
+/// Counts of orders whose tickets are gone or may go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DepartedCounts {
+    /// Number of orders and portions by dish.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 250),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["menuItem"])
+    )]
+    pub orders_by_menu_item: Vec<MenuItemCount>,
+    /// Total over dishes that have left the menu and are no longer listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<RetiredCount>,
 }
 
 /// Counts of one dish.

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Item, OrderRef, StoreRef, Time};
+use crate::common::{Item, OrderRef, StoreRef};
 
 /// Items that a store is to cook. Created by the operator; the store moves `stage`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,18 +14,14 @@ use crate::common::{Item, OrderRef, StoreRef, Time};
     version = "v1alpha1",
     kind = "Ticket",
     namespaced,
-    status = "TicketStatus",
     derive = "PartialEq",
     shortname = "tkt",
     category = "food",
     doc = "A paid order in a store's queue. The store moves spec.stage: Accepted or Rejected, Cooking, Cooked.",
     selectable = ".spec.storeRef.name",
     selectable = ".spec.stage",
-    selectable = ".status.phase",
     printcolumn(name = "Store", type_ = "string", json_path = ".spec.storeRef.name"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
-    printcolumn(name = "Cooking-Since", type_ = "date", json_path = ".status.cookingAt"),
-    printcolumn(name = "Cooked", type_ = "date", json_path = ".status.cookedAt"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Items", type_ = "string", json_path = ".spec.items")
@@ -62,55 +58,4 @@ pub struct TicketDeadlines {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub cooking_seconds: Option<i64>,
-}
-
-/// Mirror of the stage, with times. May lag by up to a second; no decision depends on it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TicketStatus {
-    /// Stage last observed.
-    #[serde(default = "first_stage")]
-    #[schemars(default = "first_stage")]
-    pub phase: TicketStage,
-    /// Time at which acceptance was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted_at: Option<Time>,
-    /// Time at which cooking was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cooking_at: Option<Time>,
-    /// Time at which the end of cooking was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cooked_at: Option<Time>,
-    /// Time at which another end (rejected, cancelled, abandoned) was observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Time>,
-    /// Reason for the end, as in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 200))]
-    pub reason: Option<String>,
-    /// Whether it is counted in the status of its store, or need not be. Never reset.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub counted: bool,
-    /// Generation of the spec that this status describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-}
-
-impl Default for TicketStatus {
-    fn default() -> Self {
-        Self {
-            phase: first_stage(),
-            accepted_at: None,
-            cooking_at: None,
-            cooked_at: None,
-            ended_at: None,
-            counted: false,
-            reason: None,
-            observed_generation: None,
-        }
-    }
-}
-
-fn first_stage() -> TicketStage {
-    TicketStage::Pending
 }

@@ -23,9 +23,9 @@ pub struct Cli {
 enum Command {
     /// Run the controllers.
     Run(Box<Settings>),
-    /// Hold the counts of stores, riders and coupons against the objects that exist; ends with 1 when one falls short.
+    /// Hold the counts of stores, riders and coupons against the objects that exist; ends with 1 when a coupon's falls short.
     Recount {
-        /// Raise those that fall short to what exists.
+        /// Raise those of coupons that fall short to what exists.
         #[arg(long)]
         repair: bool,
         /// Of this namespace only.
@@ -80,10 +80,15 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
                 (short, true) => format!("{short} were below what exists: raised"),
                 (short, false) => format!("{short} below what exists; --repair raises them"),
             };
-            let mut lines = found.short.clone();
+            let mut lines = found.behind.clone();
+            if !found.behind.is_empty() {
+                lines.push(
+                    "the operator writes what stores and riders show by itself, within --count-lag-ms".into(),
+                );
+            }
+            lines.extend(found.short.iter().cloned());
             lines.push(format!("{} counts, {sum}\n", found.looked_at));
-            let text = lines.join("\n");
-            print(&text)?;
+            print(&lines.join("\n"))?;
             if found.short.is_empty() || found.repaired {
                 return Ok(());
             }

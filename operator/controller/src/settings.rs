@@ -66,10 +66,9 @@ pub struct Settings {
     #[arg(long, env = "FOODDELIVERY_CONCURRENCY", default_value_t = 64, value_parser = at_least_one)]
     pub concurrency: usize,
 
-    /// How far the mirrored status of tickets and deliveries may lag, in milliseconds, so that steps that pass
-    /// quickly need one write.
-    #[arg(long, env = "FOODDELIVERY_MIRROR_LAG_MS", default_value_t = 800)]
-    pub mirror_lag_ms: u64,
+    /// How far the counts of stores and riders may lag, in milliseconds, so that many orders need one write.
+    #[arg(long, env = "FOODDELIVERY_COUNT_LAG_MS", default_value_t = 30_000)]
+    pub count_lag_ms: u64,
 
     /// Maximum age of a controller's heartbeat, in milliseconds: one without a heartbeat for longer was away, and deadlines
     /// did not run. Three heartbeats fit into it. All operators of a cluster should have the same.
@@ -175,9 +174,9 @@ impl Settings {
         Duration::from_millis(self.message_log_lag_ms)
     }
 
-    /// The mirrors' lag.
-    pub fn mirror_lag(&self) -> Duration {
-        Duration::from_millis(self.mirror_lag_ms)
+    /// The lag of the counts of stores and riders.
+    pub fn count_lag(&self) -> Duration {
+        Duration::from_millis(self.count_lag_ms)
     }
 }
 

@@ -1,14 +1,15 @@
 //! The rest of a marketplace: coupons, riders and customers, and the counts that the operator keeps of them.
 //!
-//! A count is read only when it is settled: when whatever belongs into it is in it, by what the counted objects
-//! themselves say. Otherwise a test that looks too early would take a count that is still on its way for an exact one.
+//! A count is read only when it is settled: when it shows what it keeps of orders that are gone, and what is there. Otherwise a test that looks too early would take a count that is still on its way for an exact one.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use fooddelivery_api::{
-    Coupon, CouponUse, Customer, Delivery, Order, OrderSpec, Payment, Rider, Store, Ticket,
+    Coupon, CouponUse, Customer, Delivery, Order, OrderRef, OrderSpec, Payment, Rider, RiderStatus, Store,
+    StoreStatus, Ticket,
 };
+use fooddelivery_saga::counter::{Count, Deliveries, Dishes, Tally, shown};
 use fooddelivery_saga::phases::{PaymentDesired, PaymentPhase, TicketStage};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
@@ -26,6 +27,11 @@ pub type Dish = (String, i64, i64);
 struct Unsettled {
     what: String,
     about: String,
+}
+
+/// Whether a count keeps an order whose object may still be there.
+fn departs<C>(count: &Count<C>, order: &OrderRef) -> bool {
+    count.departing.iter().any(|known| known.uid == order.uid)
 }
 
 impl TestNamespace {
@@ -140,51 +146,57 @@ impl TestNamespace {
         .await
     }
 
-    /// How often each dish of a store was ordered, by name, once every ticket that belongs into the counts is in them.
+    /// How often each dish of a store was ordered, by name, once it shows what it keeps and what is there.
     ///
     /// # Errors
-    /// When one is not within [`LONG`].
+    /// When that is not within [`LONG`].
     pub async fn dishes(&self, store: &str) -> Result<Vec<Dish>> {
         self.once_settled(async || {
+            // First: what goes in between is kept before.
             let tickets = self.list::<Ticket>().await?;
             let found: Store = self.get(store).await?;
-            let status = found.status.clone().unwrap_or_default();
-            let missing = tickets.into_iter().find(|t| {
-                let listed = status.recently_counted.iter().any(|known| known.uid == t.spec.order_ref.uid);
-                let counted = listed || t.status.as_ref().is_some_and(|s| s.counted);
-                Some(&t.spec.store_ref.uid) == found.uid().as_ref()
-                    && ticket::counts(t.spec.stage)
-                    && !counted
-            });
-            let Some(missing) = missing else {
-                let all = status.orders_by_menu_item.into_iter();
-                let mut dishes: Vec<Dish> = all.map(|d| (d.menu_item, d.orders, d.quantity)).collect();
-                dishes.sort();
-                return Ok(Ok(dishes));
-            };
-            let about = missing.name_any();
-            Ok(Err(Unsettled { what: format!("ticket {about} is not in the counts of {store}"), about }))
+            let count = found.status.as_ref().map(StoreStatus::to_count).unwrap_or_default();
+            let mut live = Dishes::default();
+            for t in &tickets {
+                let is_own = Some(&t.spec.store_ref.uid) == found.uid().as_ref();
+                if is_own && ticket::counts(t.spec.stage) && !departs(&count, &t.spec.order_ref) {
+                    live.put_in(&t.spec.items.iter().map(|i| (i.menu_item.clone(), i.quantity)).collect());
+                }
+            }
+            let menu = found.spec.menu.iter().map(|dish| dish.name.clone()).collect();
+            let right = shown(&count.base, &live, &menu);
+            if right == count.shown {
+                let all = right.listed.into_iter();
+                return Ok(Ok(all.map(|(name, dish)| (name, dish.orders, dish.quantity)).collect()));
+            }
+            let what = format!("{store} shows {:?}, and has {right:?}", count.shown);
+            Ok(Err(Unsettled { what, about: store.to_owned() }))
         })
         .await
     }
 
-    /// How many deliveries a rider brought, once each that arrived is counted.
+    /// How many deliveries a rider brought, once that shows what it keeps and what is there.
     ///
     /// # Errors
-    /// When one is not within [`LONG`].
+    /// When it does not within [`LONG`].
     pub async fn brought(&self, rider: &str) -> Result<i64> {
         self.once_settled(async || {
             let deliveries = self.list::<Delivery>().await?;
-            let status = self.get::<Rider>(rider).await?.status.unwrap_or_default();
-            let missing = deliveries.into_iter().find(|d| {
-                let theirs = d.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider);
-                let listed = status.recently_counted.iter().any(|known| known.uid == d.spec.order_ref.uid);
-                let counted = listed || d.status.as_ref().is_some_and(|s| s.counted);
-                theirs && delivery::counts(d.spec.stage) && !counted
-            });
-            let Some(missing) = missing else { return Ok(Ok(status.deliveries)) };
-            let about = missing.name_any();
-            Ok(Err(Unsettled { what: format!("delivery {about} is not in the count of {rider}"), about }))
+            let found: Rider = self.get(rider).await?;
+            let count = found.status.as_ref().map(RiderStatus::to_count).unwrap_or_default();
+            let mut live = Deliveries::default();
+            for d in &deliveries {
+                let is_own = d.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider);
+                if is_own && delivery::counts(d.spec.stage) && !departs(&count, &d.spec.order_ref) {
+                    live.put_in(&());
+                }
+            }
+            let right = shown(&count.base, &live, &());
+            if right == count.shown {
+                return Ok(Ok(right.0));
+            }
+            let what = format!("{rider} shows {:?}, and has {right:?}", count.shown);
+            Ok(Err(Unsettled { what, about: rider.to_owned() }))
         })
         .await
     }

@@ -152,6 +152,8 @@ impl Operator {
             .arg(format!("--listen={address}"))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("FOODDELIVERY_REPLICA", &self.name)
+            // Nobody is to wait half a minute for a count.
+            .env("FOODDELIVERY_COUNT_LAG_MS", "300")
             // The end of its log is to say what was wrong, not where in the code.
             .env("RUST_LIB_BACKTRACE", "0")
             .log_file(&self.log);

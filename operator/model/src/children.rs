@@ -1,5 +1,5 @@
 //! The ticket and the delivery controller: they put paid orders into the store's queue, offer cooked ones to riders,
-//! and clear away what an order left behind. Mirrors are left out: they tell people and decide nothing.
+//! and clear away what an order left behind. Counts are left out: they have a model of their own.
 //!
 //! `saga::ticket` and `saga::delivery` decide. Transcribed are the reads, from caches of any age and live where the
 //! controllers read live, and the requests, which everything else may overtake. A decision that breaks a rule of its
@@ -44,11 +44,9 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Result<Option<TicketFli
     let view = |orphan| TicketView {
         order: order_seen(world, replica, orphan),
         payment: child(payment_of(world, replica).as_ref(), payment_seen),
-        ticket: held.map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
+        ticket: held.map_or(Child::Absent, |t| Child::Present(t.stage)),
         acceptance: Some(Acceptance::Manual),
-        counted: false,
-        is_marked: false,
-        list_is_long: false,
+        awaits_count: false,
         paused: false,
         deleting: false,
     };
@@ -81,9 +79,8 @@ pub fn next_for_delivery(world: &World, replica: usize) -> Result<Option<Deliver
         order: order_seen(world, replica, orphan),
         payment: child(payment_of(world, replica).as_ref(), payment_seen),
         ticket: child(world.held::<Ticket>(replica).map(|(_, t)| t).as_ref(), ticket_seen),
-        delivery: held.map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
-        counted: false,
-        is_marked: false,
+        delivery: held.map_or(Child::Absent, |d| Child::Present(d.stage)),
+        awaits_count: false,
         paused: false,
         deleting: false,
     };

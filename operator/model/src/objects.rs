@@ -145,7 +145,7 @@ impl Payment {
     }
 }
 
-/// The ticket. It has no finalizer: deleted is gone. Its mirrored status is left out.
+/// The ticket. It has no finalizer: deleted is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// 1 for the first that was created under the order's name, and so on.
@@ -158,7 +158,7 @@ pub struct Ticket {
     pub created: u8,
 }
 
-/// The delivery. It has no finalizer: deleted is gone. Its mirrored status is left out.
+/// The delivery. It has no finalizer: deleted is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// 1 for the first that was created under the order's name, and so on.

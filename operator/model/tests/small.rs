@@ -84,9 +84,13 @@ fn count(mutant: Count) {
     found(Of::Counter(counter::Bounds { mutant: Some(mutant), ..COUNT }));
 }
 
+fn count_with_a_long_list(mutant: Count) {
+    found(Of::Counter(counter::Bounds { long: true, mutant: Some(mutant), ..COUNT }));
+}
+
 #[test]
-fn a_ticket_counted_as_a_cache_has_it_is_found() {
-    found(Of::Counter(counter::Bounds { long: true, mutant: Some(Count::NoLiveRead), ..COUNT }));
+fn a_ticket_kept_as_a_cache_has_it_is_found() {
+    count_with_a_long_list(Count::NoLiveRead);
 }
 
 #[test]
@@ -95,18 +99,18 @@ fn a_stores_counts_written_blindly_are_found() {
 }
 
 #[test]
-fn a_ticket_marked_before_it_is_counted_is_found() {
-    count(Count::MarkFirst);
-}
-
-#[test]
-fn an_old_copy_that_lets_a_ticket_leave_the_list_is_found() {
-    count(Count::OldCopySettles);
-}
-
-#[test]
-fn an_old_copy_that_lets_a_ticket_go_uncounted_is_found() {
+fn an_old_copy_that_lets_a_ticket_go_unkept_is_found() {
     count(Count::OldCopyOwesNothing);
+}
+
+#[test]
+fn a_ticket_that_leaves_the_list_because_a_cache_does_not_have_it_is_found() {
+    count_with_a_long_list(Count::GoneFromCache);
+}
+
+#[test]
+fn a_listed_ticket_that_is_counted_as_live_too_is_found() {
+    count(Count::ListedIsLive);
 }
 
 #[test]

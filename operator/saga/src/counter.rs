@@ -1,21 +1,23 @@
 //! Counts that are exact: every order is in them once, whatever crashes, is repeated or is seen late.
 //!
-//! A count and the list of the orders that were last put into it change in one compare-and-set; then the counted object
-//! is marked; then its order leaves the list, with some later write. An order is put in only when its object was read
-//! *after* the copy of the count that is written over, and bore no mark: had it been counted before, it would be in the
-//! list, or marked; if it is counted meanwhile, the compare-and-set fails.
+//! What a count shows is the sum of two: what the objects that are there come to (*live*), and what was kept of those that
+//! are gone (the *base*). The first is derived from caches, and as old as they are; the second must never be wrong. So an
+//! object that counts goes only after its order was put into the base and into the list of those that depart, in one
+//! compare-and-set, and what is listed is not live any more. It is put in only when it was read *after* the copy of the
+//! count that is written over: had it been put in before, it would be in the list, which it leaves only when its object is
+//! gone; if it is put in meanwhile, the compare-and-set fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::marker::PhantomData;
 
 use crate::machine::{Next, Rest, StateMachine, Violation};
 use crate::time::Timestamp;
 
-/// At most so many orders stand in a list: what it takes until they are marked, with room.
+/// At most so many orders stand in a list: what it takes until their objects are gone, with room.
 pub const LIST_LIMIT: usize = 100;
 
-/// Whether a list is half full: then it is worth a write, or a live look, that somebody may leave it.
+/// Whether a list is half full: then it is worth a live look, and a write, that somebody may leave it.
 pub fn is_long(listed: usize) -> bool {
     listed > LIST_LIMIT / 2
 }
@@ -29,66 +31,59 @@ pub struct OrderId {
     pub uid: String,
 }
 
-/// What comes of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch<T> {
-    /// What is added to the count now.
-    pub added: Vec<T>,
-    /// The orders that the list then has.
-    pub list: Vec<OrderId>,
-}
-
-/// Puts `owed` into a count whose list is `list`; `settled` may leave it. `None` when nothing is worth a write: that
-/// orders may leave the list is, only when it is half full.
-pub fn batch<T>(list: &[OrderId], owed: Vec<(OrderId, T)>, settled: &BTreeSet<String>) -> Option<Batch<T>> {
-    let mut kept: Vec<OrderId> = list.iter().filter(|id| !settled.contains(&id.uid)).cloned().collect();
-    let mut added = Vec::new();
-    for (id, what) in owed {
-        let known = list.iter().chain(&kept).any(|known| known.uid == id.uid);
-        if kept.len() < LIST_LIMIT && !known {
-            kept.push(id);
-            added.push(what);
-        }
-    }
-    let makes_room = kept.len() < list.len() && is_long(list.len());
-    (!added.is_empty() || makes_room).then_some(Batch { added, list: kept })
-}
-
-/// A count of some kind.
-pub trait Tally: Clone {
+/// What orders add up to.
+pub trait Tally: Clone + Default + PartialEq {
     /// What an order adds to it.
     type Entry: Clone;
+    /// What it is kept within.
+    type Bounds;
 
-    /// Adds orders, each of them once.
-    fn put_in(&mut self, entries: Vec<Self::Entry>);
+    /// Adds an order.
+    fn put_in(&mut self, entry: &Self::Entry);
+    /// Undoes that.
+    fn take_out(&mut self, entry: &Self::Entry);
+    /// Adds all orders of another.
+    fn merge(&mut self, other: &Self);
+    /// Makes it no longer than it may be, without losing an order.
+    fn keep_within(&mut self, bounds: &Self::Bounds);
+}
+
+/// A count, as it stands in a status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Count<C> {
+    /// What it shows.
+    pub shown: C,
+    /// What it keeps of orders whose objects are gone or may go.
+    pub base: C,
+    /// Those of them whose objects may still be there.
+    pub departing: Vec<OrderId>,
 }
 
 /// All that a decision about a count depends on.
 #[derive(Debug, Clone)]
 pub struct CounterView<C: Tally> {
     /// The count, in the copy that is written over.
-    pub tally: C,
-    /// The orders that were put into it last, in the same copy.
-    pub list: Vec<OrderId>,
-    /// Number of orders that are neither marked nor listed, by the caches.
+    pub count: Count<C>,
+    /// What the objects in the caches come to, but for those of orders in the list.
+    pub live: C,
+    /// Number of orders that are not listed and leave, by the caches.
     pub candidates: usize,
-    /// Number of them that were read live, after that copy was taken.
+    /// Number of them whose objects were read live, after that copy was taken.
     pub read: usize,
-    /// Those of them that turned out to belong into the count, and bear no mark.
-    pub owed: Vec<(OrderId, C::Entry)>,
-    /// Uids of listed orders whose objects are marked, or gone.
-    pub settled: BTreeSet<String>,
+    /// Those of them whose objects are there, count, and are about to go.
+    pub leaving: Vec<(OrderId, C::Entry)>,
+    /// Uids of listed orders whose objects are gone: from the caches, and live.
+    pub gone: BTreeSet<String>,
+    /// What the count is kept within.
+    pub bounds: C::Bounds,
 }
 
-/// A count, as it is to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Count<C> {
-    /// The count.
-    pub tally: C,
-    /// The orders that were put into it last.
-    pub list: Vec<OrderId>,
-    /// Number of orders that are in it now and were not before.
-    pub added: usize,
+/// What a count is to show.
+pub fn shown<C: Tally>(base: &C, live: &C, bounds: &C::Bounds) -> C {
+    let mut shown = base.clone();
+    shown.merge(live);
+    shown.keep_within(bounds);
+    shown
 }
 
 /// The decisions about a count. They command nothing.
@@ -101,34 +96,69 @@ impl<C: Tally> StateMachine for CounterMachine<C> {
     type Status = Count<C>;
 
     fn decide(view: &CounterView<C>, now: Timestamp) -> Next<Infallible, Count<C>> {
-        let batch = batch(&view.list, view.owed.clone(), &view.settled);
-        // If not, the list is full, and has room when those in it say that they are counted.
-        let came_further = batch.is_some() || view.owed.len() < view.read;
+        let (next, joined) = next(view);
+        // If nobody joined, the list is full, and has room when the objects of those in it are gone.
+        let came_further = joined > 0 || view.leaving.len() < view.read;
         let wake_at = (came_further && view.candidates > view.read).then_some(now);
-        let Some(Batch { added: entries, list }) = batch else { return Next::Wait(wake_at) };
-        let (mut tally, added) = (view.tally.clone(), entries.len());
-        tally.put_in(entries);
-        Next::Rest(Rest { state: Count { tally, list, added }, notes: Vec::new(), wake_at })
+        if next == view.count {
+            return Next::Wait(wake_at);
+        }
+        Next::Rest(Rest { state: next, notes: Vec::new(), wake_at })
     }
 
     fn check(view: &CounterView<C>, next: &Next<Infallible, Count<C>>) -> Result<(), Violation> {
         let Next::Rest(Rest { state, .. }) = next else { return Ok(()) };
-        if state.list.len() > LIST_LIMIT.max(view.list.len()) {
-            return Err(Violation::new("the list of a count is bounded", state.list.len().to_string()));
+        let old = &view.count;
+        if state.departing.len() > LIST_LIMIT.max(old.departing.len()) {
+            return Err(Violation::new("the list of a count is bounded", state.departing.len().to_string()));
         }
         let uids = |list: &[OrderId]| list.iter().map(|id| id.uid.clone()).collect::<BTreeSet<String>>();
-        let (was, is) = (uids(&view.list), uids(&state.list));
-        if let Some(lost) = was.difference(&is).find(|uid| !view.settled.contains(*uid)) {
-            return Err(Violation::new("only who is marked or gone leaves the list", lost.clone()));
+        let (was, is) = (uids(&old.departing), uids(&state.departing));
+        if let Some(lost) = was.difference(&is).find(|uid| !view.gone.contains(*uid)) {
+            return Err(Violation::new("only whose object is gone leaves the list", lost.clone()));
         }
-        let new: BTreeSet<&String> = is.difference(&was).collect();
-        let is_owed = |uid: &String| view.owed.iter().any(|(id, _)| id.uid == *uid);
-        if new.len() != state.added || !new.into_iter().all(is_owed) {
-            let detail = format!("{} of {:?}", state.added, state.list);
-            return Err(Violation::new("who is counted was owed, and is listed", detail));
+        let mut base = old.base.clone();
+        for uid in is.difference(&was) {
+            let Some((_, entry)) = view.leaving.iter().find(|(id, _)| id.uid == *uid) else {
+                return Err(Violation::new("only who leaves joins the list", uid.clone()));
+            };
+            base.put_in(entry);
+        }
+        if is != was {
+            base.keep_within(&view.bounds);
+        }
+        let kept = is.is_subset(&was) && state.base == old.base;
+        if !kept && state.base != base {
+            let detail = format!("{:?}", state.departing);
+            return Err(Violation::new(
+                "what is kept grows by who joins the list, and by nobody else",
+                detail,
+            ));
         }
         Ok(())
     }
+}
+
+/// The count as it is to stand, and how many have joined the list.
+fn next<C: Tally>(view: &CounterView<C>) -> (Count<C>, usize) {
+    let old = &view.count;
+    let (mut base, mut live) = (old.base.clone(), view.live.clone());
+    let stays = |id: &&OrderId| !view.gone.contains(&id.uid);
+    let mut departing: Vec<OrderId> = old.departing.iter().filter(stays).cloned().collect();
+    let mut joined = 0;
+    for (id, entry) in &view.leaving {
+        let is_known = old.departing.iter().chain(&departing).any(|known| known.uid == id.uid);
+        if departing.len() < LIST_LIMIT && !is_known {
+            departing.push(id.clone());
+            base.put_in(entry);
+            live.take_out(entry);
+            joined += 1;
+        }
+    }
+    if joined > 0 {
+        base.keep_within(&view.bounds);
+    }
+    (Count { shown: shown(&base, &live, &view.bounds), base, departing }, joined)
 }
 
 /// How many deliveries a rider brought.
@@ -137,85 +167,106 @@ pub struct Deliveries(pub i64);
 
 impl Tally for Deliveries {
     type Entry = ();
+    type Bounds = ();
 
-    fn put_in(&mut self, entries: Vec<()>) {
-        self.0 = self.0.saturating_add(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+    fn put_in(&mut self, (): &()) {
+        self.0 = self.0.saturating_add(1);
     }
-}
 
-/// A store's counts, and the names of the dishes on its menu.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MenuCounts {
-    /// The counts.
-    pub dishes: Dishes,
-    /// The menu.
-    pub menu: BTreeSet<String>,
-}
-
-impl Tally for MenuCounts {
-    /// An order's lines: a dish, and how many of it.
-    type Entry = Vec<(String, i64)>;
-
-    fn put_in(&mut self, entries: Vec<Self::Entry>) {
-        for lines in &entries {
-            self.dishes.add(lines);
-        }
-        self.dishes.retire(&self.menu);
+    fn take_out(&mut self, (): &()) {
+        self.0 = self.0.saturating_sub(1);
     }
+
+    fn merge(&mut self, other: &Self) {
+        self.0 = self.0.saturating_add(other.0);
+    }
+
+    fn keep_within(&mut self, (): &()) {}
 }
 
 /// How often one dish was ordered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DishCount {
-    /// The dish.
-    pub menu_item: String,
     /// In how many orders it was.
     pub orders: i64,
     /// How many portions.
     pub quantity: i64,
 }
 
+impl DishCount {
+    fn add(&mut self, other: Self) {
+        self.orders = self.orders.saturating_add(other.orders);
+        self.quantity = self.quantity.saturating_add(other.quantity);
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.orders = self.orders.saturating_sub(other.orders);
+        self.quantity = self.quantity.saturating_sub(other.quantity);
+    }
+}
+
 /// A store's counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dishes {
     /// Dish by dish.
-    pub listed: Vec<DishCount>,
-    /// The sums of what is no longer listed: orders and portions.
-    pub retired: (i64, i64),
+    pub listed: BTreeMap<String, DishCount>,
+    /// The sums over dishes that are no longer listed.
+    pub retired: DishCount,
 }
 
 /// So many dishes that are no longer on the menu are still listed.
 pub const RETIRED_LISTED: usize = 50;
 
-impl Dishes {
-    /// Adds an order: each dish once, however many lines have it.
-    pub fn add(&mut self, lines: &[(String, i64)]) {
-        let names: BTreeSet<&String> = lines.iter().map(|(name, _)| name).collect();
-        for name in names {
-            let quantity: i64 = lines.iter().filter(|(n, _)| n == name).map(|(_, quantity)| quantity).sum();
-            let found = self.listed.iter().position(|dish| dish.menu_item == *name);
-            let place = found.unwrap_or_else(|| {
-                self.listed.push(DishCount { menu_item: name.clone(), ..DishCount::default() });
-                self.listed.len() - 1
-            });
-            if let Some(dish) = self.listed.get_mut(place) {
-                dish.orders = dish.orders.saturating_add(1);
-                dish.quantity = dish.quantity.saturating_add(quantity);
-            }
+impl Tally for Dishes {
+    /// An order's lines: a dish, and how many of it.
+    type Entry = Vec<(String, i64)>;
+    /// The names of the dishes on the menu.
+    type Bounds = BTreeSet<String>;
+
+    fn put_in(&mut self, lines: &Self::Entry) {
+        for (name, count) in by_dish(lines) {
+            self.listed.entry(name.to_owned()).or_default().add(count);
         }
     }
 
+    fn take_out(&mut self, lines: &Self::Entry) {
+        for (name, count) in by_dish(lines) {
+            if let Some(dish) = self.listed.get_mut(name) {
+                dish.subtract(count);
+            }
+        }
+        self.listed.retain(|_, dish| *dish != DishCount::default());
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (name, count) in &other.listed {
+            self.listed.entry(name.clone()).or_default().add(*count);
+        }
+        self.retired.add(other.retired);
+    }
+
     /// Dishes that are no longer on the menu do not grow the list for ever: of those the least ordered are added up.
-    pub fn retire(&mut self, menu: &BTreeSet<String>) {
-        let mut gone: Vec<DishCount> =
-            self.listed.iter().filter(|dish| !menu.contains(&dish.menu_item)).cloned().collect();
-        gone.sort_by(|a, b| b.orders.cmp(&a.orders).then_with(|| a.menu_item.cmp(&b.menu_item)));
-        for dish in gone.into_iter().skip(RETIRED_LISTED) {
-            self.retired.0 = self.retired.0.saturating_add(dish.orders);
-            self.retired.1 = self.retired.1.saturating_add(dish.quantity);
-            self.listed.retain(|kept| kept.menu_item != dish.menu_item);
+    fn keep_within(&mut self, menu: &BTreeSet<String>) {
+        let off_menu = self.listed.iter().filter(|(name, _)| !menu.contains(*name));
+        let mut gone: Vec<(i64, String)> = off_menu.map(|(name, dish)| (dish.orders, name.clone())).collect();
+        gone.sort_by(|(a, name), (b, other)| b.cmp(a).then_with(|| name.cmp(other)));
+        for (_, name) in gone.into_iter().skip(RETIRED_LISTED) {
+            if let Some(dish) = self.listed.remove(&name) {
+                self.retired.add(dish);
+            }
         }
     }
+}
+
+/// What an order's lines add to each dish: one order each, however many lines have it.
+fn by_dish(lines: &[(String, i64)]) -> BTreeMap<&str, DishCount> {
+    let mut dishes: BTreeMap<&str, DishCount> = BTreeMap::new();
+    for (name, quantity) in lines {
+        let dish = dishes.entry(name).or_default();
+        dish.orders = 1;
+        dish.quantity = dish.quantity.saturating_add(*quantity);
+    }
+    dishes
 }
 
 #[cfg(test)]
@@ -226,43 +277,20 @@ mod tests {
         OrderId { name: format!("o{n}"), uid: format!("u{n}") }
     }
 
-    fn settled(of: &[usize]) -> BTreeSet<String> {
-        of.iter().map(|n| id(*n).uid).collect()
+    fn count(shown: i64, base: i64, departing: usize) -> Count<Deliveries> {
+        let departing = (0..departing).map(id).collect();
+        Count { shown: Deliveries(shown), base: Deliveries(base), departing }
     }
 
-    #[test]
-    fn what_is_owed_is_added_and_listed_once() {
-        let batch =
-            batch(&[id(1)], vec![(id(1), "a"), (id(2), "b"), (id(2), "b")], &settled(&[])).expect("a write");
-        assert_eq!((batch.added.len(), batch.list), (1, vec![id(1), id(2)]));
-    }
-
-    #[test]
-    fn that_somebody_may_leave_the_list_is_alone_not_worth_a_write() {
-        assert_eq!(batch::<()>(&[id(1)], vec![], &settled(&[1])), None);
-        let gone = batch(&[id(1)], vec![(id(2), ())], &settled(&[1])).expect("a write");
-        assert_eq!(gone.list, vec![id(2)]);
-        let long: Vec<OrderId> = (0..=LIST_LIMIT / 2).map(id).collect();
-        let room = batch::<()>(&long, vec![], &settled(&[0])).expect("a write");
-        assert_eq!(room.list.len(), LIST_LIMIT / 2);
-    }
-
-    #[test]
-    fn a_full_list_takes_nobody() {
-        let full: Vec<OrderId> = (0..LIST_LIMIT).map(id).collect();
-        assert_eq!(batch(&full, vec![(id(500), ())], &settled(&[])), None);
-        let batch = batch(&full, vec![(id(500), ()), (id(501), ())], &settled(&[7])).expect("a write");
-        assert_eq!((batch.added.len(), batch.list.len()), (1, LIST_LIMIT));
-    }
-
-    fn view(listed: usize, candidates: usize, owed: &[usize]) -> CounterView<Deliveries> {
+    fn view(count: Count<Deliveries>, live: i64, leaving: &[usize]) -> CounterView<Deliveries> {
         CounterView {
-            tally: Deliveries(7),
-            list: (0..listed).map(id).collect(),
-            candidates,
-            read: candidates.min(50),
-            owed: owed.iter().map(|n| (id(*n), ())).collect(),
-            settled: BTreeSet::new(),
+            count,
+            live: Deliveries(live),
+            candidates: leaving.len(),
+            read: leaving.len(),
+            leaving: leaving.iter().map(|n| (id(*n), ())).collect(),
+            gone: BTreeSet::new(),
+            bounds: (),
         }
     }
 
@@ -270,76 +298,131 @@ mod tests {
         CounterMachine::step(view, Timestamp(9))
     }
 
-    #[test]
-    fn what_was_found_to_be_owed_is_counted_in_one_write() {
-        let Next::Rest(Rest { state, wake_at, .. }) = decided(&view(1, 2, &[1, 2])) else {
-            panic!("a write");
-        };
-        assert_eq!((state.tally, state.added, wake_at), (Deliveries(9), 2, None));
-        assert_eq!(state.list, [id(0), id(1), id(2)]);
+    fn written(view: &CounterView<Deliveries>) -> Count<Deliveries> {
+        let Next::Rest(Rest { state, .. }) = decided(view) else { panic!("a write") };
+        state
     }
+
+    #[test]
+    fn what_is_shown_is_what_is_kept_and_what_is_there() {
+        assert_eq!(decided(&view(count(7, 4, 1), 3, &[])), Next::Wait(None), "as it stands");
+        assert_eq!(written(&view(count(7, 4, 1), 5, &[])), count(9, 4, 1));
+    }
+
+    #[test]
+    fn who_leaves_is_kept_and_listed_once_and_what_is_shown_stays() {
+        let view = view(count(7, 4, 1), 3, &[0, 1, 1]);
+        let next = written(&view);
+        assert_eq!(
+            (next.shown, next.base, next.departing),
+            (Deliveries(7), Deliveries(5), vec![id(0), id(1)])
+        );
+    }
+
+    #[test]
+    fn who_is_gone_leaves_the_list_and_stays_in_what_is_kept() {
+        let mut view = view(count(7, 4, 2), 3, &[]);
+        view.gone = [id(0).uid].into();
+        let next = written(&view);
+        assert_eq!((next.base, next.departing), (Deliveries(4), vec![id(1)]));
+    }
+
+    #[test]
+    fn a_full_list_takes_nobody_and_one_with_room_as_many_as_fit() {
+        let full = count(LIST_LIMIT_I64, LIST_LIMIT_I64, LIST_LIMIT);
+        let mut view = view(full, 2, &[500, 501]);
+        view.count.shown.0 += 2;
+        view.candidates = 60;
+        assert_eq!(decided(&view), Next::Wait(None), "and looks at nobody again in vain");
+        view.gone = [id(7).uid].into();
+        let next = written(&view);
+        assert_eq!((next.base.0, next.departing.len()), (LIST_LIMIT_I64 + 1, LIST_LIMIT));
+    }
+
+    const LIST_LIMIT_I64: i64 = 100;
 
     #[test]
     fn where_not_all_could_be_read_the_rest_follows_at_once() {
-        let Next::Rest(Rest { wake_at, .. }) = decided(&view(0, 60, &[1])) else { panic!("a write") };
+        let mut view = view(count(3, 0, 0), 3, &[1]);
+        view.candidates = 60;
+        let Next::Rest(Rest { wake_at, .. }) = decided(&view) else { panic!("a write") };
         assert_eq!(wake_at, Some(Timestamp(9)));
-        assert_eq!(
-            decided(&view(0, 60, &[])),
-            Next::Wait(Some(Timestamp(9))),
-            "those turned out to be counted"
-        );
-        assert_eq!(decided(&view(0, 1, &[])), Next::Wait(None));
-    }
-
-    #[test]
-    fn behind_a_full_list_nobody_is_looked_at_again_in_vain() {
-        let owed: Vec<usize> = (LIST_LIMIT..LIST_LIMIT + 50).collect();
-        assert_eq!(decided(&view(LIST_LIMIT, 60, &owed)), Next::Wait(None));
+        (view.leaving, view.read) = (Vec::new(), 50);
+        assert_eq!(decided(&view), Next::Wait(Some(Timestamp(9))), "those turned out to be gone");
     }
 
     #[test]
     fn a_count_that_nobody_may_write_is_found_at_its_source() {
-        let view = view(2, 1, &[5]);
-        let broken = |list: Vec<OrderId>, added: usize| {
-            let state = Count { tally: Deliveries(8), list, added };
+        let view = view(count(5, 2, 2), 3, &[5]);
+        let broken = |departing: Vec<OrderId>, base: i64| {
+            let state = Count { shown: Deliveries(5), base: Deliveries(base), departing };
             let next = Next::Rest(Rest { state, notes: Vec::new(), wake_at: None });
             CounterMachine::check(&view, &next).expect_err("a rule is broken").rule
         };
-        assert_eq!(broken((0..=LIST_LIMIT).map(id).collect(), 1), "the list of a count is bounded");
-        assert_eq!(broken(vec![id(0), id(5)], 1), "only who is marked or gone leaves the list");
-        assert_eq!(broken(vec![id(0), id(1), id(6)], 1), "who is counted was owed, and is listed");
-        assert_eq!(broken(vec![id(0), id(1)], 1), "who is counted was owed, and is listed");
+        assert_eq!(broken((0..=LIST_LIMIT).map(id).collect(), 3), "the list of a count is bounded");
+        assert_eq!(broken(vec![id(0), id(5)], 3), "only whose object is gone leaves the list");
+        assert_eq!(broken(vec![id(0), id(1), id(6)], 3), "only who leaves joins the list");
+        let grows = "what is kept grows by who joins the list, and by nobody else";
+        assert_eq!(broken(vec![id(0), id(1)], 3), grows);
+        assert_eq!(broken(vec![id(0), id(1), id(5)], 2), grows);
     }
 
-    #[test]
-    fn a_store_counts_dishes_and_forgets_no_portion_of_those_that_left_the_menu() {
-        let mut counts = MenuCounts { menu: ["rice".to_owned()].into(), ..MenuCounts::default() };
-        let entries = (0..200).map(|n| vec![("rice".to_owned(), 1), (format!("dish{n}"), 2)]).collect();
-        counts.put_in(entries);
-        assert_eq!(counts.dishes.listed.len(), RETIRED_LISTED + 1);
-        assert_eq!(counts.dishes.retired, (150, 300));
+    fn lines(lines: &[(&str, i64)]) -> Vec<(String, i64)> {
+        lines.iter().map(|(name, quantity)| ((*name).to_owned(), *quantity)).collect()
     }
 
     #[test]
     fn a_dish_counts_once_for_an_order_that_has_it_twice() {
         let mut dishes = Dishes::default();
-        dishes.add(&[("rice".into(), 2), ("soup".into(), 1), ("rice".into(), 3)]);
-        dishes.add(&[("rice".into(), 1)]);
-        let rice = dishes.listed.iter().find(|d| d.menu_item == "rice").expect("it is listed");
-        assert_eq!((rice.orders, rice.quantity), (2, 6));
+        let twice = lines(&[("rice", 2), ("soup", 1), ("rice", 3)]);
+        dishes.put_in(&twice);
+        dishes.put_in(&lines(&[("rice", 1)]));
+        assert_eq!(dishes.listed["rice"], DishCount { orders: 2, quantity: 6 });
+        dishes.take_out(&twice);
+        let left = BTreeMap::from([("rice".to_owned(), DishCount { orders: 1, quantity: 1 })]);
+        assert_eq!(dishes, Dishes { listed: left, retired: DishCount::default() });
     }
 
     #[test]
     fn dishes_that_are_gone_do_not_grow_the_list_and_nothing_is_lost() {
-        let mut dishes = Dishes::default();
         let menu: BTreeSet<String> = ["today".to_owned()].into();
+        let mut base = Dishes::default();
+        let mut live = Dishes::default();
         for n in 0..500 {
-            dishes.add(&[(format!("dish{n}"), 2), ("today".into(), 1)]);
-            dishes.retire(&menu);
+            let dishes = if n % 2 == 0 { &mut base } else { &mut live };
+            dishes.put_in(&lines(&[(&format!("dish{n}"), 2), ("today", 1)]));
+            base.keep_within(&menu);
         }
-        assert_eq!(dishes.listed.len(), RETIRED_LISTED + 1);
-        let orders: i64 = dishes.listed.iter().map(|d| d.orders).sum::<i64>() + dishes.retired.0;
-        let portions: i64 = dishes.listed.iter().map(|d| d.quantity).sum::<i64>() + dishes.retired.1;
-        assert_eq!((orders, portions), (1_000, 1_500));
+        let shown = shown(&base, &live, &menu);
+        assert_eq!((base.listed.len(), shown.listed.len()), (RETIRED_LISTED + 1, RETIRED_LISTED + 1));
+        let mut all = shown.retired;
+        shown.listed.values().for_each(|dish| all.add(*dish));
+        assert_eq!(all, DishCount { orders: 1_000, quantity: 1_500 });
+    }
+
+    #[test]
+    fn where_an_order_goes_that_had_dishes_of_an_old_menu_what_is_shown_still_follows_from_the_rest() {
+        let bounds: BTreeSet<String> = BTreeSet::new();
+        let mut live = Dishes::default();
+        for n in 0..80 {
+            live.put_in(&lines(&[(&format!("dish{n}"), 1)]));
+        }
+        let first = Count { shown: shown(&Dishes::default(), &live, &bounds), ..Count::default() };
+        let leaving: Vec<_> = (0..80).map(|n| (id(n), lines(&[(&format!("dish{n}"), 1)]))).collect();
+        let mut view = CounterView {
+            count: first,
+            live,
+            candidates: 80,
+            read: 80,
+            leaving,
+            gone: BTreeSet::new(),
+            bounds,
+        };
+        let Next::Rest(Rest { state, .. }) = CounterMachine::step(&view, Timestamp(9)) else {
+            panic!("a write")
+        };
+        (view.count, view.live, view.leaving) = (state, Dishes::default(), Vec::new());
+        (view.candidates, view.read) = (0, 0);
+        assert_eq!(CounterMachine::step(&view, Timestamp(9)), Next::Wait(None), "nothing is left to write");
     }
 }

@@ -1,11 +1,12 @@
-//! What the riders' side of the operator does: offer cooked orders, mirror the stage into status, and clear away
-//! deliveries whose order is gone.
+//! What the riders' side of the operator does: offer cooked orders, and clear away deliveries whose order is gone.
 
-use crate::machine::{Next, Rest, StateMachine, Violation};
+use std::convert::Infallible;
+
+use crate::machine::{Next, StateMachine, Violation};
 use crate::phases::{DeliveryStage, OrderPhase, TicketStage};
 use crate::ticket::OrderSeen;
 use crate::time::Timestamp;
-use crate::view::{Child, Mirror, PaymentSeen, TicketSeen};
+use crate::view::{Child, PaymentSeen, TicketSeen};
 
 /// All that a decision about a delivery depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,20 +17,18 @@ pub struct DeliveryView {
     pub payment: Child<PaymentSeen>,
     /// The order's ticket.
     pub ticket: Child<TicketSeen>,
-    /// The delivery's stage and the stage that its status shows, when there is one.
-    pub delivery: Child<(DeliveryStage, DeliveryStage)>,
-    /// Whether the rider's count has it.
-    pub counted: bool,
-    /// Whether its status says so.
-    pub is_marked: bool,
+    /// The delivery's stage, when there is one.
+    pub delivery: Child<DeliveryStage>,
+    /// Whether its rider's count has to keep it before it may go.
+    pub awaits_count: bool,
     /// Whether a person stopped the order.
     pub paused: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
 }
 
-/// What to do for a delivery. The status that is to stand there may lag, so that steps that pass quickly need one write.
-pub type Decision = Next<Command, Mirror<DeliveryStage>>;
+/// What to do for a delivery. It has no status: its stage says where it stands.
+pub type Decision = Next<Command, Infallible>;
 
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub struct DeliveryMachine;
 impl StateMachine for DeliveryMachine {
     type View = DeliveryView;
     type Command = Command;
-    type Status = Mirror<DeliveryStage>;
+    type Status = Infallible;
 
     fn decide(view: &DeliveryView, _: Timestamp) -> Decision {
         next(view)
@@ -61,11 +60,8 @@ impl StateMachine for DeliveryMachine {
             Decision::Act(Command::Create) if !cooked || !view.delivery.is_absent() => {
                 Err(Violation::new("food is offered once, when it is cooked", format!("{:?}", view.ticket)))
             }
-            Decision::Act(Command::Delete) if view.order != OrderSeen::Gone => {
-                Err(Violation::new("only an orphan is cleared away", format!("{:?}", view.order)))
-            }
-            Decision::Rest(rest) if rest.state.stage == DeliveryStage::Unknown => {
-                Err(Violation::new("a stage of another version is never written", "Unknown"))
+            Decision::Act(Command::Delete) if view.order != OrderSeen::Gone || view.awaits_count => {
+                Err(Violation::new("only a counted orphan is cleared away", format!("{:?}", view.order)))
             }
             Decision::Skip
             | Decision::Halt(_)
@@ -119,24 +115,17 @@ fn next(view: &DeliveryView) -> Decision {
     if view.paused || view.deleting {
         return Decision::Skip;
     }
-    let (stage, shown) = match &view.delivery {
+    match &view.delivery {
         Child::Absent if may_create(view) => return Decision::Act(Command::Create),
         Child::Absent => return Decision::Wait(None),
         Child::Foreign | Child::Unreadable => return Decision::Skip,
-        Child::Present(stages) => *stages,
-    };
+        Child::Present(_) => {}
+    }
     match view.order {
-        OrderSeen::Missing => return Decision::Act(Command::CheckOrder),
-        OrderSeen::Gone => return Decision::Act(Command::Delete),
-        OrderSeen::Present { .. } => {}
+        OrderSeen::Missing => Decision::Act(Command::CheckOrder),
+        OrderSeen::Gone if !view.awaits_count => Decision::Act(Command::Delete),
+        OrderSeen::Gone | OrderSeen::Present { .. } => Decision::Wait(None),
     }
-    // That it is counted is said with the next mirror, and on its own only when none will follow.
-    let says_less = view.counted && !view.is_marked && matches!(stage, DeliveryStage::Delivered);
-    if (stage != shown || says_less) && stage != DeliveryStage::Unknown {
-        let mirror = Mirror { stage, counted: view.counted || view.is_marked };
-        return Decision::Rest(Rest { state: mirror, notes: Vec::new(), wake_at: None });
-    }
-    Decision::Wait(None)
 }
 
 /// Only cooked and paid food is offered, once its order waits for a rider.

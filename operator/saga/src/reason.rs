@@ -182,7 +182,7 @@ reasons! {
     MoneyReturned in [Settled],
     /// The payment needs a person to look at it.
     PaymentNeedsReview in [Settled],
-    /// A count does not include the order yet; its deletion waits for that.
+    /// A count does not keep the order yet, so that it would be lost; its deletion waits for that.
     NotCountedYet in [Released],
     /// The coupon has not recorded yet that it was redeemed, or given back; the deletion waits for that.
     CouponNotSettled in [Released],

@@ -1,10 +1,12 @@
 //! What the store's side of the operator does: put paid orders into the store's queue, accept on the store's behalf
-//! where it wants that, mirror the stage into status, and clear away tickets whose order is gone.
+//! where it wants that, and clear away tickets whose order is gone.
 
-use crate::machine::{Next, Rest, StateMachine, Violation};
+use std::convert::Infallible;
+
+use crate::machine::{Next, StateMachine, Violation};
 use crate::phases::{Acceptance, OrderPhase, TicketStage};
 use crate::time::Timestamp;
-use crate::view::{Child, Mirror, PaymentSeen};
+use crate::view::{Child, PaymentSeen};
 
 /// The order behind a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +31,20 @@ pub struct TicketView {
     pub order: OrderSeen,
     /// The order's payment.
     pub payment: Child<PaymentSeen>,
-    /// The ticket's stage and the stage that its status shows, when there is one.
-    pub ticket: Child<(TicketStage, TicketStage)>,
+    /// The ticket's stage, when there is one.
+    pub ticket: Child<TicketStage>,
     /// How the store takes tickets; `None` when there is no such store.
     pub acceptance: Option<Acceptance>,
-    /// Whether the store's count has it.
-    pub counted: bool,
-    /// Whether its status says so.
-    pub is_marked: bool,
-    /// Whether the list of those that are counted, and do not say so, is long.
-    pub list_is_long: bool,
+    /// Whether its store's counts have to keep it before it may go.
+    pub awaits_count: bool,
     /// Whether a person stopped the order.
     pub paused: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
 }
 
-/// What to do for a ticket. The status that is to stand there may lag, so that steps that pass quickly need one write.
-pub type Decision = Next<Command, Mirror<TicketStage>>;
+/// What to do for a ticket. It has no status: its stage says where it stands.
+pub type Decision = Next<Command, Infallible>;
 
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +66,7 @@ pub struct TicketMachine;
 impl StateMachine for TicketMachine {
     type View = TicketView;
     type Command = Command;
-    type Status = Mirror<TicketStage>;
+    type Status = Infallible;
 
     fn decide(view: &TicketView, _: Timestamp) -> Decision {
         next(view)
@@ -82,15 +80,12 @@ impl StateMachine for TicketMachine {
                 format!("{:?}", view.payment),
             )),
             Decision::Act(Command::Accept)
-                if view.ticket.present().is_none_or(|(stage, _)| *stage != TicketStage::Pending) =>
+                if view.ticket.present().is_none_or(|stage| *stage != TicketStage::Pending) =>
             {
                 Err(Violation::new("only a ticket in the queue is accepted", format!("{:?}", view.ticket)))
             }
-            Decision::Act(Command::Delete) if view.order != OrderSeen::Gone => {
-                Err(Violation::new("only an orphan is cleared away", format!("{:?}", view.order)))
-            }
-            Decision::Rest(rest) if rest.state.stage == TicketStage::Unknown => {
-                Err(Violation::new("a stage of another version is never written", "Unknown"))
+            Decision::Act(Command::Delete) if view.order != OrderSeen::Gone || view.awaits_count => {
+                Err(Violation::new("only a counted orphan is cleared away", format!("{:?}", view.order)))
             }
             Decision::Skip
             | Decision::Halt(_)
@@ -118,31 +113,22 @@ fn next(view: &TicketView) -> Decision {
     if view.paused || view.deleting {
         return Decision::Skip;
     }
-    let (stage, shown) = match &view.ticket {
+    let stage = match &view.ticket {
         Child::Absent if may_create(view) => return Decision::Act(Command::Create),
         Child::Absent => return Decision::Wait(None),
         Child::Foreign | Child::Unreadable => return Decision::Skip,
-        Child::Present(stages) => *stages,
+        Child::Present(stage) => *stage,
     };
     match view.order {
-        OrderSeen::Missing => return Decision::Act(Command::CheckOrder),
-        OrderSeen::Gone => return Decision::Act(Command::Delete),
-        OrderSeen::Present { cancel_wanted, .. } => {
-            let automatic = view.acceptance == Some(Acceptance::Automatic);
-            if automatic && stage == TicketStage::Pending && !cancel_wanted {
-                return Decision::Act(Command::Accept);
-            }
+        OrderSeen::Missing => Decision::Act(Command::CheckOrder),
+        OrderSeen::Gone if !view.awaits_count => Decision::Act(Command::Delete),
+        OrderSeen::Present { cancel_wanted: false, .. }
+            if view.acceptance == Some(Acceptance::Automatic) && stage == TicketStage::Pending =>
+        {
+            Decision::Act(Command::Accept)
         }
+        OrderSeen::Gone | OrderSeen::Present { .. } => Decision::Wait(None),
     }
-    // That it is counted is said with the next mirror, and on its own only when none will follow, or when others wait
-    // for its place in the list.
-    let is_last = matches!(stage, TicketStage::Cooked | TicketStage::Abandoned);
-    let says_less = view.counted && !view.is_marked && (is_last || view.list_is_long);
-    if (stage != shown || says_less) && stage != TicketStage::Unknown {
-        let mirror = Mirror { stage, counted: view.counted || view.is_marked };
-        return Decision::Rest(Rest { state: mirror, notes: Vec::new(), wake_at: None });
-    }
-    Decision::Wait(None)
 }
 
 /// No ticket before the money is in; none for an order that somebody wants undone.
@@ -176,17 +162,10 @@ mod tests {
             payment: Child::Present(paid()),
             ticket: Child::Absent,
             acceptance: Some(Acceptance::Manual),
-            counted: false,
-            is_marked: false,
-            list_is_long: false,
+            awaits_count: false,
             paused: false,
             deleting: false,
         }
-    }
-
-    fn mirrored(stage: TicketStage) -> Decision {
-        let mirror = Mirror { stage, counted: true };
-        Decision::Rest(Rest { state: mirror, notes: Vec::new(), wake_at: None })
     }
 
     #[test]
@@ -212,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_store_that_accepts_by_itself_has_it_done_unless_the_customer_wants_out() {
-        let ticket = Child::Present((TicketStage::Pending, TicketStage::Pending));
+        let ticket = Child::Present(TicketStage::Pending);
         let automatic = TicketView { ticket, acceptance: Some(Acceptance::Automatic), ..view() };
         assert_eq!(decide(&automatic), Decision::Act(Command::Accept));
         let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
@@ -220,27 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn that_it_is_counted_is_said_on_its_own_when_no_other_mirror_follows_or_the_list_is_long() {
-        let counted = |stage, shown| {
-            let ticket = Child::Present((stage, shown));
-            decide(&TicketView { ticket, counted: true, ..view() })
-        };
-        assert_eq!(counted(TicketStage::Cooking, TicketStage::Cooking), Decision::Wait(None));
-        let cooking = Child::Present((TicketStage::Cooking, TicketStage::Cooking));
-        let crowded = TicketView { ticket: cooking, counted: true, list_is_long: true, ..view() };
-        assert_eq!(decide(&crowded), mirrored(TicketStage::Cooking));
-        let cooked = TicketStage::Cooked;
-        assert_eq!(counted(cooked, cooked), mirrored(cooked));
-        let said =
-            TicketView { ticket: Child::Present((cooked, cooked)), counted: true, is_marked: true, ..view() };
-        assert_eq!(decide(&said), Decision::Wait(None));
-    }
-
-    #[test]
-    fn an_orphan_goes_only_after_a_live_look() {
-        let ticket = Child::Present((TicketStage::Cooking, TicketStage::Cooking));
+    fn an_orphan_goes_only_after_a_live_look_and_when_its_count_keeps_it() {
+        let ticket = Child::Present(TicketStage::Cooking);
         let missing = TicketView { ticket, order: OrderSeen::Missing, ..view() };
         assert_eq!(decide(&missing), Decision::Act(Command::CheckOrder));
-        assert_eq!(decide(&TicketView { order: OrderSeen::Gone, ..missing }), Decision::Act(Command::Delete));
+        let gone = TicketView { order: OrderSeen::Gone, ..missing };
+        assert_eq!(decide(&TicketView { awaits_count: true, ..gone.clone() }), Decision::Wait(None));
+        assert_eq!(decide(&gone), Decision::Act(Command::Delete));
     }
 }

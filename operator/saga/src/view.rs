@@ -107,9 +107,9 @@ pub struct RelatedState {
 /// What an order, or a child of it, is still needed for when it is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeletionBlocker {
-    /// The rider's count does not have the delivery yet.
+    /// The rider's count does not keep the delivery yet.
     DeliveryCount,
-    /// The store's counts do not have the ticket yet.
+    /// The store's counts do not keep the ticket yet.
     TicketCount,
     /// The coupon does not know yet that it was redeemed, or given back.
     Coupon,
@@ -142,15 +142,6 @@ impl TicketSeen {
     pub fn has_begun(&self) -> bool {
         matches!(self.stage, TicketStage::Cooking | TicketStage::Cooked)
     }
-}
-
-/// What the status of a ticket or of a delivery shows of its spec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mirror<T> {
-    /// The stage that an actor reached.
-    pub stage: T,
-    /// Whether it is included in its counter.
-    pub counted: bool,
 }
 
 /// A delivery, as the order sees it.

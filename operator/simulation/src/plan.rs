@@ -208,8 +208,8 @@ pub struct Plan {
     pub two_stores: bool,
     /// Whether orders that are settled are removed after a while.
     pub removes: bool,
-    /// Whether mirrors, and with them counts and marks, hardly lag.
-    pub mirrors_at_once: bool,
+    /// Whether counts hardly lag.
+    pub counts_at_once: bool,
     /// Whether the replicas share the work; otherwise each does everything.
     pub shares: bool,
 }
@@ -248,7 +248,7 @@ impl Plan {
             capacities: [(); 2].map(|()| [None, Some(1), Some(2)][choices.pick(&[40, 40, 20])]),
             two_stores: choices.chance(15),
             removes: choices.chance(15),
-            mirrors_at_once: choices.chance(40),
+            counts_at_once: choices.chance(40),
             shares: two && choices.chance(25),
         }
     }

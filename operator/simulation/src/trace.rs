@@ -89,7 +89,13 @@ fn summary(object: &Value) -> String {
     if let Some(attempt) = status["attempt"].as_i64() {
         words.push(format!("attempt {attempt}"));
     }
-    for field in ["redeemed", "deliveries", "ordersByMenuItem", "reserved", "releasing", "recentlyCounted"] {
+    let departed = &status["departed"]["ordersByMenuItem"];
+    if departed.is_array() {
+        words.push(format!("departed {}", counts(departed)));
+    }
+    let fields =
+        ["redeemed", "deliveries", "ordersByMenuItem", "departed", "reserved", "releasing", "departing"];
+    for field in fields {
         let value = &status[field];
         if value.is_number() || value.as_array().is_some_and(|list| !list.is_empty()) {
             words.push(format!("{field} {}", counts(value)));

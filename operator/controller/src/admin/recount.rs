@@ -1,54 +1,38 @@
-//! `recount`: holds the counts of stores, riders and coupons against the objects that still exist, and repairs those that
-//! fall short.
+//! `recount`: holds the counts of stores, riders and coupons against the objects that still exist.
 //!
-//! Orders that are gone are in the counts and nowhere else, so what exists is a lower bound: a count below it is wrong, as
-//! after a status was lost in a restore; one above it is not. The operator may run meanwhile: what it has not counted yet
-//! is left to it, and every repair is a compare-and-set.
+//! What a store or rider shows is what its status keeps of orders that are gone, and what exists: where it shows anything
+//! else, the operator is behind, and writes it by itself. What is kept of orders that are gone stands nowhere else.
+//!
+//! Of a coupon, what exists is a lower bound: a count below it is wrong, as after a status was lost in a restore, and can be
+//! repaired; one above it is not. The operator may run meanwhile: what it has not counted yet is left to it, and every
+//! repair is a compare-and-set.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::BTreeSet;
 
-use fooddelivery_api::store::MenuItemCount;
 use fooddelivery_api::{
-    Coupon, CouponStatus, Delivery, OrderRef, Payment, Rider, RiderStatus, Store, StoreStatus, Ticket,
+    Coupon, CouponStatus, Delivery, Payment, Rider, RiderStatus, Store, StoreStatus, Ticket,
 };
-use fooddelivery_runtime::api::{ApiError, ApiServer, Namespaced};
+use fooddelivery_runtime::api::{ApiServer, Namespaced};
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_saga::counter::Dishes;
+use fooddelivery_saga::counter::{Count, Dishes, Tally, shown};
 use fooddelivery_saga::coupon::RedemptionState;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::shared::counting::{Counted, lines, lists};
+use crate::shared::counting::{Counted, lists};
 use crate::shared::coupon_keys::redemption_record;
-use crate::shared::waiting::is_of_rider;
-
-/// A count that is below what exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Short {
-    whose: String,
-    of: String,
-    recorded: i64,
-    existing: i64,
-}
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { whose, of, recorded, existing } = self;
-        write!(f, "{whose}: {of} {recorded}, and {existing} exist")
-    }
-}
 
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Recount {
     /// Number of counts that were looked at.
     pub looked_at: usize,
-    /// Those that fell short, as lines for people.
+    /// Those of stores and riders that show something else than they come to, as lines for people.
+    pub behind: Vec<String>,
+    /// Those of coupons that fall short, likewise.
     pub short: Vec<String>,
-    /// Whether they were repaired.
+    /// Whether the latter were repaired.
     pub repaired: bool,
 }
 
@@ -60,7 +44,7 @@ async fn all<K: Namespaced>(client: &Client, namespace: Option<&str>) -> Result<
     Ok(api.list(&ListParams::default()).await?.items)
 }
 
-/// Holds every count against what exists, and raises those that fall short when `repair` is asked for.
+/// Holds every count against what exists, and raises those of coupons that fall short when `repair` is asked for.
 ///
 /// # Errors
 /// When the API server cannot be asked, or somebody writes a count at the same moment: then run it again.
@@ -73,91 +57,70 @@ pub async fn recount(client: Client, namespace: Option<&str>, repair: bool) -> a
     let deliveries: Vec<Delivery> = all(&client, namespace).await?;
     let payments: Vec<Payment> = all(&client, namespace).await?;
     let api = ApiServer::new(client, std::sync::Arc::new(Metrics::default()));
-    let mut found = Recount { repaired: repair, ..Recount::default() };
+    let looked_at = stores.len() + riders.len() + coupons.len();
+    let mut found = Recount { looked_at, repaired: repair, ..Recount::default() };
     for store in &stores {
-        let old = store.status.clone().unwrap_or_default();
-        hold(&api, &mut found, store, &old, of_store(store, &old, &tickets)).await?;
+        let count = store.status.as_ref().map(StoreStatus::to_count).unwrap_or_default();
+        let menu = store.spec.menu.iter().map(|dish| dish.name.clone()).collect();
+        let right = comes_to(store, &count, &tickets, &menu);
+        found.behind.extend(dishes_behind(&whose("store", store), &count.shown, &right));
     }
     for rider in &riders {
-        let old = rider.status.clone().unwrap_or_default();
-        hold(&api, &mut found, rider, &old, of_rider(rider, &old, &deliveries)).await?;
+        let count = rider.status.as_ref().map(RiderStatus::to_count).unwrap_or_default();
+        let right = comes_to(rider, &count, &deliveries, &());
+        found.behind.extend(behind(&whose("rider", rider), "deliveries", count.shown.0, right.0));
     }
     for coupon in &coupons {
         let old = coupon.status.clone().unwrap_or_default();
-        hold(&api, &mut found, coupon, &old, of_coupon(coupon, &old, &payments)).await?;
+        let existing = held(coupon, &old, &payments);
+        if old.redeemed < existing {
+            let (whose, recorded) = (whose("coupon", coupon), old.redeemed);
+            found.short.push(format!("{whose}: redemptions {recorded}, and {existing} exist"));
+            if repair {
+                api.write_status(coupon, &old, &CouponStatus { redeemed: existing, ..old.clone() }).await?;
+            }
+        }
     }
     Ok(found)
-}
-
-/// Notes what was found of one count, and raises it where that is asked for.
-async fn hold<K: Namespaced, S: Serialize + PartialEq>(
-    api: &ApiServer,
-    found: &mut Recount,
-    object: &K,
-    old: &S,
-    (new, short): (S, Vec<Short>),
-) -> Result<(), ApiError> {
-    found.looked_at += 1;
-    found.short.extend(short.iter().map(ToString::to_string));
-    if found.repaired && new != *old {
-        api.write_status(object, old, &new).await?;
-    }
-    Ok(())
 }
 
 fn whose<K: ResourceExt>(kind: &str, object: &K) -> String {
     format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// Whether an object is in a count with this list: it says so, or its order is listed.
-fn is_in<K: Counted>(object: &K, recently_counted: &[OrderRef]) -> bool {
-    object.counts() && (object.is_marked() || lists(recently_counted, object.order_ref()))
-}
-
-fn of_store(store: &Store, old: &StoreStatus, tickets: &[Ticket]) -> (StoreStatus, Vec<Short>) {
-    let uid = uid_of(store);
-    let counted = tickets.iter().filter(|t| t.spec.store_ref.uid == uid && is_in(*t, &old.recently_counted));
-    let mut existing = Dishes::default();
-    for ticket in counted {
-        existing.add(&lines(ticket));
-    }
-    let mut recorded: BTreeMap<String, MenuItemCount> =
-        old.orders_by_menu_item.iter().map(|c| (c.menu_item.clone(), c.clone())).collect();
-    let mut short = Vec::new();
-    for dish in existing.listed {
-        let count = recorded.entry(dish.menu_item.clone()).or_insert_with(|| MenuItemCount {
-            menu_item: dish.menu_item.clone(),
-            ..MenuItemCount::default()
-        });
-        if count.orders < dish.orders || count.quantity < dish.quantity {
-            short.push(Short {
-                whose: whose("store", store),
-                of: format!("orders of {}", dish.menu_item),
-                recorded: count.orders,
-                existing: dish.orders,
-            });
-            count.orders = count.orders.max(dish.orders);
-            count.quantity = count.quantity.max(dish.quantity);
+/// What a count comes to, by the objects that exist.
+fn comes_to<K: Counted>(
+    by: &K::By,
+    count: &Count<K::Tally>,
+    objects: &[K],
+    bounds: &<K::Tally as Tally>::Bounds,
+) -> K::Tally {
+    let (namespace, group, departing) = (by.namespace(), K::group_of(by), K::departing(by));
+    let mut live = K::Tally::default();
+    for object in objects.iter().filter(|o| o.namespace() == namespace && o.counts()) {
+        if object.group() == Some(&*group) && !lists(departing, object.order_ref()) {
+            live.put_in(&object.entry());
         }
     }
-    if short.is_empty() {
-        return (old.clone(), short);
-    }
-    (StoreStatus { orders_by_menu_item: recorded.into_values().collect(), ..old.clone() }, short)
+    shown(&count.base, &live, bounds)
 }
 
-fn of_rider(rider: &Rider, old: &RiderStatus, deliveries: &[Delivery]) -> (RiderStatus, Vec<Short>) {
-    let (name, namespace) = (rider.name_any(), rider.namespace());
-    let counted = deliveries
-        .iter()
-        .filter(|d| d.namespace() == namespace && is_of_rider(d, &name) && is_in(*d, &old.recently_counted));
-    let existing = i64::try_from(counted.count()).unwrap_or(i64::MAX);
-    let new = RiderStatus { deliveries: old.deliveries.max(existing), ..old.clone() };
-    let short = short_of(whose("rider", rider), "deliveries", old.deliveries, existing);
-    (new, short)
+fn dishes_behind(whose: &str, shown: &Dishes, right: &Dishes) -> Vec<String> {
+    let names: BTreeSet<&String> = shown.listed.keys().chain(right.listed.keys()).collect();
+    let orders = |dishes: &Dishes, name: &String| dishes.listed.get(name).map_or(0, |dish| dish.orders);
+    let of_dish =
+        |name: &String| behind(whose, &format!("orders of {name}"), orders(shown, name), orders(right, name));
+    let listed = names.into_iter().filter_map(of_dish);
+    let retired = behind(whose, "orders of other dishes", shown.retired.orders, right.retired.orders);
+    listed.chain(retired).collect()
 }
 
-fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (CouponStatus, Vec<Short>) {
+fn behind(whose: &str, of: &str, shown: i64, right: i64) -> Option<String> {
+    (shown != right).then(|| format!("{whose}: shows {of} {shown}, and comes to {right}"))
+}
+
+/// How many orders hold a coupon and are in its count, by their payments.
+fn held(coupon: &Coupon, status: &CouponStatus, payments: &[Payment]) -> i64 {
     let uid = uid_of(coupon);
     let holds = payments.iter().filter(|payment| {
         let order = &payment.spec.order_ref;
@@ -165,17 +128,7 @@ fn of_coupon(coupon: &Coupon, old: &CouponStatus, payments: &[Payment]) -> (Coup
         let holds = held.is_some_and(|held| {
             RedemptionState::of(redemption_record(held, payment)) == RedemptionState::Redeemed
         });
-        holds && !lists(&old.reserved, order) && !lists(&old.releasing, order)
+        holds && !lists(&status.reserved, order) && !lists(&status.releasing, order)
     });
-    let existing = i64::try_from(holds.count()).unwrap_or(i64::MAX);
-    let new = CouponStatus { redeemed: old.redeemed.max(existing), ..old.clone() };
-    let short = short_of(whose("coupon", coupon), "redemptions", old.redeemed, existing);
-    (new, short)
-}
-
-fn short_of(whose: String, of: &str, recorded: i64, existing: i64) -> Vec<Short> {
-    if recorded >= existing {
-        return Vec::new();
-    }
-    vec![Short { whose, of: of.into(), recorded, existing }]
+    i64::try_from(holds.count()).unwrap_or(i64::MAX)
 }

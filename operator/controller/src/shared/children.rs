@@ -74,6 +74,14 @@ pub(crate) fn order_seen(order: Option<&Order>, whose: Option<&OrderRef>) -> Ord
     }
 }
 
+/// What was found out about a child whose order, and its payment, are gone.
+pub(crate) struct Orphan {
+    /// Whose it was.
+    pub(crate) whose: OrderRef,
+    /// Whether its count has to keep it before it may go.
+    pub(crate) awaits_count: bool,
+}
+
 /// Whether the order behind a child is really gone, read live, and its payment too: the payment still needs to know
 /// whether the store had begun.
 pub(crate) async fn is_orphan(context: &Context, key: &Key, whose: &OrderRef) -> Result<bool, ApiError> {

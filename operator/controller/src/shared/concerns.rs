@@ -73,24 +73,16 @@ pub(crate) fn payment_concerns_order(old: &Payment, new: &Payment) -> bool {
         || (new.spec.coupon.is_some() && attempt(old) != attempt(new))
 }
 
-/// A ticket, for others than itself: what the store did. Its status only mirrors that.
+/// A ticket, for others than itself: what the store did.
 pub(crate) fn ticket_concerns_others(old: &Ticket, new: &Ticket) -> bool {
     old.uid() != new.uid()
         || old.spec != new.spec
         || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
 }
 
-/// A ticket, for its order: also whether it is counted, which an order that leaves may have to wait for.
-pub(crate) fn ticket_concerns_order(old: &Ticket, new: &Ticket) -> bool {
-    let is_counted = |ticket: &Ticket| ticket.status.as_ref().is_some_and(|status| status.counted);
-    ticket_concerns_others(old, new) || is_counted(old) != is_counted(new)
-}
-
-/// A delivery, for its order and those that compete for its rider: what the rider did, and whether it is counted.
+/// A delivery, for its order and those that compete for its rider: what the rider did.
 pub(crate) fn delivery_concerns_order(old: &Delivery, new: &Delivery) -> bool {
-    let is_counted = |delivery: &Delivery| delivery.status.as_ref().is_some_and(|status| status.counted);
     old.uid() != new.uid()
         || old.spec != new.spec
         || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
-        || is_counted(old) != is_counted(new)
 }

@@ -1,189 +1,393 @@
 //! Counting, as the controllers of stores and riders do it: how many orders had each dish, and how many deliveries each
-//! rider brought. Each is counted once; what follows from what is read here is decided in `saga::counter`. A ticket or
-//! delivery says that it is counted in its own status, with its next mirror.
+//! rider brought. What the objects that are there come to is kept beside their cache; what is kept of those that are gone
+//! stands in the status. What follows from both is decided in `saga::counter`.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use fooddelivery_api::{Delivery, OrderRef, Ticket, convert};
+use fooddelivery_api::{Delivery, Order, OrderRef, Rider, Store, Ticket};
 use fooddelivery_runtime::api::{ApiError, Namespaced};
+use fooddelivery_runtime::cache::{self, Aggregate, Index};
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_runtime::{Cache, Debounce, Key, Outcome};
-use fooddelivery_saga::counter::{CounterView, OrderId, Tally, is_long};
+use fooddelivery_runtime::{Cached, Debounce, Key, Outcome};
+use fooddelivery_saga::counter::{Count, CounterView, Deliveries, Dishes, OrderId, Tally, is_long, shown};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
 
 use super::children::OfOrder;
-use crate::context::Context;
+use crate::context::{Context, Kind};
 
-/// Maximum live reads per status write.
-const LIVE_READS_PER_WRITE_MAX: usize = 50;
+/// Maximum number of orders that are read live before one write.
+const READ_PER_WRITE_MAX: usize = 50;
+
+/// How long an order that leaves waits for others that leave, too, so that they need one write.
+const DEPARTURE_LAG: Duration = Duration::from_millis(400);
+
+/// What an order adds to the count of its `K`.
+type Entry<K> = <<K as Counted>::Tally as Tally>::Entry;
 
 /// Something that is counted, once.
-pub(crate) trait Counted: Namespaced + OfOrder {
+pub(crate) trait Counted: Kind + Namespaced + OfOrder {
+    /// What they add up to.
+    type Tally: Tally<Entry: Send + Sync, Bounds: Send + Sync> + Send + Sync + 'static;
+    /// Who counts them.
+    type By: Kind + Namespaced;
+
     /// Whether it has come so far that it belongs into its count.
     fn counts(&self) -> bool;
-
-    /// Whether it says that it is counted.
-    fn is_marked(&self) -> bool;
-
-    /// What `look` sees in the list of its count, as the cache has it; nothing where there is no such count.
-    fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T;
-
-    /// Whether it belongs into its count and does not say that it is there.
-    fn is_uncounted(&self) -> bool {
-        self.counts() && !self.is_marked()
-    }
-
-    /// Whether its count has it, and it may not say so yet.
-    fn is_listed(&self, context: &Context) -> bool {
-        self.in_list(context, |list| lists(list, self.order_ref()))
-    }
-
-    /// Whether others may wait for a place in the list.
-    fn list_is_long(&self, context: &Context) -> bool {
-        self.in_list(context, |list| is_long(list.len()))
-    }
-
-    /// Whether those who count are to look: it is uncounted; or it says that it is counted, and others may wait for its place.
-    fn concerns_its_count(&self, context: &Context) -> bool {
-        self.is_uncounted() || (self.counts() && self.list_is_long(context))
-    }
+    /// What it adds to its count.
+    fn entry(&self) -> Entry<Self>;
+    /// The name of who counts it.
+    fn counted_by(&self) -> Option<&str>;
+    /// What all that one of them counts have in common.
+    fn group(&self) -> Option<&str>;
+    /// What all that `by` counts have in common.
+    fn group_of(by: &Self::By) -> String;
+    /// The list of a count.
+    fn departing(by: &Self::By) -> &[OrderRef];
 }
 
 impl Counted for Ticket {
+    type Tally = Dishes;
+    type By = Store;
+
     fn counts(&self) -> bool {
         ticket::counts(self.spec.stage)
     }
 
-    fn is_marked(&self) -> bool {
-        self.status.as_ref().is_some_and(|s| s.counted)
+    fn entry(&self) -> Entry<Self> {
+        self.spec.items.iter().map(|item| (item.menu_item.clone(), item.quantity)).collect()
     }
 
-    fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T {
-        let reference = &self.spec.store_ref;
-        let key = Key::new(&self.namespace().unwrap_or_default(), &reference.name);
-        let store = context.caches.stores.object(&key).filter(|store| uid_of(&**store) == reference.uid);
-        look(store.as_ref().and_then(|s| s.status.as_ref()).map_or(&[], |status| &status.recently_counted))
+    fn counted_by(&self) -> Option<&str> {
+        Some(&self.spec.store_ref.name)
+    }
+
+    /// A store that was made anew under its name is another one.
+    fn group(&self) -> Option<&str> {
+        Some(&self.spec.store_ref.uid)
+    }
+
+    fn group_of(store: &Store) -> String {
+        uid_of(store)
+    }
+
+    fn departing(store: &Store) -> &[OrderRef] {
+        store.status.as_ref().map_or(&[], |status| &status.departing)
     }
 }
 
 impl Counted for Delivery {
+    type Tally = Deliveries;
+    type By = Rider;
+
     fn counts(&self) -> bool {
         delivery::counts(self.spec.stage)
     }
 
-    fn is_marked(&self) -> bool {
-        self.status.as_ref().is_some_and(|s| s.counted)
+    fn entry(&self) {}
+
+    fn counted_by(&self) -> Option<&str> {
+        self.spec.rider_ref.as_ref().map(|rider| &*rider.name)
     }
 
-    fn in_list<T>(&self, context: &Context, look: impl FnOnce(&[OrderRef]) -> T) -> T {
-        let namespace = self.namespace().unwrap_or_default();
-        let reference = self.spec.rider_ref.as_ref();
-        let rider =
-            reference.and_then(|rider| context.caches.riders.object(&Key::new(&namespace, &rider.name)));
-        look(rider.as_ref().and_then(|r| r.status.as_ref()).map_or(&[], |status| &status.recently_counted))
+    /// Riders are known by their names alone.
+    fn group(&self) -> Option<&str> {
+        self.counted_by()
     }
+
+    fn group_of(rider: &Rider) -> String {
+        rider.name_any()
+    }
+
+    fn departing(rider: &Rider) -> &[OrderRef] {
+        rider.status.as_ref().map_or(&[], |status| &status.departing)
+    }
+}
+
+/// The group that an object counts in.
+fn counting_group<K: Counted>(object: &K) -> Option<Cow<'_, str>> {
+    object.group().filter(|_| object.counts()).map(Cow::Borrowed)
+}
+
+/// The key of who counts an object.
+fn counter_key<K: Counted>(object: &K) -> Option<Key> {
+    Some(Key::new(&object.namespace().unwrap_or_default(), object.counted_by()?))
 }
 
 /// Whether a list has an order.
-pub(crate) fn lists(recently_counted: &[OrderRef], order: &OrderRef) -> bool {
-    recently_counted.iter().any(|known| known.uid == order.uid)
+pub(crate) fn lists(departing: &[OrderRef], order: &OrderRef) -> bool {
+    departing.iter().any(|known| known.uid == order.uid)
 }
 
-/// The dishes of a ticket, and how many of each, line by line.
-pub(crate) fn lines(ticket: &Ticket) -> Vec<(String, i64)> {
-    ticket.spec.items.iter().map(|item| (item.menu_item.clone(), item.quantity)).collect()
+/// The orders in the list of a count, which has a key in the same namespace.
+pub(crate) fn listed<K: Counted>(count: &Key, by: Option<&K::By>) -> Vec<Key> {
+    let departing = by.map_or(&[][..], K::departing);
+    departing.iter().map(|order| Key::new(&count.namespace, &order.name)).collect()
 }
 
-/// What one count is made of: the objects of its kind, and the list of those that it counted recently.
-pub(crate) struct CountSource<'a, K> {
-    /// The shared context.
-    pub(crate) context: &'a Context,
-    /// The objects that are counted.
-    pub(crate) cache: &'a Cache<K>,
-    /// Where they are.
-    pub(crate) namespace: &'a str,
-    /// Those that the count has and that may not say so yet.
-    pub(crate) recently_counted: &'a [OrderRef],
+/// Whether an object has to wait before it goes: it belongs into a count that does not keep it yet. Where its count may not
+/// know it, it is read live, as an old copy may be from before it counted; and so is who counts. A store or rider that
+/// is gone, or was made anew, holds nothing up, nor does one that this version cannot read.
+pub(crate) async fn awaits_count<K: Counted>(
+    context: &Context,
+    key: &Key,
+    object: &K,
+) -> Result<bool, ApiError> {
+    let (cache, counters) = (K::cache(&context.caches), K::By::cache(&context.caches));
+    let is_kept = |by: &K::By, object: &K| {
+        object.group() == Some(&*K::group_of(by)) && lists(K::departing(by), object.order_ref())
+    };
+    let known = counter_key(object).and_then(|by| counters.object(&by));
+    if known.is_some_and(|by| is_kept(&by, object)) {
+        return Ok(false);
+    }
+    let live = context.refresh(cache, key).await?;
+    let Some(live) = live.filter(|live| live.uid() == object.uid() && live.counts()) else {
+        return Ok(false);
+    };
+    let Some(by) = counter_key(&live) else { return Ok(false) };
+    if matches!(counters.get(&by), Some(Cached::Malformed(_))) {
+        return Ok(false);
+    }
+    let by = context.refresh(counters, &by).await?;
+    Ok(by.is_some_and(|by| live.group() == Some(&*K::group_of(&by)) && !is_kept(&by, &live)))
 }
 
-impl<K: Counted> CountSource<'_, K> {
-    /// What is not counted and not listed: by the caches.
-    pub(crate) fn uncounted(&self, is_its_own: impl Fn(&K) -> bool) -> Vec<Key> {
-        let found = self.cache.walk(|key, object| {
-            let is_new = !lists(self.recently_counted, object.order_ref());
-            *key.namespace == *self.namespace && is_its_own(object) && object.is_uncounted() && is_new
-        });
-        found.into_iter().map(|(key, _)| key).collect()
+/// What the objects of one count that are there come to.
+struct Live<K: Counted>(K::Tally);
+
+impl<K: Counted> Default for Live<K> {
+    fn default() -> Self {
+        Self(K::Tally::default())
+    }
+}
+
+impl<K: Counted> Clone for Live<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Counted> Aggregate<K> for Live<K> {
+    fn add(&mut self, object: &K) {
+        self.0.put_in(&object.entry());
     }
 
-    /// What a decision about `tally` depends on: of `keys`, as many as go into one write are read live, after the copy of
-    /// the count that is written over was taken.
-    pub(crate) async fn view<C: Tally>(
+    fn remove(&mut self, object: &K) {
+        self.0.take_out(&object.entry());
+    }
+}
+
+/// What is known of all counts of a kind of objects beside what stands in them, and when each is to be written.
+pub(crate) struct Counting<K: Counted> {
+    live: cache::Tally<Live<K>>,
+    members: Index,
+    /// Counts of which an object may be about to go.
+    departures: Mutex<HashSet<Key>>,
+    departure_lag: Debounce,
+    lag: Debounce,
+}
+
+impl<K: Counted> Counting<K> {
+    /// Over the cache of these objects, as it is and will be.
+    pub(crate) fn new(context: &Context) -> Arc<Self> {
+        let lag = context.settings.count_lag();
+        Arc::new(Self {
+            live: K::cache(&context.caches).tally(counting_group),
+            members: K::cache(&context.caches).index(counting_group),
+            departures: Mutex::default(),
+            departure_lag: Debounce::new(lag.min(DEPARTURE_LAG)),
+            lag: Debounce::new(lag),
+        })
+    }
+
+    fn departures(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counts that a change of an object under `key` concerns.
+    pub(crate) fn concerned(&self, context: &Context, key: &Key, object: Option<&K>) -> Vec<Key> {
+        let Some(object) = object.filter(|object| object.counts()) else { return Vec::new() };
+        let Some(by) = counter_key(object) else { return Vec::new() };
+        if leaves(context, key, object) {
+            self.look_for_departures(&by);
+        }
+        vec![by]
+    }
+
+    /// The counts that a change of the order under `key` concerns: its object may be about to go.
+    pub(crate) fn concerned_by_order(&self, context: &Context, key: &Key) -> Vec<Key> {
+        let object = K::cache(&context.caches).object(key);
+        let object = object.filter(|object| leaves(context, key, &**object));
+        self.concerned(context, key, object.as_deref())
+    }
+
+    /// What a decision about a count depends on, when it is time to decide; if not, how the reconcile ends.
+    pub(crate) async fn view(
         &self,
-        tally: C,
-        keys: &[Key],
-        is_its_own: impl Fn(&K) -> bool,
-        entry: impl Fn(&K) -> C::Entry,
-    ) -> Result<CounterView<C>, ApiError> {
-        let candidates = keys.len();
-        let keys = &keys[..candidates.min(LIVE_READS_PER_WRITE_MAX)];
-        let mut owed = Vec::new();
-        for key in keys {
-            let live = self.context.refresh(self.cache, key).await?;
-            let live = live.filter(|object| is_its_own(object) && object.is_uncounted());
-            owed.extend(live.map(|object| (OrderId::from(object.order_ref()), entry(&object))));
+        context: &Context,
+        key: &Key,
+        by: &K::By,
+        count: Count<K::Tally>,
+        bounds: <K::Tally as Tally>::Bounds,
+    ) -> Result<ControlFlow<Outcome, CounterView<K::Tally>>, ApiError> {
+        let listing = Listing { context, key, departing: K::departing(by), group: K::group_of(by) };
+        let differs = shown(&count.base, &self.live(&listing), &bounds) != count.shown;
+        if let ControlFlow::Break(outcome) = self.is_due(key, listing.makes_room::<K>(), differs) {
+            return Ok(ControlFlow::Break(outcome));
         }
-        let list = convert::ids(self.recently_counted);
-        Ok(CounterView { tally, list, candidates, read: keys.len(), owed, settled: self.settled().await? })
-    }
-
-    /// Who may leave the list: whose object says that it is counted. (That it is not uncounted is not enough: a copy may be
-    /// older than what it was counted for.) One that is gone is looked for live, and only when the list is long.
-    async fn settled(&self) -> Result<BTreeSet<String>, ApiError> {
-        let mut settled = BTreeSet::new();
-        for order in self.recently_counted {
-            let key = Key::new(self.namespace, &order.name);
-            let is_of = |object: &K| object.order_ref().uid == order.uid;
-            let mut object = self.cache.object(&key).filter(|object| is_of(object));
-            if object.is_none() && is_long(self.recently_counted.len()) {
-                object = self.context.refresh(self.cache, &key).await?.filter(is_of).map(Arc::new);
-                if object.is_none() {
-                    settled.insert(order.uid.clone());
-                }
-            }
-            if object.is_some_and(|object| object.is_marked()) {
-                settled.insert(order.uid.clone());
+        let candidates = self.leaving(&listing);
+        let read: Vec<Key> = candidates.iter().take(READ_PER_WRITE_MAX).cloned().collect();
+        let mut leaving = Vec::new();
+        for key in &read {
+            if let Some(object) = listing.leaving_live::<K>(key).await? {
+                leaving.push((OrderId::from(object.order_ref()), object.entry()));
             }
         }
-        Ok(settled)
-    }
-}
-
-/// When to count.
-pub(crate) struct CountSchedule(Debounce);
-
-impl CountSchedule {
-    /// Half of the mirrors' delay: so that the mirror that follows says that it is counted.
-    pub(crate) fn new(context: &Context) -> Self {
-        Self(Debounce::new(context.settings.mirror_lag() / 2))
+        let gone = listing.gone::<K>().await?;
+        // Only now, so that what was read live is in it.
+        let live = self.live(&listing);
+        let (candidates, read) = (candidates.len(), read.len());
+        Ok(ControlFlow::Continue(CounterView { count, live, candidates, read, leaving, gone, bounds }))
     }
 
-    /// Whether it is time to count `keys`; if not, how the reconcile ends.
-    pub(crate) fn is_due(&self, key: &Key, keys: &[Key]) -> ControlFlow<Outcome> {
-        if keys.is_empty() {
-            self.clear(key);
+    fn is_due(&self, key: &Key, makes_room: bool, differs: bool) -> ControlFlow<Outcome> {
+        let departs = makes_room || self.departures().contains(key);
+        if !departs && !differs {
+            self.rested(key);
             return ControlFlow::Break(Outcome::Done);
         }
-        self.0
-            .remaining(key)
-            .map_or(ControlFlow::Continue(()), |left| ControlFlow::Break(Outcome::After(left)))
+        let departure = departs.then(|| self.departure_lag.remaining(key));
+        let difference = differs.then(|| self.lag.remaining(key));
+        match (departure, difference) {
+            (Some(None), _) | (_, Some(None)) => ControlFlow::Continue(()),
+            (departure, difference) => {
+                let left = departure.flatten().into_iter().chain(difference.flatten()).min();
+                ControlFlow::Break(Outcome::After(left.unwrap_or_default()))
+            }
+        }
     }
 
-    /// It is counted, as far as it can be.
-    pub(crate) fn clear(&self, key: &Key) {
-        self.0.clear(key);
+    /// What the objects of a count that are there come to, but for those of orders in its list. An event that comes between
+    /// the two looks has the count looked at again.
+    fn live(&self, listing: &Listing<'_>) -> K::Tally {
+        let Live(mut live) = self.live.of(&Key::new(&listing.key.namespace, &listing.group));
+        for object in listing.departing.iter().filter_map(|order| listing.cached::<K>(order)) {
+            if counting_group(&*object).is_some_and(|group| *group == listing.group) {
+                live.take_out(&object.entry());
+            }
+        }
+        live
+    }
+
+    /// The objects of a count that are about to go and are not in its list, by the caches. There are others to look for until
+    /// there is none.
+    fn leaving(&self, listing: &Listing<'_>) -> Vec<Key> {
+        if !self.departures().remove(listing.key) {
+            return Vec::new();
+        }
+        let cache = K::cache(&listing.context.caches);
+        let mut leaving = self.members.keys_in(&listing.key.namespace, &listing.group);
+        leaving.retain(|key| {
+            let object = cache.object(key).filter(|object| leaves(listing.context, key, &**object));
+            object.is_some_and(|object| !lists(listing.departing, object.order_ref()))
+        });
+        if !leaving.is_empty() {
+            self.look_for_departures(listing.key);
+        }
+        leaving
+    }
+
+    /// Any object of a count may be about to go.
+    pub(crate) fn look_for_departures(&self, key: &Key) {
+        self.departures().insert(key.clone());
+    }
+
+    /// Who counts is not there.
+    pub(crate) fn gone(&self, key: &Key) {
+        self.departures().remove(key);
+        self.rested(key);
+    }
+
+    /// A count is as it should be, as far as it can be.
+    pub(crate) fn rested(&self, key: &Key) {
+        self.departure_lag.clear(key);
+        self.lag.clear(key);
+    }
+}
+
+/// Whether an object is about to go, by the caches: its order leaves, or is not there.
+fn leaves<K: Counted>(context: &Context, key: &Key, object: &K) -> bool {
+    let order = &object.order_ref();
+    let known = context.caches.orders.object(&Key::new(&key.namespace, &order.name));
+    known.filter(|known| uid_of(&**known) == order.uid).is_none_or(|known| known.is_leaving())
+}
+
+/// The list of one count, in the copy that is written over.
+struct Listing<'a> {
+    context: &'a Context,
+    key: &'a Key,
+    departing: &'a [OrderRef],
+    group: String,
+}
+
+impl Listing<'_> {
+    /// The object of an order in the list, as the cache has it.
+    fn cached<K: Counted>(&self, order: &OrderRef) -> Option<Arc<K>> {
+        let object = K::cache(&self.context.caches).object(&Key::new(&self.key.namespace, &order.name));
+        object.filter(|object| object.order_ref().uid == order.uid)
+    }
+
+    /// Whether an order in the list seems to be gone: one that cannot be read is there.
+    fn seems_gone<K: Counted>(&self, order: &OrderRef) -> bool {
+        let key = Key::new(&self.key.namespace, &order.name);
+        match K::cache(&self.context.caches).get(&key) {
+            None => true,
+            Some(Cached::Malformed(_)) => false,
+            Some(Cached::Object(object)) => object.order_ref().uid != order.uid,
+        }
+    }
+
+    /// Whether the list is long, and somebody may leave it.
+    fn makes_room<K: Counted>(&self) -> bool {
+        is_long(self.departing.len()) && self.departing.iter().any(|order| self.seems_gone::<K>(order))
+    }
+
+    /// The object under `key`, read live, if it is of this count and about to go. That its order is not there is believed only
+    /// when it was read live.
+    async fn leaving_live<K: Counted>(&self, key: &Key) -> Result<Option<K>, ApiError> {
+        let live = self.context.refresh(K::cache(&self.context.caches), key).await?;
+        let live = live.filter(|object| counting_group(object).is_some_and(|group| *group == self.group));
+        let Some(object) = live else { return Ok(None) };
+        let of = object.order_ref();
+        let orders = &self.context.caches.orders;
+        let order_key = Key::new(&key.namespace, &of.name);
+        let is_it = |order: &Order| uid_of(order) == of.uid;
+        if orders.object(&order_key).is_some_and(|order| is_it(&order) && order.is_leaving()) {
+            return Ok(Some(object));
+        }
+        let order = self.context.refresh(orders, &order_key).await?.filter(is_it);
+        Ok(order.is_none_or(|order| order.is_leaving()).then_some(object))
+    }
+
+    /// Who may leave the list: whose object the cache does not have, nor the API server. Looked for only when the list is
+    /// long.
+    async fn gone<K: Counted>(&self) -> Result<BTreeSet<String>, ApiError> {
+        let mut gone = BTreeSet::new();
+        if !is_long(self.departing.len()) {
+            return Ok(gone);
+        }
+        for order in self.departing.iter().filter(|order| self.seems_gone::<K>(order)) {
+            let key = Key::new(&self.key.namespace, &order.name);
+            let live = self.context.refresh(K::cache(&self.context.caches), &key).await?;
+            if live.is_none_or(|live: K| live.order_ref().uid != order.uid) {
+                gone.insert(order.uid.clone());
+            }
+        }
+        Ok(gone)
     }
 }

@@ -1,7 +1,7 @@
 //! Who may be waiting for whom: the orders and payments that are looked at when something that they wait for changes. From
 //! the caches and their indexes alone, and rather too many than too few.
 
-use fooddelivery_api::{Delivery, MessageProvider, Order, OrderRef, Payment, convert};
+use fooddelivery_api::{MessageProvider, Order, Payment, convert};
 use fooddelivery_runtime::Key;
 use fooddelivery_saga::phases::{DeliveryStage, PaymentPhase};
 use kube::ResourceExt;
@@ -47,11 +47,6 @@ fn is_told(order: &Order, provider: &str) -> bool {
     status.messages.iter().any(|told| told.provider == provider && told.steps >= steps)
 }
 
-/// The orders in the list of a count, which has a key in the same namespace.
-pub(crate) fn listed(count: &Key, recently_counted: Option<&[OrderRef]>) -> Vec<Key> {
-    recently_counted.iter().copied().flatten().map(|order| Key::new(&count.namespace, &order.name)).collect()
-}
-
 /// Deliveries that a rider has taken and not picked up.
 pub(crate) fn claimed_by(context: &Context, namespace: &str, rider: &str) -> Vec<Key> {
     let mut keys = context.indexes.deliveries.open_of_rider(namespace, rider);
@@ -67,11 +62,6 @@ pub(crate) fn rivals_of(context: &Context, order: &Key) -> Vec<Key> {
     let delivery = context.caches.deliveries.object(order);
     let rider = delivery.as_ref().and_then(|delivery| delivery.spec.rider_ref.as_ref());
     rider.map(|rider| claimed_by(context, &order.namespace, &rider.name)).unwrap_or_default()
-}
-
-/// Whether a rider took a delivery.
-pub(crate) fn is_of_rider(delivery: &Delivery, rider: &str) -> bool {
-    delivery.spec.rider_ref.as_ref().is_some_and(|r| r.name == rider)
 }
 
 /// Orders and payments that may be waiting for a provider.

@@ -135,7 +135,7 @@ async fn a_quiet_system_writes_nothing() -> Result<()> {
     ns.cook("completed").await?;
     ns.complete("completed").await?;
     ns.wait_phase("cancelled", OrderPhase::Cancelled, LONG).await?;
-    // The mirrors may lag by up to a second, on a busy machine by more; after that nothing moves.
+    // The counts may lag for a moment, on a busy machine for longer; after that nothing moves.
     for _ in 0..8 {
         let before = requests(&ns.operator.metrics().await?);
         tokio::time::sleep(Duration::from_secs(4)).await;

@@ -158,8 +158,8 @@ fn held_against(role: &str, granted: &BTreeSet<Right>, used: &BTreeMap<Right, us
 async fn the_operator_may_do_what_it_does_and_nothing_else() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (cluster, log) = watched(dir.path()).await?;
-    // The counts are to lag, so that an order is deleted before it is in them.
-    let args = ["--ttl-after-settled=20", "--message-log-lag-ms=300", "--mirror-lag-ms=3000"];
+    // The counts are to lag, so that an order is deleted before they show it.
+    let args = ["--ttl-after-settled=20", "--message-log-lag-ms=300", "--count-lag-ms=3000"];
     let args = args.map(str::to_owned).to_vec();
     let operator = OperatorOptions { args, ..OperatorOptions::default() };
     let stamps = cluster.installed().stamps_finalizers;

@@ -105,9 +105,9 @@ fn blocked(view: &OrderView, mut state: OrderState, blocker: DeletionBlocker, no
     if wake_at.is_none() {
         let (reason, message) = match blocker {
             DeletionBlocker::DeliveryCount => {
-                (Reason::NotCountedYet, "the rider's count does not have it yet")
+                (Reason::NotCountedYet, "the rider's count does not keep it yet")
             }
-            DeletionBlocker::TicketCount => (Reason::NotCountedYet, "the store's counts do not have it yet"),
+            DeletionBlocker::TicketCount => (Reason::NotCountedYet, "the store's counts do not keep it yet"),
             DeletionBlocker::Coupon => {
                 (Reason::CouponNotSettled, "its coupon has not been told yet that it was used, or given back")
             }

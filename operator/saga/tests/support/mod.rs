@@ -443,11 +443,9 @@ impl World {
         let view = TicketView {
             order: self.order_seen(),
             payment: self.payment_seen(),
-            ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present((t.stage, t.stage))),
+            ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present(t.stage)),
             acceptance: Some(Acceptance::Manual),
-            counted: false,
-            is_marked: false,
-            list_is_long: false,
+            awaits_count: false,
             paused: self.paused,
             deleting: false,
         };
@@ -472,9 +470,8 @@ impl World {
             order: self.order_seen(),
             payment: self.payment_seen(),
             ticket: self.ticket.clone().map_or(Child::Absent, Child::Present),
-            delivery: self.delivery.as_ref().map_or(Child::Absent, |d| Child::Present((d.stage, d.stage))),
-            counted: false,
-            is_marked: false,
+            delivery: self.delivery.as_ref().map_or(Child::Absent, |d| Child::Present(d.stage)),
+            awaits_count: false,
             paused: self.paused,
             deleting: false,
         };

@@ -132,9 +132,12 @@ fn no_ops() -> Vec<Step> {
             .merge("orders", "lunch", json!({ "metadata": { "labels": { "a": "1" } } }))
             .show(&shown)
             .into(),
+        Operator.create("payments", payment("p")).into(),
+        Operator.status("payments", "p", json!({ "phase": "Pending" })).show(&shown).into(),
+        Operator.status("payments", "p", json!({ "phase": "Pending" })).show(&shown).into(),
+        // What has no status has no path for it.
         Operator.create("tickets", ticket("t", "Pending")).into(),
-        Operator.status("tickets", "t", json!({ "phase": "Pending" })).show(&shown).into(),
-        Operator.status("tickets", "t", json!({ "phase": "Pending" })).show(&shown).into(),
+        Operator.status("tickets", "t", json!({ "phase": "Pending" })).into(),
         Customer.create("stores", store("hanok")).into(),
         Customer.merge("stores", "hanok", json!({})).show(&shown).into(),
         Admin.create("configmaps", config_map("c")).into(),

@@ -25,15 +25,17 @@ pub enum Mutant {
     CountedTwice,
     /// Whether the order still wants to be paid is looked up in the cache.
     CachedStanding,
-    /// What is not marked yet is counted whenever it is looked at, whatever the list says.
+    /// What leaves is put into what a count keeps whenever it is looked at, whatever the list says.
     CountOnEvent,
+    /// What leaves goes before its count keeps it, as if it had not come so far that it counts.
+    GoesUnkept,
     /// Whether an order wants a coupon, or gives it back, is looked up in the cache.
     CouponFromCache,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BlindOrderStatus,
         Self::BlindPaymentStatus,
         Self::ChargeBeforeIntent,
@@ -44,6 +46,7 @@ impl Mutant {
         Self::CountedTwice,
         Self::CachedStanding,
         Self::CountOnEvent,
+        Self::GoesUnkept,
         Self::CouponFromCache,
     ];
 }

@@ -8,12 +8,12 @@ use fooddelivery_saga::phases::PaymentPhase;
 use super::kind::Promises;
 use super::{Kind, Oracle, Seen};
 
-/// No order is in a count twice, or without having earned it.
+/// No order is kept in a count twice, or shown without having earned it.
 pub const COUNTED_ONCE: &str = "what is counted was due, and is counted once";
 /// Every order is in its count in the end.
 pub const COUNTED: &str = "whatever is due is counted";
-/// A mark means that it is counted.
-pub const MARKED: &str = "what says that it is counted is counted";
+/// Only whose object is gone leaves the list of a count.
+pub const LISTED: &str = "what a count lists stays listed while it is there";
 /// No coupon is given out more often than it may.
 pub const LIMITS: &str = "a coupon is never given out more often than it may be";
 /// A discount is only had by whom the coupon is kept for.
@@ -36,10 +36,8 @@ pub(super) struct Tally {
     begun: BTreeMap<String, Uids>,
     /// What a rider (by name) has brought, and the uid of the rider who was there then.
     brought: BTreeMap<String, BTreeMap<String, Option<String>>>,
-    /// What is, or was, in the list of a store or rider.
-    counted: BTreeMap<String, Uids>,
-    /// All riders that there were, by name.
-    riders: BTreeMap<String, Uids>,
+    /// What is, or was, in the list of a store or rider: it is kept.
+    kept: BTreeMap<String, Uids>,
     /// Who holds a coupon.
     holders: BTreeMap<String, Uids>,
     /// Whose each order is.
@@ -47,17 +45,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn is_counted(&self, by: &str, order: &str) -> bool {
-        self.counted.get(by).is_some_and(|orders| orders.contains(order))
+    fn is_kept(&self, by: &str, order: &str) -> bool {
+        self.kept.get(by).is_some_and(|orders| orders.contains(order))
     }
 
-    /// Whether any rider of this name counts an order.
-    fn is_counted_by_any(&self, rider: &str, order: &str) -> bool {
-        self.riders.get(rider).into_iter().flatten().any(|uid| self.is_counted(uid, order))
-    }
-
-    fn counted_by(&self, uid: &str) -> Uids {
-        self.counted.get(uid).cloned().unwrap_or_default()
+    fn kept_by(&self, uid: &str) -> Uids {
+        self.kept.get(uid).cloned().unwrap_or_default()
     }
 
     fn holders_of(&self, coupon: &str) -> Uids {
@@ -83,10 +76,14 @@ impl Oracle {
             Promises::Payment => self.coupon_used(was.is_none(), now),
             Promises::Ticket => self.ticket_counts(was.is_none(), now),
             Promises::Delivery => self.delivery_counts(now),
-            Promises::Store => self.count_changed(uid, was, now),
+            Promises::Store => {
+                let due = self.tally.begun.get(uid).cloned().unwrap_or_default();
+                self.count_changed(Kind::Ticket, &due, uid, was, now);
+            }
             Promises::Rider => {
-                self.tally.riders.entry(now.name.clone()).or_default().insert(uid.to_owned());
-                self.count_changed(uid, was, now);
+                let brought = self.tally.brought.get(&now.name);
+                let due = brought.into_iter().flatten().map(|(order, _)| order.clone()).collect();
+                self.count_changed(Kind::Delivery, &due, uid, was, now);
             }
             Promises::Coupon => self.redemptions_changed(uid, now, now.count.limit),
             // Of a coupon that is gone, what a replica makes that does not know that yet goes, too.
@@ -134,9 +131,6 @@ impl Oracle {
         if matches!(ticket.stage.as_str(), "Cooking" | "Cooked" | "Abandoned") {
             self.tally.begun.entry(store.clone()).or_default().insert(order.clone());
         }
-        if ticket.counted && !self.tally.is_counted(store, order) {
-            self.fail(MARKED, format!("the ticket of {} is marked, and not in the counts", ticket.name));
-        }
     }
 
     fn delivery_counts(&mut self, delivery: &Seen) {
@@ -145,32 +139,38 @@ impl Oracle {
             let who = self.named(Kind::Rider, rider).map(str::to_owned);
             self.tally.brought.entry(rider.clone()).or_default().entry(order.clone()).or_insert(who);
         }
-        if delivery.counted && !self.tally.is_counted_by_any(rider, order) {
-            self.fail(MARKED, format!("the delivery of {} is marked, and not in the count", delivery.name));
-        }
     }
 
-    /// The count of a store or rider.
-    fn count_changed(&mut self, uid: &str, was: Option<&Seen>, now: &Seen) {
-        let name = &now.name;
+    /// The count of a store or rider, whose objects are of a kind: `due` are the orders that may be in it. Nobody has so many
+    /// that a list would become long, so that no old cache can show what has left one.
+    fn count_changed(&mut self, objects: Kind, due: &Uids, uid: &str, was: Option<&Seen>, now: &Seen) {
+        let (name, count) = (&now.name, &now.count);
         let before: &[String] = was.map_or(&[], |was| &was.count.listed);
-        for order in now.count.listed.iter().filter(|order| !before.contains(order)) {
-            let is_due = self.tally.begun.get(uid).is_some_and(|orders| orders.contains(order))
-                || self.tally.brought.get(name).is_some_and(|orders| orders.contains_key(order));
-            let is_new = self.tally.counted.entry(uid.to_owned()).or_default().insert(order.clone());
-            if !is_due || !is_new {
-                let why = if is_due { "a second time" } else { "without being due" };
-                self.fail(COUNTED_ONCE, format!("{name} counts the order with uid {order} {why}"));
+        for order in count.listed.iter().filter(|order| !before.contains(order)) {
+            let is_new = self.tally.kept.entry(uid.to_owned()).or_default().insert(order.clone());
+            if !due.contains(order) || !is_new {
+                let why = if is_new { "without being due" } else { "a second time" };
+                self.fail(COUNTED_ONCE, format!("{name} keeps the order with uid {order} {why}"));
             }
         }
-        let counted = size(self.tally.counted_by(uid).len());
-        let portions = if self.find(Kind::Store, uid).is_some() { now.count.portions } else { counted };
-        if now.count.orders != counted || portions != counted {
-            let (orders, portions) = (now.count.orders, now.count.portions);
+        if let Some(order) = before.iter().find(|order| !count.listed.contains(order))
+            && self.child(objects, order).is_some()
+        {
+            self.fail(LISTED, format!("{name} no longer lists the order with uid {order}, which is there"));
+        }
+        let kept = size(self.tally.kept_by(uid).len());
+        let portions = if objects == Kind::Ticket { count.portions_kept } else { kept };
+        if count.kept != kept || portions != kept {
+            let (orders, portions) = (count.kept, count.portions_kept);
             self.fail(
                 COUNTED_ONCE,
-                format!("{name} counts {orders} orders, {portions} portions; listed were {counted}"),
+                format!("{name} keeps {orders} orders, {portions} portions; listed were {kept}"),
             );
+        }
+        let portions = if objects == Kind::Ticket { count.portions } else { count.orders };
+        if count.orders > size(due.len()) || portions != count.orders {
+            let (orders, due) = (count.orders, due.len());
+            self.fail(COUNTED_ONCE, format!("{name} shows {orders} orders, {portions} portions, of {due}"));
         }
     }
 
@@ -226,22 +226,21 @@ impl Oracle {
         }
     }
 
-    /// What counts goes only when it is counted, unless who counts is gone.
+    /// What counts goes only when it is kept, unless who counts is gone.
     pub(super) fn ticket_vanished(&mut self, last: &Seen) {
         let (order, store) = (&last.of, &last.store.1);
         let is_due = self.tally.begun.get(store).is_some_and(|orders| orders.contains(order));
-        let is_owed =
-            is_due && !self.tally.is_counted(store, order) && self.find(Kind::Store, store).is_some();
+        let is_owed = is_due && !self.tally.is_kept(store, order) && self.find(Kind::Store, store).is_some();
         if is_owed && !self.tally.namespace_goes {
             self.fail(COUNTED, format!("the ticket of {} is gone, and in no count", last.name));
         }
     }
 
-    /// A rider is only known by name: who was there when the food arrived, and is still there, counts it.
+    /// A rider is only known by name: who was there when the food arrived, and is still there, keeps it.
     pub(super) fn delivery_vanished(&mut self, last: &Seen) {
         let who = self.tally.brought.get(&last.rider).and_then(|orders| orders.get(&last.of)?.clone());
         let Some(rider) = who.filter(|uid| self.find(Kind::Rider, uid).is_some()) else { return };
-        if !self.tally.is_counted(&rider, &last.of) && !self.tally.namespace_goes {
+        if !self.tally.is_kept(&rider, &last.of) && !self.tally.namespace_goes {
             self.fail(COUNTED, format!("the delivery of {} is gone, and in no count", last.name));
         }
     }
@@ -268,19 +267,11 @@ impl Oracle {
         let mut wrong = Vec::new();
         for (kind, uid, seen) in self.all() {
             match kind.promises() {
-                Promises::Store => {
-                    let begun = self.tally.begun.get(uid).cloned().unwrap_or_default();
-                    if begun != self.tally.counted_by(uid) {
-                        let counted = seen.count.orders;
-                        wrong.push((
-                            COUNTED,
-                            format!("{} cooked {}, counts {counted}", seen.name, begun.len()),
-                        ));
-                    }
-                }
-                Promises::Rider => {
-                    for order in self.missing(uid, seen) {
-                        wrong.push((COUNTED, format!("{} does not count {order}", seen.name)));
+                Promises::Store | Promises::Rider => {
+                    let due = self.due_of(uid, seen);
+                    if size(due) != seen.count.orders {
+                        let shown = seen.count.orders;
+                        wrong.push((COUNTED, format!("{} shows {shown} orders, of {due}", seen.name)));
                     }
                 }
                 Promises::Coupon => {
@@ -307,18 +298,16 @@ impl Oracle {
         }
     }
 
-    /// What a rider brought and does not count: of what they were there for, everything has to be counted; of the
-    /// rest what is still there, by them or by one of their name before them.
-    fn missing(&self, uid: &str, rider: &Seen) -> Vec<String> {
-        let brought = self.tally.brought.get(&rider.name).into_iter().flatten();
-        let is_missing = |order: &str, who: Option<&str>| {
-            if who == Some(uid) {
-                return !self.tally.is_counted(uid, order);
-            }
-            self.child(Kind::Delivery, order).is_some() && !self.tally.is_counted_by_any(&rider.name, order)
-        };
-        let missing = brought.filter(|(order, who)| is_missing(order, who.as_deref()));
-        missing.map(|(order, _)| order.clone()).collect()
+    /// How many orders a store or rider has to show: what it keeps, and what is there. Of a rider that is whatever names them,
+    /// also what one of their name brought before them.
+    fn due_of(&self, uid: &str, by: &Seen) -> usize {
+        let mut due = self.tally.kept_by(uid);
+        let is_there = |kind: Kind, order: &String| self.child(kind, order).is_some();
+        let begun = self.tally.begun.get(uid).into_iter().flatten();
+        due.extend(begun.filter(|order| is_there(Kind::Ticket, order)).cloned());
+        let brought = self.tally.brought.get(&by.name).into_iter().flatten().map(|(order, _)| order);
+        due.extend(brought.filter(|order| is_there(Kind::Delivery, order)).cloned());
+        due.len()
     }
 
     /// Customers who hold a coupon that is limited per customer, and have no counts.

@@ -28,8 +28,6 @@ pub struct Seen {
     pub(crate) stage: String,
     pub(crate) rider: String,
     pub(crate) paused: bool,
-    /// Of a ticket or delivery: whether it says that it is counted.
-    pub(crate) counted: bool,
     /// The store that an order goes to, or a ticket is of, or whose prices a payment has: its name and uid.
     pub(crate) store: (String, String),
     /// Of an order or payment: what it costs, and what its coupon takes off.
@@ -50,7 +48,11 @@ pub(crate) struct Count {
     pub(crate) orders: i64,
     /// How many portions.
     pub(crate) portions: i64,
-    /// The orders that it lists, by uid: those that were last put in, or that one is kept for.
+    /// How many of these orders it keeps.
+    pub(crate) kept: i64,
+    /// How many of the portions.
+    pub(crate) portions_kept: i64,
+    /// The orders that it lists, by uid: those that depart, or that one is kept for.
     pub(crate) listed: Vec<String>,
     /// The orders that gave one back.
     pub(crate) releasing: Vec<String>,
@@ -68,16 +70,21 @@ impl Count {
             let list = list.as_array().into_iter().flatten();
             list.map(|order| text(&order["uid"]).to_owned()).collect()
         };
-        let dishes = || status["ordersByMenuItem"].as_array().into_iter().flatten();
-        let sum = |field: &str| dishes().filter_map(|dish| dish[field].as_i64()).sum::<i64>();
+        let dishes = |counts: &Value, field: &str| {
+            let dishes = counts["ordersByMenuItem"].as_array().into_iter().flatten();
+            dishes.filter_map(|dish| dish[field].as_i64()).sum::<i64>()
+        };
+        let departed = &status["departed"];
         let others = number(&status["deliveries"]).or(number(&status["redeemed"]));
         Self {
-            orders: others.unwrap_or_else(|| sum("orders")),
-            portions: sum("quantity"),
+            orders: others.unwrap_or_else(|| dishes(status, "orders")),
+            portions: dishes(status, "quantity"),
+            kept: number(departed).unwrap_or_else(|| dishes(departed, "orders")),
+            portions_kept: dishes(departed, "quantity"),
             listed: uids(if status["reserved"].is_array() {
                 &status["reserved"]
             } else {
-                &status["recentlyCounted"]
+                &status["departing"]
             }),
             releasing: uids(&status["releasing"]),
             limit: number(&spec["maxRedemptions"]).or(number(&spec["capacity"])),
@@ -111,7 +118,6 @@ impl Seen {
             stage: text(&spec["stage"]).to_owned(),
             rider: text(&spec["riderRef"]["name"]).to_owned(),
             paused: text(&metadata["annotations"][fooddelivery_api::PAUSED_ANNOTATION]) == "true",
-            counted: status["counted"] == true,
             customer: text(&spec["customerRef"]["name"]).to_owned(),
             count: if kind.counts() { Count::of(object) } else { Count::default() },
             ..Self::priced(kind, spec, status)

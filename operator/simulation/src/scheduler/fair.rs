@@ -106,7 +106,7 @@ impl Scheduler {
     }
 
     async fn rests(&mut self) {
-        // Mirrors may lag for a moment.
+        // Counts may lag for a moment.
         self.wait(Duration::from_secs(5)).await;
         self.shared.lock().oracle.rests();
         self.compare_caches();

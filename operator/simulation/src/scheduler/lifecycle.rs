@@ -23,7 +23,7 @@ impl Scheduler {
         };
         let settings = Settings {
             replica: Some(name(number).replace(' ', "-")),
-            mirror_lag_ms: if self.plan.mirrors_at_once { 20 } else { self.settings.mirror_lag_ms },
+            count_lag_ms: if self.plan.counts_at_once { 20 } else { self.settings.count_lag_ms },
             shard_lease_ms: if self.plan.shares { SHARD_LEASE_MS } else { self.settings.shard_lease_ms },
             ttl_after_settled: self.plan.removes.then_some(KEPT_SECONDS),
             ..self.settings.clone()

@@ -63,6 +63,7 @@ pub(super) fn settings() -> Result<&'static Settings, PlayError> {
         "--deadline-deferral=900",
         "--deadline-confirmation=1200",
         "--availability-gap-ms=36000000",
+        "--count-lag-ms=1500",
         "--message-log-lag-ms=2000",
         "--shard-lease-ms=0",
     ];

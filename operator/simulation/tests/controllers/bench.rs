@@ -37,7 +37,7 @@ pub(crate) const DISH: &str = "bibimbap";
 pub(crate) const PRICE: i64 = 12_000;
 /// When every test begins, in milliseconds since the Unix epoch.
 const BEGINNING_MS: i64 = 1_800_000_000_000;
-/// Longer than mirrors and logs lag here, and shorter than any deadline.
+/// Longer than counts and logs lag here, and shorter than any deadline.
 const A_WHILE: Duration = Duration::from_secs(5);
 
 /// The bench. Its fixtures can be chained; each refuses what the API server refuses.
@@ -300,8 +300,14 @@ impl Bench {
     /// A controller runs for `time`, and no other does.
     pub(crate) async fn reconcile_for(&self, controller: &str, time: Duration) -> Vec<String> {
         let controllers = format!("--controllers={controller}");
-        let flags =
-            ["bench", &controllers, "--replica=bench", "--message-log-lag-ms=2000", "--shard-lease-ms=0"];
+        let flags = [
+            "bench",
+            &controllers,
+            "--replica=bench",
+            "--count-lag-ms=1500",
+            "--message-log-lag-ms=2000",
+            "--shard-lease-ms=0",
+        ];
         let settings = Flags::try_parse_from(flags).unwrap().settings;
         let (outside, paid) = (self.outside.clone(), self.outside.clone());
         let begun = self.begun;

@@ -32,16 +32,6 @@ async fn an_order_that_is_paused_is_left_where_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_shows_how_far_the_rider_came() {
-    let bench = Bench::new().order("lunch").paid().ticket(&COOKED).phase("AwaitingRider");
-    let bench = bench.delivery(Some("minsu"), &["PickedUp", "Delivered"]);
-    assert_eq!(bench.reconcile("delivery").await, ["patch deliveries/status"]);
-    let status = &bench.get("deliveries", "lunch")["status"];
-    assert_eq!(status["phase"], "Delivered");
-    assert_eq!(status["pickedUpAt"], status["deliveredAt"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_delivery_whose_order_and_payment_have_vanished_is_cleared_away() {
     let bench = Bench::new().order("lunch").paid().ticket(&COOKED).phase("AwaitingRider");
     let bench = bench.delivery(None, &[]).vanished().payment_vanished();

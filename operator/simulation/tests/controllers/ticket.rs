@@ -31,21 +31,8 @@ async fn an_order_that_somebody_wants_undone_stays_out_of_the_queue() {
 async fn a_store_that_accepts_by_itself_has_its_tickets_accepted() {
     let automatic = json!({ "spec": { "acceptance": "Automatic" } });
     let bench = Bench::new().change("store", "stores", "hanok", &automatic).order("lunch").paid().ticket(&[]);
-    assert_eq!(bench.reconcile("ticket").await, ["patch tickets", "patch tickets/status"]);
+    assert_eq!(bench.reconcile("ticket").await, ["patch tickets"]);
     assert_eq!(bench.get("tickets", "lunch")["spec"]["stage"], "Accepted");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_status_shows_how_far_the_store_came_in_one_write() {
-    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted", "Cooking"]);
-    assert_eq!(bench.reconcile("ticket").await, ["patch tickets/status"]);
-    let status = &bench.get("tickets", "lunch")["status"];
-    assert_eq!(status["phase"], "Cooking");
-    assert_eq!(
-        status["acceptedAt"], status["cookingAt"],
-        "a stage that passed unseen has the next one's time"
-    );
-    assert!(bench.reconcile("ticket").await.is_empty(), "and is written once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,4 +46,14 @@ async fn a_ticket_whose_order_and_payment_have_vanished_is_cleared_away() {
     let bench = Bench::new().order("lunch").paid().ticket(&["Accepted"]).vanished().payment_vanished();
     assert_eq!(bench.reconcile("ticket").await, ["delete tickets"]);
     assert_eq!(bench.count("tickets"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_whose_order_has_vanished_stays_until_its_store_keeps_it_in_its_counts() {
+    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted", "Cooking"]);
+    let reference = bench.reference();
+    let bench = bench.vanished().payment_vanished();
+    assert!(bench.reconcile("ticket").await.is_empty());
+    let bench = bench.status("stores", "hanok", &json!({ "departing": [reference] }));
+    assert_eq!(bench.reconcile("ticket").await, ["delete tickets"]);
 }

@@ -2,20 +2,19 @@
 
 use std::ops::ControlFlow;
 
-use fooddelivery_api::common::{StoreRef, Time};
-use fooddelivery_api::delivery::{DeliveryDeadlines, DeliveryStatus};
+use fooddelivery_api::common::StoreRef;
+use fooddelivery_api::delivery::DeliveryDeadlines;
 use fooddelivery_api::{Delivery, Order, Store};
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::delivery::Command;
-use fooddelivery_saga::phases::DeliveryStage;
-use fooddelivery_saga::view::Mirror;
 use tracing::info;
 
 use super::DeliveryReconcile;
 use super::gather::Gathered;
-use crate::shared::children::{delivery_spec, is_orphan};
+use crate::shared::children::{Orphan, delivery_spec, is_orphan};
+use crate::shared::counting::awaits_count;
 use crate::shared::resolve::store_of;
 
 impl DeliveryReconcile<'_> {
@@ -34,10 +33,12 @@ impl DeliveryReconcile<'_> {
                 }
             }
             (Command::CheckOrder, Some(delivery), _) => {
-                if !is_orphan(context, key, &delivery.spec.order_ref).await? {
+                let whose = delivery.spec.order_ref.clone();
+                if !is_orphan(context, key, &whose).await? {
                     return Ok(ControlFlow::Break(Outcome::Done));
                 }
-                self.gone = Some(delivery.spec.order_ref.clone());
+                let awaits_count = awaits_count(context, key, &**delivery).await?;
+                self.orphan = Some(Orphan { whose, awaits_count });
             }
             (Command::Delete, Some(delivery), _) => {
                 context.api.delete(&**delivery).await?;
@@ -46,7 +47,6 @@ impl DeliveryReconcile<'_> {
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
             (Command::Create, _, None) | (Command::CheckOrder | Command::Delete, None, _) => {
-                self.controller.mirror_delay.clear(key);
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
         }
@@ -67,44 +67,6 @@ impl DeliveryReconcile<'_> {
         }
         Ok(())
     }
-
-    /// Shows the stage in status.
-    pub(super) async fn mirror(
-        &self,
-        delivery: &Delivery,
-        mirror: Mirror<DeliveryStage>,
-    ) -> Result<Outcome, ReconcileError> {
-        let Mirror { stage, counted } = mirror;
-        if let Some(remaining) = self.controller.mirror_delay.remaining(self.key) {
-            return Ok(Outcome::After(remaining));
-        }
-        let old = delivery.status.clone().unwrap_or_default();
-        let mut new = mirrored(delivery, &old, stage, Time(self.controller.context.clock.now()));
-        new.counted |= counted;
-        self.controller
-            .context
-            .write_status(&self.controller.context.caches.deliveries, delivery, &old, &new)
-            .await?;
-        self.controller.mirror_delay.clear(self.key);
-        info!(%stage, "delivery moved");
-        Ok(Outcome::Done)
-    }
-}
-
-/// The status that shows `stage`; times of stages that passed unseen are those of the one seen.
-fn mirrored(delivery: &Delivery, old: &DeliveryStatus, stage: DeliveryStage, now: Time) -> DeliveryStatus {
-    let mut new =
-        DeliveryStatus { phase: stage, observed_generation: delivery.metadata.generation, ..old.clone() };
-    match stage {
-        DeliveryStage::PickedUp => new.picked_up_at = new.picked_up_at.or(Some(now)),
-        DeliveryStage::Delivered => {
-            new.picked_up_at = new.picked_up_at.or(Some(now));
-            new.delivered_at = new.delivered_at.or(Some(now));
-        }
-        DeliveryStage::Failed | DeliveryStage::Cancelled => new.ended_at = new.ended_at.or(Some(now)),
-        DeliveryStage::Waiting | DeliveryStage::Unknown => {}
-    }
-    new
 }
 
 fn deadlines(store: &Store) -> Option<DeliveryDeadlines> {

@@ -1,18 +1,16 @@
-//! Deliveries: the riders' side. Offers cooked orders, mirrors the stage into status, and clears away deliveries whose
-//! order is gone.
+//! Deliveries: the riders' side. Offers cooked orders, and clears away deliveries whose order is gone.
 
 mod apply;
 mod gather;
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Delivery, Order, OrderRef, Payment, Rider, Ticket};
+use fooddelivery_api::{Delivery, Order, Payment, Rider, Ticket};
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{Debounce, Key, Outcome, ReconcileError, Reconciler};
+use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::delivery::{Command, decide};
-use fooddelivery_saga::phases::DeliveryStage;
-use fooddelivery_saga::view::Mirror;
 use kube::ResourceExt;
 use tracing::Span;
 
@@ -20,11 +18,11 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::children::order_key;
+use crate::shared::children::{Orphan, order_key};
 use crate::shared::concerns::{order_concerns_delivery, payment_concerns_children, ticket_concerns_others};
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step};
-use crate::shared::waiting::listed;
 
 use gather::{Gathered, gather};
 
@@ -42,24 +40,13 @@ fn register(mut controller: Registration<'_>) -> Registered {
     controller.on_difference::<Ticket>(ticket_concerns_others, |_, change| {
         vec![order_key(change.key, change.object)]
     });
-    controller.on::<Rider>(|_, change| {
-        let status = change.object.and_then(|rider| rider.status.as_ref());
-        listed(change.key, status.map(|status| &*status.recently_counted))
-    });
-    let reconciler = Deliveries::new(controller.context().clone());
+    controller.on::<Rider>(|_, change| listed::<Delivery>(change.key, change.object));
+    let reconciler = Deliveries { context: controller.context().clone() };
     controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Deliveries {
     context: Arc<Context>,
-    mirror_delay: Debounce,
-}
-
-impl Deliveries {
-    fn new(context: Arc<Context>) -> Self {
-        let mirror_delay = Debounce::new(context.settings.mirror_lag());
-        Self { context, mirror_delay }
-    }
 }
 
 impl Reconciler for Deliveries {
@@ -75,7 +62,7 @@ impl Reconciler for Deliveries {
         let caches = &self.context.caches;
         let whose = caches.deliveries.object(&key).map(|known| known.spec.order_ref.uid.clone());
         correlate(whose.or_else(|| caches.orders.object(&key)?.uid()));
-        let reconcile = DeliveryReconcile { controller: self, key: &key, gone: None };
+        let reconcile = DeliveryReconcile { controller: self, key: &key, orphan: None };
         drive(self.name(), &key, reconcile).await
     }
 }
@@ -84,18 +71,18 @@ impl Reconciler for Deliveries {
 struct DeliveryReconcile<'a> {
     controller: &'a Deliveries,
     key: &'a Key,
-    /// The order that was found to be gone: by the next look a child of another order with this name may stand here.
-    gone: Option<OrderRef>,
+    /// What was found out: by the next look a child of another order with this name may stand here.
+    orphan: Option<Orphan>,
 }
 
 impl Reconcile for DeliveryReconcile<'_> {
     type View = Gathered;
-    type Command = Apply<Command, Mirror<DeliveryStage>>;
-    type Rest = Resting<Mirror<DeliveryStage>>;
+    type Command = Apply<Command, Infallible>;
+    type Rest = Resting<Infallible>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let context = &self.controller.context;
-        Ok(ControlFlow::Continue(gather(context, self.key, self.gone.as_ref())))
+        Ok(ControlFlow::Continue(gather(context, self.key, self.orphan.as_ref())))
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
@@ -109,20 +96,14 @@ impl Reconcile for DeliveryReconcile<'_> {
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
         match command {
             Apply::Command(command) => self.carry_out(gathered, command).await,
-            Apply::Write(mirror) => {
-                let Some(delivery) = &gathered.delivery else { return Ok(ControlFlow::Break(Outcome::Done)) };
-                self.mirror(delivery, *mirror).await.map(ControlFlow::Break)
-            }
+            Apply::Write(never) => match *never {},
         }
     }
 
-    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
-        let outcome = match (resting.status_or_outcome(&self.controller.context.clock), &gathered.delivery) {
-            (Ok(rest), Some(delivery)) => return self.mirror(delivery, rest.state).await,
-            (Ok(_), None) => Outcome::Done,
-            (Err(outcome), _) => outcome,
-        };
-        self.controller.mirror_delay.clear(self.key);
-        Ok(outcome)
+    async fn rest(&mut self, _: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match resting.status_or_outcome(&self.controller.context.clock) {
+            Ok(rest) => match rest.state {},
+            Err(outcome) => Ok(outcome),
+        }
     }
 }

@@ -1,22 +1,21 @@
 //! From caches and live reads to what the rest of the marketplace has to do with an order: its store, its rider, its
 //! coupon, and who keeps it from being deleted.
 
-use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment, Ticket};
-use fooddelivery_runtime::api::{ApiError, Namespaced};
+use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment};
+use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_runtime::{Cache, Cached, Key};
+use fooddelivery_runtime::{Cached, Key};
 use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
 use fooddelivery_saga::order::admission::{CouponChoice, CouponCounts, StoreChoice};
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
-use kube::ResourceExt;
 
 use super::children::Children;
 use super::sources::Sources;
 use crate::context::Context;
-use crate::shared::counting::Counted;
+use crate::shared::counting::awaits_count;
 use crate::shared::coupon_keys::{redemption_record, use_key};
 use crate::shared::notifications;
 use crate::shared::resolve::store_of;
@@ -81,12 +80,12 @@ async fn deletion_blockers(
     let context = &*sources.context;
     let mut deletion_blockers = Vec::new();
     if let Some(delivery) = &children.delivery
-        && blocks_for_rider(context, key, delivery).await?
+        && awaits_count(context, key, &**delivery).await?
     {
         deletion_blockers.push(DeletionBlocker::DeliveryCount);
     }
     if let Some(ticket) = &children.ticket
-        && blocks_for_store(context, key, ticket).await?
+        && awaits_count(context, key, &**ticket).await?
     {
         deletion_blockers.push(DeletionBlocker::TicketCount);
     }
@@ -101,56 +100,6 @@ async fn deletion_blockers(
     Ok(deletion_blockers)
 }
 
-/// A child that belongs into a count, read live: an old copy may be from before that, and once the child is gone it cannot
-/// be made up for.
-async fn uncounted_live<K: Counted>(
-    context: &Context,
-    cache: &Cache<K>,
-    key: &Key,
-    child: &K,
-) -> Result<Option<K>, ApiError> {
-    let live = context.refresh(cache, key).await?;
-    Ok(live.filter(|live| live.uid() == child.uid() && live.is_uncounted()))
-}
-
-/// Who would count, read live. One that this version cannot read counts nothing, and is waited for by nobody.
-async fn who_counts<K: Namespaced>(
-    context: &Context,
-    cache: &Cache<K>,
-    key: &Key,
-) -> Result<Option<K>, ApiError> {
-    match cache.get(key) {
-        Some(Cached::Malformed(_)) => Ok(None),
-        _ => context.refresh(cache, key).await,
-    }
-}
-
-/// A store that is gone, or was made anew, holds nothing up.
-async fn blocks_for_store(context: &Context, key: &Key, ticket: &Ticket) -> Result<bool, ApiError> {
-    if ticket.is_marked() || ticket.is_listed(context) {
-        return Ok(false);
-    }
-    let Some(ticket) = uncounted_live(context, &context.caches.tickets, key, ticket).await? else {
-        return Ok(false);
-    };
-    let reference = &ticket.spec.store_ref;
-    let store =
-        who_counts(context, &context.caches.stores, &Key::new(&key.namespace, &reference.name)).await?;
-    Ok(store.is_some_and(|store| uid_of(&store) == reference.uid))
-}
-
-/// Nor does a rider who is gone, or never was more than a name.
-async fn blocks_for_rider(context: &Context, key: &Key, delivery: &Delivery) -> Result<bool, ApiError> {
-    if delivery.is_marked() || delivery.is_listed(context) {
-        return Ok(false);
-    }
-    let live = uncounted_live(context, &context.caches.deliveries, key, delivery).await?;
-    let Some(delivery) = live else { return Ok(false) };
-    let Some(rider) = &delivery.spec.rider_ref else { return Ok(false) };
-    let rider = who_counts(context, &context.caches.riders, &Key::new(&key.namespace, &rider.name)).await?;
-    Ok(rider.is_some())
-}
-
 /// A coupon has to know what became of its redemption before the payment, which is the record of it, may go.
 async fn blocks_for_coupon(
     context: &Context,
@@ -159,7 +108,12 @@ async fn blocks_for_coupon(
     payment: &Payment,
 ) -> Result<bool, ApiError> {
     let Some(held) = payment.spec.coupon.as_ref().filter(|held| !held.returned) else { return Ok(false) };
-    let coupon = who_counts(context, &context.caches.coupons, &Key::new(&key.namespace, &held.name)).await?;
+    let coupon_key = Key::new(&key.namespace, &held.name);
+    // One that this version cannot read counts nothing, and is waited for by nobody.
+    if matches!(context.caches.coupons.get(&coupon_key), Some(Cached::Malformed(_))) {
+        return Ok(false);
+    }
+    let coupon = context.refresh(&context.caches.coupons, &coupon_key).await?;
     let Some(coupon) = coupon.filter(|coupon| uid_of(coupon) == held.uid) else { return Ok(false) };
     let id = order.id();
     let own = match coupon.spec.per_customer {

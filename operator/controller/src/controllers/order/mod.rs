@@ -28,8 +28,9 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
-use crate::shared::concerns::{delivery_concerns_order, payment_concerns_order, ticket_concerns_order};
+use crate::shared::concerns::{delivery_concerns_order, payment_concerns_order, ticket_concerns_others};
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step, wake_at};
 use crate::shared::waiting::{claimed_by, orders_of_provider, orders_of_store, rivals_of};
 
@@ -53,7 +54,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
     controller.on_difference::<Payment>(payment_concerns_order, |_, change| {
         vec![order_key(change.key, change.object)]
     });
-    controller.on_difference::<Ticket>(ticket_concerns_order, |_, change| {
+    controller.on_difference::<Ticket>(ticket_concerns_others, |_, change| {
         vec![order_key(change.key, change.object)]
     });
     controller.on_difference::<Delivery>(delivery_concerns_order, |context, change| {
@@ -63,16 +64,22 @@ fn register(mut controller: Registration<'_>) -> Registered {
         keys.extend(claimed.into_iter().flatten());
         keys
     });
-    // Its counts are nothing that an order waits for.
-    controller.on_spec_change::<Store>(|context, change| orders_of_store(context, change.key));
-    controller.on::<Store>(|context, change| context.indexes.orders.leaving_in(&change.key.namespace));
+    controller.on_spec_change::<Store>(|context, change| {
+        // Who counts may be gone, or another.
+        let mut keys = orders_of_store(context, change.key);
+        keys.extend(context.indexes.orders.leaving_in(&change.key.namespace));
+        keys
+    });
+    controller.on::<Store>(|_, change| listed::<Ticket>(change.key, change.object));
     controller.on_spec_change::<Customer>(|context, change| context.indexes.orders.without_store(change.key));
     controller.on::<Rider>(|context, change| {
         // Who carries less than was thought has taken too many.
         let mut keys = claimed_by(context, &change.key.namespace, &change.key.name);
-        keys.extend(context.indexes.orders.leaving_in(&change.key.namespace));
+        keys.extend(listed::<Delivery>(change.key, change.object));
         keys
     });
+    controller
+        .on_spec_change::<Rider>(|context, change| context.indexes.orders.leaving_in(&change.key.namespace));
     controller.on::<Coupon>(|context, change| context.indexes.orders.of_coupon(change.key));
     controller.on::<CouponUse>(|context, change| {
         let Some(own) = change.object else { return Vec::new() };

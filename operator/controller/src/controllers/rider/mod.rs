@@ -5,7 +5,7 @@ mod gather;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Delivery, Rider, RiderStatus, convert};
+use fooddelivery_api::{Delivery, Order, Rider, RiderStatus};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::counter::{CounterMachine, Deliveries};
 use fooddelivery_saga::machine::Rest;
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::counting::{CountSchedule, Counted};
+use crate::shared::counting::Counting;
 use crate::shared::machine::wake_at;
 use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
@@ -27,26 +27,26 @@ const NAME: ControllerName = ControllerName::Rider;
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
 fn register(mut controller: Registration<'_>) -> Registered {
+    let context = controller.context().clone();
+    let counting = Counting::new(&context);
     controller.on::<Rider>(|_, change| vec![change.key.clone()]);
-    controller.on::<Delivery>(|context, change| {
-        let delivery = change.object.filter(|delivery| delivery.concerns_its_count(context));
-        let rider = delivery.and_then(|delivery| delivery.spec.rider_ref.as_ref());
-        rider.map(|rider| Key::new(&change.key.namespace, &rider.name)).into_iter().collect()
+    let own = counting.clone();
+    controller.on_spec_change::<Rider>(move |_, change| {
+        own.look_for_departures(change.key);
+        vec![change.key.clone()]
     });
-    let reconciler = Riders::new(controller.context().clone());
-    controller.run(Shard::own::<Rider>(), StatusReconciler(reconciler))
+    let own = counting.clone();
+    controller.on::<Delivery>(move |context, change| own.concerned(context, change.key, change.object));
+    // Of those that a list does not have any more, nothing is known.
+    controller.on_list::<Delivery>(|context| context.caches.riders.walk_keys());
+    let own = counting.clone();
+    controller.on::<Order>(move |context, change| own.concerned_by_order(context, change.key));
+    controller.run(Shard::own::<Rider>(), StatusReconciler(Riders { context, counting }))
 }
 
 struct Riders {
     context: Arc<Context>,
-    schedule: CountSchedule,
-}
-
-impl Riders {
-    fn new(context: Arc<Context>) -> Self {
-        let schedule = CountSchedule::new(&context);
-        Self { context, schedule }
-    }
+    counting: Arc<Counting<Delivery>>,
 }
 
 impl StatusOnly for Riders {
@@ -59,7 +59,7 @@ impl StatusOnly for Riders {
     }
 
     async fn gather(&self, key: &Key) -> Result<ControlFlow<Outcome, Gathered<Self>>, ReconcileError> {
-        Ok(gather(&self.context, &self.schedule, key).await?)
+        Ok(gather(&self.context, &self.counting, key).await?)
     }
 
     async fn write(
@@ -70,14 +70,13 @@ impl StatusOnly for Riders {
     ) -> Result<Outcome, ReconcileError> {
         let (context, count) = (&*self.context, rest.state);
         let old = rider.status.clone().unwrap_or_default();
-        let Deliveries(deliveries) = count.tally;
-        let new = RiderStatus { deliveries, recently_counted: convert::references(&count.list) };
+        let new = RiderStatus::from_count(&count);
         context.write_status(&context.caches.riders, &*rider, &old, &new).await?;
-        info!(deliveries, "deliveries counted");
+        info!(departing = count.departing.len(), "deliveries counted");
         Ok(wake_at(&context.clock, rest.wake_at))
     }
 
     fn rested(&self, key: &Key) {
-        self.schedule.clear(key);
+        self.counting.rested(key);
     }
 }

@@ -3,36 +3,26 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Store, Ticket};
+use fooddelivery_api::{Store, StoreStatus, Ticket};
 use fooddelivery_runtime::api::ApiError;
-use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Key, Outcome};
-use fooddelivery_saga::counter::{CounterView, MenuCounts};
+use fooddelivery_saga::counter::{CounterView, Dishes};
 
 use crate::context::Context;
-use crate::shared::counting::{CountSchedule, CountSource, lines};
+use crate::shared::counting::Counting;
 
 /// What a store's counts depend on, when it is time to count.
 pub(super) async fn gather(
     context: &Context,
-    schedule: &CountSchedule,
+    counting: &Counting<Ticket>,
     key: &Key,
-) -> Result<ControlFlow<Outcome, (CounterView<MenuCounts>, Arc<Store>)>, ApiError> {
+) -> Result<ControlFlow<Outcome, (CounterView<Dishes>, Arc<Store>)>, ApiError> {
     let Some(store) = context.caches.stores.object(key) else {
+        counting.gone(key);
         return Ok(ControlFlow::Break(Outcome::Done));
     };
-    let status = store.status.clone().unwrap_or_default();
-    let uid = uid_of(&*store);
-    let is_its_own = |ticket: &Ticket| ticket.spec.store_ref.uid == uid;
-    let (cache, namespace, recently_counted) =
-        (&*context.caches.tickets, &*key.namespace, &*status.recently_counted);
-    let source = CountSource { context, cache, namespace, recently_counted };
-    let keys = source.uncounted(is_its_own);
-    if let ControlFlow::Break(outcome) = schedule.is_due(key, &keys) {
-        return Ok(ControlFlow::Break(outcome));
-    }
+    let count = store.status.as_ref().map(StoreStatus::to_count).unwrap_or_default();
     let menu = store.spec.menu.iter().map(|dish| dish.name.clone()).collect();
-    let tally = MenuCounts { dishes: status.to_dishes(), menu };
-    let view = source.view(tally, &keys, is_its_own, lines).await?;
-    Ok(ControlFlow::Continue((view, store)))
+    let view = counting.view(context, key, &store, count, menu).await?;
+    Ok(view.map_continue(|view| (view, store)))
 }

@@ -5,9 +5,9 @@ mod gather;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Store, StoreStatus, Ticket};
+use fooddelivery_api::{Order, Store, StoreStatus, Ticket};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
-use fooddelivery_saga::counter::{CounterMachine, MenuCounts};
+use fooddelivery_saga::counter::{CounterMachine, Dishes};
 use fooddelivery_saga::machine::Rest;
 use tracing::info;
 
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::counting::{CountSchedule, Counted};
+use crate::shared::counting::Counting;
 use crate::shared::machine::wake_at;
 use crate::shared::status_only::{Gathered, StatusOf, StatusOnly, StatusReconciler};
 
@@ -27,31 +27,31 @@ const NAME: ControllerName = ControllerName::Store;
 pub(crate) const CONTROLLER: Controller = Controller { name: NAME, deadlines_rest_on_it: false, register };
 
 fn register(mut controller: Registration<'_>) -> Registered {
+    let context = controller.context().clone();
+    let counting = Counting::new(&context);
     controller.on::<Store>(|_, change| vec![change.key.clone()]);
-    controller.on::<Ticket>(|context, change| {
-        let ticket = change.object.filter(|ticket| ticket.concerns_its_count(context));
-        let store = ticket.map(|ticket| Key::new(&change.key.namespace, &ticket.spec.store_ref.name));
-        store.into_iter().collect()
+    let own = counting.clone();
+    controller.on_spec_change::<Store>(move |_, change| {
+        own.look_for_departures(change.key);
+        vec![change.key.clone()]
     });
-    let reconciler = Stores::new(controller.context().clone());
-    controller.run(Shard::own::<Store>(), StatusReconciler(reconciler))
+    let own = counting.clone();
+    controller.on::<Ticket>(move |context, change| own.concerned(context, change.key, change.object));
+    // Of those that a list does not have any more, nothing is known.
+    controller.on_list::<Ticket>(|context| context.caches.stores.walk_keys());
+    let own = counting.clone();
+    controller.on::<Order>(move |context, change| own.concerned_by_order(context, change.key));
+    controller.run(Shard::own::<Store>(), StatusReconciler(Stores { context, counting }))
 }
 
 struct Stores {
     context: Arc<Context>,
-    schedule: CountSchedule,
-}
-
-impl Stores {
-    fn new(context: Arc<Context>) -> Self {
-        let schedule = CountSchedule::new(&context);
-        Self { context, schedule }
-    }
+    counting: Arc<Counting<Ticket>>,
 }
 
 impl StatusOnly for Stores {
     const NAME: ControllerName = NAME;
-    type Machine = CounterMachine<MenuCounts>;
+    type Machine = CounterMachine<Dishes>;
     type Copies = Arc<Store>;
 
     fn context(&self) -> &Context {
@@ -59,7 +59,7 @@ impl StatusOnly for Stores {
     }
 
     async fn gather(&self, key: &Key) -> Result<ControlFlow<Outcome, Gathered<Self>>, ReconcileError> {
-        Ok(gather(&self.context, &self.schedule, key).await?)
+        Ok(gather(&self.context, &self.counting, key).await?)
     }
 
     async fn write(
@@ -70,13 +70,13 @@ impl StatusOnly for Stores {
     ) -> Result<Outcome, ReconcileError> {
         let (context, count) = (&*self.context, rest.state);
         let old = store.status.clone().unwrap_or_default();
-        let new = StoreStatus::from_dishes(&count.tally.dishes, &count.list);
+        let new = StoreStatus::from_count(&count);
         context.write_status(&context.caches.stores, &*store, &old, &new).await?;
-        info!(orders = count.added, "orders counted");
+        info!(departing = count.departing.len(), "dishes counted");
         Ok(wake_at(&context.clock, rest.wake_at))
     }
 
     fn rested(&self, key: &Key) {
-        self.schedule.clear(key);
+        self.counting.rested(key);
     }
 }

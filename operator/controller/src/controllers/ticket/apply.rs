@@ -2,20 +2,20 @@
 
 use std::ops::ControlFlow;
 
-use fooddelivery_api::common::{StoreRef, Time};
-use fooddelivery_api::ticket::{TicketDeadlines, TicketStatus};
+use fooddelivery_api::common::StoreRef;
+use fooddelivery_api::ticket::TicketDeadlines;
 use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket::Command;
-use fooddelivery_saga::view::Mirror;
 use serde_json::json;
 use tracing::info;
 
 use super::TicketReconcile;
 use super::gather::Gathered;
-use crate::shared::children::is_orphan;
+use crate::shared::children::{Orphan, is_orphan};
+use crate::shared::counting::awaits_count;
 use crate::shared::resolve::store_of;
 
 impl TicketReconcile<'_> {
@@ -40,10 +40,12 @@ impl TicketReconcile<'_> {
                 context.caches.tickets.remember(written);
             }
             (Command::CheckOrder, Some(ticket), _) => {
-                if !is_orphan(context, key, &ticket.spec.order_ref).await? {
+                let whose = ticket.spec.order_ref.clone();
+                if !is_orphan(context, key, &whose).await? {
                     return Ok(ControlFlow::Break(Outcome::Done));
                 }
-                self.gone = Some(ticket.spec.order_ref.clone());
+                let awaits_count = awaits_count(context, key, &**ticket).await?;
+                self.orphan = Some(Orphan { whose, awaits_count });
             }
             (Command::Delete, Some(ticket), _) => {
                 context.api.delete(&**ticket).await?;
@@ -53,7 +55,6 @@ impl TicketReconcile<'_> {
             }
             (Command::Create, _, None)
             | (Command::Accept | Command::CheckOrder | Command::Delete, None, _) => {
-                self.controller.mirror_delay.clear(key);
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
         }
@@ -90,56 +91,6 @@ impl TicketReconcile<'_> {
             deadlines: store.and_then(|s| deadlines(&s)),
         }
     }
-
-    /// Shows the stage in status.
-    pub(super) async fn mirror(
-        &self,
-        ticket: &Ticket,
-        mirror: Mirror<TicketStage>,
-    ) -> Result<Outcome, ReconcileError> {
-        let Mirror { stage, counted } = mirror;
-        if let Some(remaining) = self.controller.mirror_delay.remaining(self.key) {
-            return Ok(Outcome::After(remaining));
-        }
-        let old = ticket.status.clone().unwrap_or_default();
-        let mut new = mirrored(ticket, &old, stage, Time(self.controller.context.clock.now()));
-        new.counted |= counted;
-        self.controller
-            .context
-            .write_status(&self.controller.context.caches.tickets, ticket, &old, &new)
-            .await?;
-        self.controller.mirror_delay.clear(self.key);
-        info!(%stage, "ticket moved");
-        Ok(Outcome::Done)
-    }
-}
-
-/// The status that shows `stage`; times of stages that passed unseen are those of the one seen.
-fn mirrored(ticket: &Ticket, old: &TicketStatus, stage: TicketStage, now: Time) -> TicketStatus {
-    let mut new = TicketStatus {
-        phase: stage,
-        reason: ticket.spec.reason.clone(),
-        observed_generation: ticket.metadata.generation,
-        ..old.clone()
-    };
-    let reached = |at: &mut Option<Time>| {
-        at.get_or_insert(now);
-    };
-    match stage {
-        TicketStage::Accepted => reached(&mut new.accepted_at),
-        TicketStage::Cooking => {
-            reached(&mut new.accepted_at);
-            reached(&mut new.cooking_at);
-        }
-        TicketStage::Cooked => {
-            reached(&mut new.accepted_at);
-            reached(&mut new.cooking_at);
-            reached(&mut new.cooked_at);
-        }
-        TicketStage::Rejected | TicketStage::Cancelled | TicketStage::Abandoned => reached(&mut new.ended_at),
-        TicketStage::Pending | TicketStage::Unknown => {}
-    }
-    new
 }
 
 fn deadlines(store: &Store) -> Option<TicketDeadlines> {

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use fooddelivery_api::{Order, OrderRef, Payment, Ticket};
+use fooddelivery_api::{Order, Payment, Ticket};
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket::OrderSeen;
 use fooddelivery_saga::ticket::TicketView;
 use fooddelivery_saga::view::Child;
 
 use crate::context::Context;
-use crate::shared::children::{child, order_seen, seen};
-use crate::shared::counting::Counted;
+use crate::shared::children::{Orphan, child, order_seen, seen};
 
 /// What was gathered: the view, and the copies that a decision on it is carried out on.
 pub(super) struct Gathered {
@@ -21,18 +19,18 @@ pub(super) struct Gathered {
     pub(super) ticket: Option<Arc<Ticket>>,
 }
 
-/// What the ticket's decision sees. `gone` is the order that was found to be gone.
-pub(super) fn gather(context: &Context, key: &Key, gone: Option<&OrderRef>) -> Gathered {
+/// What the ticket's decision sees. `orphan` is what was found out about a child whose order is gone.
+pub(super) fn gather(context: &Context, key: &Key, orphan: Option<&Orphan>) -> Gathered {
     let order = context.caches.orders.object(key);
     let ticket = context.caches.tickets.object(key);
     let uid = order.as_deref().map(uid_of).unwrap_or_default();
     let whose = ticket.as_ref().map(|known| known.spec.order_ref.clone());
-    let orphan = whose.is_some() && gone == whose.as_ref();
+    let orphan = orphan.filter(|orphan| whose.as_ref() == Some(&orphan.whose));
     let view = TicketView {
-        order: if orphan { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
+        order: if orphan.is_some() { OrderSeen::Gone } else { order_seen(order.as_deref(), whose.as_ref()) },
         payment: seen(&child(&context.caches.payments, key, &uid), Payment::seen),
         ticket: match (&ticket, context.caches.tickets.get(key)) {
-            (Some(ticket), _) => Child::Present((ticket.spec.stage, shown(ticket))),
+            (Some(ticket), _) => Child::Present(ticket.spec.stage),
             (None, Some(_)) => Child::Unreadable,
             (None, None) => Child::Absent,
         },
@@ -40,15 +38,9 @@ pub(super) fn gather(context: &Context, key: &Key, gone: Option<&OrderRef>) -> G
             let store = context.caches.stores.object(&Key::new(&key.namespace, &t.spec.store_ref.name))?;
             Some(store.spec.acceptance)
         }),
-        counted: ticket.as_ref().is_some_and(|t| t.is_listed(context)),
-        is_marked: ticket.as_ref().is_some_and(|t| t.is_marked()),
-        list_is_long: ticket.as_ref().is_some_and(|t| t.list_is_long(context)),
+        awaits_count: orphan.is_some_and(|orphan| orphan.awaits_count),
         paused: order.as_deref().is_some_and(Order::is_paused),
         deleting: ticket.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_some()),
     };
     Gathered { view, order, ticket }
-}
-
-fn shown(ticket: &Ticket) -> TicketStage {
-    ticket.status.as_ref().map_or(TicketStage::Pending, |s| s.phase)
 }

@@ -1,18 +1,17 @@
 //! Tickets: the store's side. Puts paid orders into the store's queue, accepts on the store's behalf where it wants
-//! that, mirrors the stage into status, and clears away tickets whose order is gone.
+//! that, and clears away tickets whose order is gone.
 
 mod apply;
 mod gather;
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fooddelivery_api::{Order, OrderRef, Payment, Store, Ticket};
+use fooddelivery_api::{Order, Payment, Store, Ticket};
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
-use fooddelivery_runtime::{Debounce, Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::phases::TicketStage;
+use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::ticket::{Command, decide};
-use fooddelivery_saga::view::Mirror;
 use kube::ResourceExt;
 use tracing::Span;
 
@@ -20,11 +19,12 @@ use crate::context::Context;
 use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
-use crate::shared::children::order_key;
+use crate::shared::children::{Orphan, order_key};
 use crate::shared::concerns::{order_concerns_ticket, payment_concerns_children};
 use crate::shared::correlation::{correlate, order_span};
+use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step};
-use crate::shared::waiting::{listed, orders_of_store};
+use crate::shared::waiting::orders_of_store;
 
 use gather::{Gathered, gather};
 
@@ -41,24 +41,13 @@ fn register(mut controller: Registration<'_>) -> Registered {
     });
     // Its counts are nothing that an order waits for.
     controller.on_spec_change::<Store>(|context, change| orders_of_store(context, change.key));
-    controller.on::<Store>(|_, change| {
-        let status = change.object.and_then(|store| store.status.as_ref());
-        listed(change.key, status.map(|status| &*status.recently_counted))
-    });
-    let reconciler = Tickets::new(controller.context().clone());
+    controller.on::<Store>(|_, change| listed::<Ticket>(change.key, change.object));
+    let reconciler = Tickets { context: controller.context().clone() };
     controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Tickets {
     context: Arc<Context>,
-    mirror_delay: Debounce,
-}
-
-impl Tickets {
-    fn new(context: Arc<Context>) -> Self {
-        let mirror_delay = Debounce::new(context.settings.mirror_lag());
-        Self { context, mirror_delay }
-    }
 }
 
 impl Reconciler for Tickets {
@@ -74,7 +63,7 @@ impl Reconciler for Tickets {
         let caches = &self.context.caches;
         let whose = caches.tickets.object(&key).map(|known| known.spec.order_ref.uid.clone());
         correlate(whose.or_else(|| caches.orders.object(&key)?.uid()));
-        let reconcile = TicketReconcile { controller: self, key: &key, gone: None };
+        let reconcile = TicketReconcile { controller: self, key: &key, orphan: None };
         drive(self.name(), &key, reconcile).await
     }
 }
@@ -83,18 +72,18 @@ impl Reconciler for Tickets {
 struct TicketReconcile<'a> {
     controller: &'a Tickets,
     key: &'a Key,
-    /// The order that was found to be gone: by the next look a child of another order with this name may stand here.
-    gone: Option<OrderRef>,
+    /// What was found out: by the next look a child of another order with this name may stand here.
+    orphan: Option<Orphan>,
 }
 
 impl Reconcile for TicketReconcile<'_> {
     type View = Gathered;
-    type Command = Apply<Command, Mirror<TicketStage>>;
-    type Rest = Resting<Mirror<TicketStage>>;
+    type Command = Apply<Command, Infallible>;
+    type Rest = Resting<Infallible>;
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let context = &self.controller.context;
-        Ok(ControlFlow::Continue(gather(context, self.key, self.gone.as_ref())))
+        Ok(ControlFlow::Continue(gather(context, self.key, self.orphan.as_ref())))
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {
@@ -108,20 +97,14 @@ impl Reconcile for TicketReconcile<'_> {
     ) -> Result<ControlFlow<Outcome>, ReconcileError> {
         match command {
             Apply::Command(command) => self.carry_out(gathered, command).await,
-            Apply::Write(mirror) => {
-                let Some(ticket) = &gathered.ticket else { return Ok(ControlFlow::Break(Outcome::Done)) };
-                self.mirror(ticket, *mirror).await.map(ControlFlow::Break)
-            }
+            Apply::Write(never) => match *never {},
         }
     }
 
-    async fn rest(&mut self, gathered: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
-        let outcome = match (resting.status_or_outcome(&self.controller.context.clock), &gathered.ticket) {
-            (Ok(rest), Some(ticket)) => return self.mirror(ticket, rest.state).await,
-            (Ok(_), None) => Outcome::Done,
-            (Err(outcome), _) => outcome,
-        };
-        self.controller.mirror_delay.clear(self.key);
-        Ok(outcome)
+    async fn rest(&mut self, _: Gathered, resting: Self::Rest) -> Result<Outcome, ReconcileError> {
+        match resting.status_or_outcome(&self.controller.context.clock) {
+            Ok(rest) => match rest.state {},
+            Err(outcome) => Ok(outcome),
+        }
     }
 }

@@ -160,8 +160,8 @@ async fn a_store_moves_its_own_tickets_and_runs_its_own_shop() -> Result<()> {
     refused(sushi.patch::<Ticket>("lunch", stage.clone()).await, &lacks(ns, "sushi-bar", "store", "hanok"));
     let cancel = json!({ "spec": { "cancellation": { "reason": "no rice" } } });
     refused(hanok.patch::<Order>("lunch", cancel).await, "cannot patch resource \"orders\"");
-    let status = json!({ "status": { "counted": true } });
-    refused(hanok.patch_status::<Ticket>("lunch", status).await, "cannot patch resource \"tickets/status\"");
+    let status = json!({ "status": { "ordersByMenuItem": [] } });
+    refused(hanok.patch_status::<Store>("hanok", status).await, "cannot patch resource \"stores/status\"");
 
     let close = json!({ "spec": { "open": false } });
     hanok.patch::<Store>("hanok", close.clone()).await.expect("their own");

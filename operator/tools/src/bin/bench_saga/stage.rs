@@ -68,8 +68,7 @@ impl Stage {
         let kubeconfig = operator_kubeconfig(&access).await?;
         let operator_client = access.client_of(&kubeconfig).await?;
         let operator =
-            Operator::start(&revision.operator, &kubeconfig, dir, "operator", OperatorOptions::default())
-                .await?;
+            Operator::start(&revision.operator, &kubeconfig, dir, "operator", as_shipped()).await?;
         wait_stamped(&access).await?;
         Ok(Self { client, operator_client, riders, operator, sandbox, access })
     }
@@ -114,4 +113,10 @@ fn marketplace(endpoint: &str, riders: usize) -> Vec<Value> {
             .map(|n| food("Customer", format!("customer-{n}"), json!({ "contact": "010-0000-0000" }))),
     );
     all
+}
+
+/// Counts lag as they do where nobody waits for them.
+fn as_shipped() -> OperatorOptions {
+    let env = vec![("FOODDELIVERY_COUNT_LAG_MS".to_owned(), "30000".to_owned())];
+    OperatorOptions { env, ..OperatorOptions::default() }
 }

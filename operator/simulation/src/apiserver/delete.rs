@@ -60,7 +60,7 @@ impl Server {
             Attributes { kind, resource: &kind.plural, operation: "DELETE", user: act.user, name: &key.name };
         if catalog.policies.concern(&about) {
             let nothing = node(&Value::Null, None);
-            let old = node(&existing.value, kind.schema.as_ref());
+            let old = node(&existing.value, None);
             catalog.policies.check(&catalog.engine, &about, nothing.as_ref(), old.as_ref())?;
         }
         let dry_run = !options["dryRun"].as_array().is_none_or(Vec::is_empty);

@@ -198,9 +198,8 @@ impl Server {
                 schema.check_unique(new, &Place::Root, &mut causes);
             }
         }
-        let new_node = (schema.has_rules || concerned).then(|| node(new, Some(schema)));
-        let old_node =
-            old.filter(|_| schema.has_rules || concerned).map(|old| (old, node(old, Some(schema))));
+        let new_node = schema.has_rules.then(|| node(new, Some(schema)));
+        let old_node = old.filter(|_| schema.has_rules).map(|old| (old, node(old, Some(schema))));
         if schema.has_rules && causes.iter().any(Cause::blocks_rules) {
             let text = "some validation rules were not checked because the object was invalid; correct the \
                         existing errors to complete validation";
@@ -212,10 +211,10 @@ impl Server {
         if !causes.is_empty() {
             return Err(Failure::invalid(kind, name, &causes));
         }
-        if let (true, Some(new)) = (concerned, new_node.as_deref()) {
-            let nothing = node(&Value::Null, None);
-            let old = old_node.as_ref().map_or(nothing.as_ref(), |(_, n)| n.as_ref());
-            catalog.policies.check(&catalog.engine, about, new, old)?;
+        if concerned {
+            // Policies see an object without its schema: to them every list has an order.
+            let (new, old) = (node(new, None), node(old.unwrap_or(&Value::Null), None));
+            catalog.policies.check(&catalog.engine, about, new.as_ref(), old.as_ref())?;
         }
         Ok(())
     }

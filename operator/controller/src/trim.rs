@@ -41,10 +41,13 @@ pub(crate) fn order(order: &mut Order) {
     }
 }
 
-/// A payment, without the lines of its quote: they are for people.
+/// A payment, without the lines of its quote, which are for people, and without its first intent once the status has it.
 pub(crate) fn payment(payment: &mut Payment) {
     any(payment);
     payment.spec.quote.lines = Vec::new();
+    if payment.status.is_some() {
+        payment.spec.intent = None;
+    }
 }
 
 /// A ticket; its dishes are counted.

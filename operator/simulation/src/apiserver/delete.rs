@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::kinds::Kind;
 use super::metadata;
+use super::metadata::seconds;
 use super::node::node;
 use super::policies::Attributes;
 use super::request::Request;
 use super::selector::Selector;
-use super::server::{Act, Done, Outcome, Server, seconds};
+use super::server::{Act, Done, Outcome, Server};
 use super::store::{Key, Stored};
 
 /// By this finalizer dependents go first.

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::cause::Cause;
-use super::server::seconds;
 
 const FIELDS: [&str; 14] = [
     "name",
@@ -173,4 +172,9 @@ pub(super) fn check(new: &Value, old: &Value) -> Vec<Cause> {
         }
     }
     causes
+}
+
+/// A time as metadata has it: whole seconds.
+pub(super) fn seconds(now: Timestamp) -> String {
+    format!("{now:.0}")
 }

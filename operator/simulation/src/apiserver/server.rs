@@ -177,8 +177,3 @@ impl Server {
         self.version
     }
 }
-
-/// A time as metadata has it: whole seconds.
-pub(super) fn seconds(now: Timestamp) -> String {
-    format!("{now:.0}")
-}

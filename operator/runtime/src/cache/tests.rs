@@ -143,7 +143,9 @@ fn assert_kept(cache: &Cache<ConfigMap>, index: &Index, sums: &Tally<Sum>, count
             let keys: Vec<Key> = own.iter().map(|(key, _)| key.clone()).collect();
             assert_eq!(index.keys_in(namespace, name), keys);
             let mut sum = Sum::default();
-            own.iter().for_each(|(_, object)| sum.add(object));
+            for (_, object) in &own {
+                sum.add(object);
+            }
             let key = Key::new(namespace, name);
             assert_eq!((sums.of(&key), counts.of(&key).0), (sum.clone(), sum.objects));
             groups += usize::from(sum.objects > 0);
@@ -192,7 +194,9 @@ fn an_index_and_a_tally_are_what_a_walk_finds_whatever_comes_changes_and_goes() 
         let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
         let cache = Cache::default();
         // Also of what is there already.
-        (1..20).for_each(|version| step(&cache, &mut random, version));
+        for version in 1..20 {
+            step(&cache, &mut random, version);
+        }
         let (index, sums, counts) = (cache.index(group), cache.tally(group), cache.tally(group));
         for version in 20..400 {
             step(&cache, &mut random, version);

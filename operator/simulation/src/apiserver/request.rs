@@ -246,6 +246,18 @@ fn options(query: &str) -> (Options, bool) {
     (options, is_watch)
 }
 
+/// By which request an object comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// It was applied, and was not there.
+    Applied,
+    /// It was posted; `strict`: what is unknown is refused.
+    Posted {
+        /// Whether it is.
+        strict: bool,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use super::catalog::Catalog;
 use super::failure::Failure;
 use super::kinds::Kind;
-use super::request::{Request, Verb};
+use super::request::{Creation, Request, Verb};
 use super::response::Response;
 use super::store::{Key, Stored, Table};
-use super::write::Creation;
 
 /// What was done: the code and the object or the `Status`.
 pub(super) type Outcome = Result<Done, Failure>;

@@ -12,24 +12,12 @@ use super::metadata::seconds;
 use super::node::node;
 use super::place::Place;
 use super::policies::Attributes;
-use super::request::{PatchKind, Request};
+use super::request::{Creation, PatchKind, Request};
 use super::schema::Schema;
 use super::server::{Act, Done, Outcome, Server};
 use super::store::{Key, Stored};
 use super::validation::{Pair, check};
 use super::{metadata, patch};
-
-/// By which request an object comes to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Creation {
-    /// It was applied, and was not there.
-    Applied,
-    /// It was posted; `strict`: what is unknown is refused.
-    Posted {
-        /// Whether it is.
-        strict: bool,
-    },
-}
 
 impl Server {
     pub(super) fn create_object(

@@ -141,11 +141,14 @@ fn deliveries(prefix: &str) -> Policy {
     let of_riders = of_kind(prefix, "rider");
     let acts_for_all = format!("{riders}.all(rider, {})", is_in(&format!("{of_riders} + rider")));
     let is_somebodys = "has(oldObject.spec.riderRef) || has(object.spec.riderRef)";
+    // Who comes too late reads that it is taken: the kind's own policy refuses that to everybody.
+    let is_taken = "has(oldObject.spec.riderRef) && has(object.spec.riderRef) && \
+                    oldObject.spec.riderRef.name != object.spec.riderRef.name";
     let lacking = format!("{riders}.filter(rider, !({}))", is_in("variables.groups + rider"));
     Policy {
         name: "fooddelivery-actors-deliveries",
         constraints: resources(&["UPDATE"], &["deliveries"]),
-        lacks: format!("!({acts_for_all} && ({is_somebodys}))"),
+        lacks: format!("!({is_taken}) && !({acts_for_all} && ({is_somebodys}))"),
         variables: vec![variable("groups", &of_riders), variable("lacking", &lacking)],
         validations: vec![
             acts(

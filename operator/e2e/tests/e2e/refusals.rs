@@ -335,7 +335,7 @@ async fn finalizers_owners_children_stages_and_status_are_the_operators_alone() 
         let said = said.expect_err(sentence).to_string();
         assert!(said.contains(sentence), "{said}");
     }
-    for kind in ["ord", "pay", "tkt"] {
+    for kind in ["ord", "pay"] {
         let patch = r#"{"status":{"reason":"Mine"}}"#;
         let args = ["patch", kind, "lunch", "--subresource=status", "--type=merge", "-p", patch];
         let said = ns.kubectl(&args).await.expect_err("written").to_string();

@@ -12,7 +12,7 @@ use fooddelivery_saga::payment::Intent;
 use fooddelivery_saga::phases::{DeliveryStage, PaymentDesired, TicketStage};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::reason::Reason;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::info;
@@ -104,8 +104,9 @@ async fn create_payment(
     let mut payment = payment_of(order, quote, None);
     payment.spec.intent = intent.map(PaymentIntent::from);
     if let Some(created) = context.create(&context.caches.payments, key, &payment).await? {
-        info!(child = "Payment", intent = created.spec.intent.is_some(), "created");
-        if created.spec.intent.is_some() {
+        let intends = created.spec.intent.is_some();
+        info!(child = %Payment::kind(&()), intends, "created");
+        if intends {
             sources.shared.intents.put(&created, asked);
         }
     }

@@ -148,8 +148,8 @@ async fn drive(stage: &Stage, plan: &Plan) -> Result<Seen> {
     let actors = Actors::new(&stage.client, stage.riders);
     let (done, mut completions) = unbounded_channel();
     let course = Course { actors, journeys: Arc::default(), step: plan.step, done };
-    let watched = course.actors.watched().into_iter();
-    let watches: Vec<_> = watched.map(|(api, act)| tokio::spawn(watch(api, act, course.clone()))).collect();
+    let kinds = course.actors.watched().into_iter();
+    let watches: Vec<_> = kinds.map(|(api, act)| tokio::spawn(watch(api, act, course.clone()))).collect();
     let placing = match plan.pace {
         Pace::Open { per_second } => {
             Some(tokio::spawn(place_steadily(course.clone(), plan.orders, per_second)))

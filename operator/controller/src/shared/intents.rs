@@ -1,15 +1,17 @@
 //! Intents to charge that this replica has just recorded by creating payments, and under which nothing has been sent yet.
 //! Handed from the controller of orders to that of payments, in memory alone: what is lost is asked of the provider.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fooddelivery_api::Payment;
+use fooddelivery_runtime::Key;
 use fooddelivery_runtime::key::uid_of;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use crate::context::COPY_AGE_MAX;
+use crate::context::{COPY_AGE_MAX, Context};
+use crate::names::ControllerName;
 
 /// A payment as it was created.
 struct Created {
@@ -17,23 +19,57 @@ struct Created {
     asked: Instant,
 }
 
-/// The payments that were created a moment ago, by uid.
+/// The payments that were created a moment ago, by uid; and the orders for which one is being created.
 #[derive(Default)]
-pub(crate) struct FreshIntents(Mutex<HashMap<String, Created>>);
+pub(crate) struct FreshIntents {
+    created: Mutex<HashMap<String, Created>>,
+    making: Mutex<HashSet<String>>,
+}
 
 impl FreshIntents {
+    /// A payment of this order is about to be created. A watch may show it before the answer to the request is here: until the
+    /// guard goes, it is not for anybody, and then the payment's controller looks at it.
+    pub(crate) fn making<'a>(&'a self, context: &'a Context, key: &Key, order_uid: &str) -> Making<'a> {
+        locked(&self.making).insert(order_uid.to_owned());
+        Making { intents: self, context, key: key.clone(), order_uid: order_uid.to_owned() }
+    }
+
+    /// Whether the payment is being created by this replica, which does not know yet what came of it.
+    pub(crate) fn is_being_made(&self, payment: &Payment) -> bool {
+        locked(&self.making).contains(&payment.spec.order_ref.uid)
+    }
+
     /// This payment was created, with an intent, by a request that was sent at `asked`.
     pub(crate) fn put(&self, payment: &Payment, asked: Instant) {
         let created = Created { resource_version: payment.resource_version(), asked };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.created);
         all.retain(|_, other| other.asked.elapsed() <= COPY_AGE_MAX);
         all.insert(uid_of(payment), created);
     }
 
     /// When the creation of `payment` was asked for, if it is still as it was created; once.
     pub(crate) fn take(&self, payment: &Payment) -> Option<Instant> {
-        let created = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid_of(payment))?;
+        let created = locked(&self.created).remove(&uid_of(payment))?;
         let is_unchanged = created.resource_version == payment.resource_version();
         (is_unchanged && created.asked.elapsed() <= COPY_AGE_MAX).then_some(created.asked)
     }
+}
+
+/// A payment that is being created. However that ends, also when it is given up midway, the payment is looked at afterwards.
+pub(crate) struct Making<'a> {
+    intents: &'a FreshIntents,
+    context: &'a Context,
+    key: Key,
+    order_uid: String,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        locked(&self.intents.making).remove(&self.order_uid);
+        self.context.queues.push_at(ControllerName::Payment, self.key.clone(), Instant::now());
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -102,12 +102,14 @@ async fn create_payment(
 ) -> Result<(), ApiError> {
     let (context, asked) = (&*sources.context, Instant::now());
     let mut payment = payment_of(order, quote, None);
+    let intents = &sources.shared.intents;
+    let _making = intent.is_some().then(|| intents.making(context, key, &uid_of(order)));
     payment.spec.intent = intent.map(PaymentIntent::from);
     if let Some(created) = context.create(&context.caches.payments, key, &payment).await? {
         let intends = created.spec.intent.is_some();
         info!(child = %Payment::kind(&()), intends, "created");
         if intends {
-            sources.shared.intents.put(&created, asked);
+            intents.put(&created, asked);
         }
     }
     Ok(())

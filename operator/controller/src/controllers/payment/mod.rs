@@ -78,6 +78,9 @@ impl Reconciler for Payments {
         self.count(&key, found.as_deref());
         let Some(payment) = found else { return Ok(Outcome::Done) };
         correlate(Some(payment.spec.order_ref.uid.clone()));
+        if self.shared.intents.is_being_made(&payment) {
+            return Ok(Outcome::Done);
+        }
         let read_at = self.shared.intents.take(&payment);
         let known = if read_at.is_some() { Responses::of_created() } else { Responses::default() };
         let responses = Responses { unresolved_attempts: tries, ..known };

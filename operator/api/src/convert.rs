@@ -210,10 +210,18 @@ impl Order {
 impl Payment {
     /// Its state; that of a fresh payment when nothing has been written yet.
     pub fn state(&self) -> PaymentState {
-        let as_created =
-            || self.spec.intent.as_ref().map(|intent| PaymentState::intended(&intent.to_intent()));
-        let written = self.status.as_ref().map(PaymentStatus::to_state);
-        written.or_else(as_created).unwrap_or_default()
+        if self.is_as_created()
+            && let Some(intent) = &self.spec.intent
+        {
+            return PaymentState::intended(&intent.to_intent());
+        }
+        self.status.as_ref().map(PaymentStatus::to_state).unwrap_or_default()
+    }
+
+    /// Whether it was created with an intent, and nobody has written its status yet: the API server fills in the defaults.
+    pub fn is_as_created(&self) -> bool {
+        let is_written = self.status.as_ref().is_some_and(|status| status.observed_generation.is_some());
+        self.spec.intent.is_some() && !is_written
     }
 
     /// As its order sees it.

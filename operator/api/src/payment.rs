@@ -183,7 +183,7 @@ pub struct PaymentStatus {
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
     /// Number of the charge attempt, part of the idempotency key; 0 until an intent to charge is recorded. While there is no
-    /// status it is 1 where `spec.intent` stands.
+    /// `observedGeneration`, the attempt is 1 where `spec.intent` stands.
     #[serde(default)]
     pub attempt: i64,
     /// Time at which the first intent was recorded for this provider and credential.

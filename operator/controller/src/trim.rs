@@ -45,7 +45,7 @@ pub(crate) fn order(order: &mut Order) {
 pub(crate) fn payment(payment: &mut Payment) {
     any(payment);
     payment.spec.quote.lines = Vec::new();
-    if payment.status.is_some() {
+    if !payment.is_as_created() {
         payment.spec.intent = None;
     }
 }

@@ -42,13 +42,13 @@ pub(crate) fn name_of(object: &Value) -> String {
     text(&object["metadata"]["name"]).to_owned()
 }
 
-/// The attempt that a payment is in: of its status, or of its creation where there is no status yet.
+/// The attempt that a payment is in: of its status, or of its creation where nobody has written a status yet.
 pub(crate) fn attempt_of(payment: &Value) -> i64 {
-    let as_created = i64::from(payment["spec"]["intent"].is_object());
-    if payment["status"].is_object() {
-        payment["status"]["attempt"].as_i64().unwrap_or(0)
+    let (intent, status) = (&payment["spec"]["intent"], &payment["status"]);
+    if intent.is_object() && status["observedGeneration"].is_null() {
+        1
     } else {
-        as_created
+        status["attempt"].as_i64().unwrap_or(0)
     }
 }
 

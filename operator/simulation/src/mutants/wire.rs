@@ -49,6 +49,12 @@ impl Mutation {
             Mutant::ChargeBeforeIntent if is_status_of("payments", &request) => {
                 self.charge_early(&request).await;
             }
+            // What is charged is what was created, so that nothing can come before an intent that is there from birth.
+            Mutant::ChargeBeforeIntent if request.verb == Verb::Create && request.plural == "payments" => {
+                change(&mut request, |body| {
+                    drop(body["spec"].as_object_mut().map(|spec| spec.remove("intent")))
+                });
+            }
             _ => {}
         }
         let plural = request.plural.clone();

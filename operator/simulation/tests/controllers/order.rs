@@ -19,6 +19,17 @@ async fn an_order_is_priced_and_its_payment_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_payment_is_made_with_its_intent_and_written_once_more_when_it_is_charged() {
+    let bench = Bench::new().order("lunch");
+    let writes = bench.reconcile("order,payment").await;
+    assert_eq!(writes, ["create payments", "patch payments/status", "patch orders/status"]);
+    assert_eq!(bench.calls(), ["charge"], "nothing was sent before, so nobody is asked");
+    let payment = bench.get("payments", "lunch");
+    assert_eq!(payment["status"]["attempt"], 1);
+    assert_eq!(payment["spec"]["intent"]["providerUid"], payment["status"]["providerUid"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_on_the_menu_is_not_paid_for_and_the_order_says_so() {
     let bench =
         Bench::new().order_with("lunch", &json!({ "items": [{ "menuItem": "pizza", "quantity": 1 }] }));

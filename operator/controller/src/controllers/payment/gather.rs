@@ -28,7 +28,7 @@ pub(super) fn view(context: &Context, key: &Key, payment: &Payment, responses: R
         currency: payment.spec.quote.currency.clone(),
         order_id: payment.spec.provider_order_id.clone(),
         state: payment.state(),
-        as_created: payment.status.is_none() && payment.spec.intent.is_some(),
+        as_created: payment.is_as_created(),
         order_in_cache: order.is_some(),
         spread: spread(&uid_of(payment)),
         responses,

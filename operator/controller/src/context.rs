@@ -119,8 +119,7 @@ impl Context {
         Ok(found)
     }
 
-    /// Whether an object is still the one that was decided on: by an answer of the API server of at most [`COPY_AGE_MAX`] ago,
-    /// to a read or a write of this replica's or to its creation, or else by a live read. Steps on an order's children carry the children's
+    /// Whether an object is still the one that was decided on, read live. Steps on an order's children carry the children's
     /// resourceVersions, not the order's: without this, a replica with an old copy would undo an order that has ended.
     ///
     /// # Errors
@@ -131,13 +130,15 @@ impl Context {
         key: &Key,
         object: &K,
     ) -> Result<bool, ApiError> {
-        if cache.confirmed(key, object).is_some_and(|asked| asked.elapsed() <= COPY_AGE_MAX)
-            || self.is_new(object)
-        {
-            return Ok(true);
-        }
         let live = self.refresh(cache, key).await?;
         Ok(live.is_some_and(|live| live.resource_version() == object.resource_version()))
+    }
+
+    /// Whether the API server has shown an object as it was decided on at most [`COPY_AGE_MAX`] ago: in answer to a read or a
+    /// write of this replica's, or because it was created since. Enough for a step after which it is read live.
+    pub(crate) fn was_shown<K: Namespaced>(&self, cache: &Cache<K>, key: &Key, object: &K) -> bool {
+        cache.confirmed(key, object).is_some_and(|asked| asked.elapsed() <= COPY_AGE_MAX)
+            || self.is_new(object)
     }
 
     /// Whether an object was created so short a time ago that whatever copy there is of it stood at the API server since.

@@ -18,7 +18,8 @@ pub(super) fn decide(view: &OrderView, now: Timestamp) -> Decision {
         return match &view.quote {
             None => Decision::Act(Command::ResolveReferences),
             Some(Ok(quote)) => {
-                let session = view.session.as_ref();
+                // A coupon is counted by what the payment's status records, so that an intent with a coupon is recorded there.
+                let session = view.session.as_ref().filter(|_| quote.coupon.is_none());
                 let intent = session.and_then(|session| Intent::to_charge(quote.total, session, now));
                 Decision::Act(Command::CreatePayment(quote.clone(), intent))
             }

@@ -106,9 +106,9 @@ async fn create_payment(
     let _making = intent.is_some().then(|| intents.making(context, key, &uid_of(order)));
     payment.spec.intent = intent.map(PaymentIntent::from);
     if let Some(created) = context.create(&context.caches.payments, key, &payment).await? {
-        let intends = created.spec.intent.is_some();
-        info!(child = %Payment::kind(&()), intends, "created");
-        if intends {
+        let has_intent = created.spec.intent.is_some();
+        info!(child = %Payment::kind(&()), has_intent, "created");
+        if has_intent {
             intents.put(&created, asked);
         }
     }

@@ -15,7 +15,6 @@ use fooddelivery_saga::time::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use crate::indexes::Indexes;
 use crate::metrics::Metrics;
@@ -23,8 +22,8 @@ use crate::queues::Queues;
 use crate::settings::Settings;
 use crate::trim;
 
-/// Maximum time between an answer of the API server about an object and what is done on the strength of it elsewhere: at
-/// a provider, or on an order's children. On a monotonic clock.
+/// Maximum time between a copy of an object, as the API server had it, and what is done on the strength of it elsewhere: a call
+/// of a provider, or the creation of a payment.
 pub(crate) const COPY_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A kind that is watched.
@@ -110,10 +109,10 @@ impl Context {
     /// # Errors
     /// As [`ApiServer::read`].
     pub async fn refresh<K: Namespaced>(&self, cache: &Cache<K>, key: &Key) -> Result<Option<K>, ApiError> {
-        let (before, asked) = (cache.object(key), Instant::now());
+        let before = cache.object(key);
         let found = self.api.read::<K>(key).await?;
         match &found {
-            Some(object) => cache.confirm(object.clone(), asked),
+            Some(object) => cache.remember(object.clone()),
             None => cache.forget(key, before.as_deref()),
         }
         Ok(found)
@@ -134,15 +133,9 @@ impl Context {
         Ok(live.is_some_and(|live| live.resource_version() == object.resource_version()))
     }
 
-    /// Whether the API server has shown an object as it was decided on at most [`COPY_AGE_MAX`] ago: in answer to a read or a
-    /// write of this replica's, or because it was created since. Enough for a step after which it is read live.
-    pub(crate) fn was_shown<K: Namespaced>(&self, cache: &Cache<K>, key: &Key, object: &K) -> bool {
-        cache.confirmed(key, object).is_some_and(|asked| asked.elapsed() <= COPY_AGE_MAX)
-            || self.is_new(object)
-    }
-
-    /// Whether an object was created so short a time ago that whatever copy there is of it stood at the API server since.
-    fn is_new<K: Namespaced>(&self, object: &K) -> bool {
+    /// Whether an object was created at most [`COPY_AGE_MAX`] ago, so that whatever copy there is of it stood at the API server
+    /// since then. Enough for a step after which it is read live.
+    pub(crate) fn is_new<K: Namespaced>(&self, object: &K) -> bool {
         let created = object.meta().creation_timestamp.as_ref().map(|at| at.0.as_millisecond());
         let age = created.map(|at| self.clock.now().0.saturating_sub(at));
         age.is_some_and(|age| (0..=i64::try_from(COPY_AGE_MAX.as_millis()).unwrap_or(0)).contains(&age))
@@ -160,10 +153,9 @@ impl Context {
         old: &impl Serialize,
         new: &impl Serialize,
     ) -> Result<(), ApiError> {
-        let asked = Instant::now();
         match self.api.write_status(object, old, new).await {
             Ok(written) => {
-                cache.confirm(written, asked);
+                cache.remember(written);
                 Ok(())
             }
             Err(error @ (ApiError::Conflict | ApiError::NotFound)) => {
@@ -185,10 +177,9 @@ impl Context {
         key: &Key,
         object: &K,
     ) -> Result<Option<K>, ApiError> {
-        let asked = Instant::now();
         match self.api.create(&key.namespace, object).await {
             Ok(created) => {
-                cache.confirm(created.clone(), asked);
+                cache.remember(created.clone());
                 Ok(Some(created))
             }
             Err(ApiError::AlreadyExists) => self.refresh(cache, key).await.map(|_| None),

@@ -20,7 +20,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use tokio::time::Instant;
 
 use crate::key::Key;
 
@@ -63,8 +62,6 @@ impl<K> Clone for Cached<K> {
 struct Entry<K> {
     version: u64,
     cached: Cached<K>,
-    /// When this process last asked the API server, by a read or a write of its own, and learnt that this version stood there.
-    confirmed: Option<Instant>,
 }
 
 impl<K> Entry<K> {
@@ -264,41 +261,18 @@ impl<K: ResourceExt> Cache<K> {
         self.read().entries.iter().map(|(key, entry)| (key.clone(), entry.version)).collect()
     }
 
-    /// Puts in what a write of the operator's own returned.
-    pub fn remember(&self, object: K) {
-        self.put_in(object, None);
-    }
-
-    /// Puts in what a write or a live read returned that was asked for at `asked`, and keeps in mind when that was.
-    pub fn confirm(&self, object: K, asked: Instant) {
-        self.put_in(object, Some(asked));
-    }
-
-    fn put_in(&self, mut object: K, asked: Option<Instant>) {
+    /// Puts in what a write or a live read of the operator's own returned.
+    pub fn remember(&self, mut object: K) {
         let Some(version) = version(object.meta()) else { return };
         self.trim(&mut object);
         let key = Key::of(&object);
         let mut inner = self.write();
-        let watched = inner.watched(&key);
-        match inner.entries.get_mut(&key) {
-            Some(known) if known.version == version => known.confirmed = known.confirmed.max(asked),
-            Some(known) if known.version > version => {}
-            // A version that the watch has gone past may be of an object deleted since.
-            None if version <= watched => {}
-            Some(_) | None => {
-                let cached = Cached::Object(Arc::new(object));
-                inner.put(key, Entry { version, cached, confirmed: asked });
-            }
+        let known = inner.entries.get(&key).map(|entry| entry.version);
+        // Without an entry, a version that the watch has gone past may be of an object deleted since.
+        let outdated = known.map_or(version <= inner.watched(&key), |known| known >= version);
+        if !outdated {
+            inner.put(key, Entry { version, cached: Cached::Object(Arc::new(object)) });
         }
-    }
-
-    /// When this process last asked the API server and learnt that `object` stood there in this version; `None` when it never
-    /// did, or holds another version by now.
-    pub fn confirmed(&self, key: &Key, object: &K) -> Option<Instant> {
-        let version = version(object.meta())?;
-        let inner = self.read();
-        let entry = inner.entries.get(key).filter(|entry| entry.version == version)?;
-        entry.confirmed
     }
 
     /// Takes out what a live read did not find, unless something newer than `seen` has come in meanwhile.
@@ -343,10 +317,8 @@ impl<K: ResourceExt> Cache<K> {
                 seen.push(key.clone());
             }
         }
-        let known = inner.entries.get(&key).map(|entry| (entry.version, entry.confirmed));
-        if known.is_none_or(|(known, _)| known <= version) {
-            let confirmed = known.filter(|(known, _)| *known == version).and_then(|(_, confirmed)| confirmed);
-            inner.put(key, Entry { version, cached, confirmed });
+        if inner.entries.get(&key).is_none_or(|entry| entry.version <= version) {
+            inner.put(key, Entry { version, cached });
         }
     }
 

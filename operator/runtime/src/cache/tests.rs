@@ -29,21 +29,6 @@ fn an_own_write_is_seen_at_once_and_no_older_copy_replaces_it() {
 }
 
 #[test]
-fn a_version_is_confirmed_by_who_asked_for_it_and_by_no_watch() {
-    let cache = Cache::default();
-    let (key, asked) = (Key::new("food", "a"), Instant::now());
-    watched(&cache, object("a", 5));
-    assert_eq!(cache.confirmed(&key, &object("a", 5)), None, "what a watch brings may be old");
-    cache.confirm(object("a", 5), asked);
-    watched(&cache, object("a", 5));
-    assert_eq!(cache.confirmed(&key, &object("a", 5)), Some(asked));
-    assert_eq!(cache.confirmed(&key, &object("a", 4)), None, "it was another version that stood there");
-    watched(&cache, object("a", 6));
-    assert_eq!(cache.confirmed(&key, &object("a", 6)), None);
-    assert_eq!(cache.confirmed(&key, &object("a", 5)), None, "somebody has written since");
-}
-
-#[test]
 fn an_own_write_does_not_bring_a_deleted_object_back() {
     let cache = Cache::default();
     watched(&cache, object("a", 5));

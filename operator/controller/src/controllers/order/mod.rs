@@ -232,7 +232,7 @@ impl Reconcile for OrderReconcile<'_> {
                 // A payment is charged only after another look at the order.
                 let is_looked_at_later = matches!(command, Command::CreatePayment(..));
                 if is_compare_and_set(&command)
-                    || (is_looked_at_later && context.was_shown(&context.caches.orders, key, &*order))
+                    || (is_looked_at_later && context.is_new(&*order))
                     || context.is_unchanged(&context.caches.orders, key, &*order).await?
                 {
                     apply::apply(&self.controller.sources, key, &order, &children, command).await?;

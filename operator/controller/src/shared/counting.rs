@@ -12,7 +12,7 @@ use fooddelivery_api::{Delivery, Order, OrderRef, Rider, Store, Ticket};
 use fooddelivery_runtime::api::{ApiError, Namespaced};
 use fooddelivery_runtime::cache::{self, Aggregate, Index};
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_runtime::{Cached, Debounce, Key, Outcome};
+use fooddelivery_runtime::{Cache, Cached, Debounce, Key, Outcome};
 use fooddelivery_saga::counter::{Count, CounterView, Deliveries, Dishes, OrderId, Tally, is_long, shown};
 use fooddelivery_saga::{delivery, ticket};
 use kube::ResourceExt;
@@ -150,11 +150,20 @@ pub(crate) async fn awaits_count<K: Counted>(
         return Ok(false);
     };
     let Some(by) = counter_key(&live) else { return Ok(false) };
-    if matches!(counters.get(&by), Some(Cached::Malformed(_))) {
-        return Ok(false);
-    }
-    let by = context.refresh(counters, &by).await?;
+    let by = who_counts(context, counters, &by).await?;
     Ok(by.is_some_and(|by| live.group() == Some(&*K::group_of(&by)) && !is_kept(&by, &live)))
+}
+
+/// Who would count, read live. One that this version cannot read counts nothing, and is waited for by nobody.
+pub(crate) async fn who_counts<K: Namespaced>(
+    context: &Context,
+    cache: &Cache<K>,
+    key: &Key,
+) -> Result<Option<K>, ApiError> {
+    match cache.get(key) {
+        Some(Cached::Malformed(_)) => Ok(None),
+        _ => context.refresh(cache, key).await,
+    }
 }
 
 /// What the objects of one count that are there come to.

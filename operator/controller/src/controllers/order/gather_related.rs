@@ -2,9 +2,9 @@
 //! coupon, and who keeps it from being deleted.
 
 use fooddelivery_api::{Coupon, Customer, Delivery, Order, Payment};
+use fooddelivery_runtime::Key;
 use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_runtime::{Cached, Key};
 use fooddelivery_saga::coupon::{RedemptionState, Redemptions};
 use fooddelivery_saga::delivery::{Claim, ClaimStanding, is_surplus};
 use fooddelivery_saga::order::admission::{CouponChoice, CouponCounts, StoreChoice};
@@ -15,7 +15,7 @@ use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
 use super::children::Children;
 use super::sources::Sources;
 use crate::context::Context;
-use crate::shared::counting::awaits_count;
+use crate::shared::counting::{awaits_count, who_counts};
 use crate::shared::coupon_keys::{redemption_record, use_key};
 use crate::shared::notifications;
 use crate::shared::resolve::store_of;
@@ -108,12 +108,7 @@ async fn blocks_for_coupon(
     payment: &Payment,
 ) -> Result<bool, ApiError> {
     let Some(held) = payment.spec.coupon.as_ref().filter(|held| !held.returned) else { return Ok(false) };
-    let coupon_key = Key::new(&key.namespace, &held.name);
-    // One that this version cannot read counts nothing, and is waited for by nobody.
-    if matches!(context.caches.coupons.get(&coupon_key), Some(Cached::Malformed(_))) {
-        return Ok(false);
-    }
-    let coupon = context.refresh(&context.caches.coupons, &coupon_key).await?;
+    let coupon = who_counts(context, &context.caches.coupons, &Key::new(&key.namespace, &held.name)).await?;
     let Some(coupon) = coupon.filter(|coupon| uid_of(coupon) == held.uid) else { return Ok(false) };
     let id = order.id();
     let own = match coupon.spec.per_customer {

@@ -25,11 +25,11 @@ impl Debounce {
         self.remaining_of(key, self.span)
     }
 
-    /// The same with a span of this moment.
+    /// The same with a span of this moment, if it is the shorter one.
     pub fn remaining_of(&self, key: &Key, span: Duration) -> Option<Duration> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *since.entry(key.clone()).or_insert_with(Instant::now);
-        let remaining = span.saturating_sub(first.elapsed());
+        let remaining = span.min(self.span).saturating_sub(first.elapsed());
         (!remaining.is_zero()).then_some(remaining)
     }
 
@@ -54,5 +54,16 @@ mod tests {
         assert_eq!(debounce.remaining(&key), None);
         debounce.clear(&key);
         assert_eq!(debounce.remaining(&key), Some(Duration::from_millis(800)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_span_counts_from_the_same_moment_and_a_longer_one_is_cut() {
+        let debounce = Debounce::new(Duration::from_millis(800));
+        let key = Key::new("food", "a");
+        assert_eq!(debounce.remaining_of(&key, Duration::from_secs(9)), Some(Duration::from_millis(800)));
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let span = Duration::from_millis(300);
+        assert_eq!(debounce.remaining_of(&key, span), Some(Duration::from_millis(200)));
+        assert_eq!(debounce.remaining_of(&key, Duration::ZERO), None);
     }
 }

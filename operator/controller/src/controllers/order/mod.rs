@@ -134,27 +134,29 @@ impl Orders {
         if let Some(remaining) = self.contention.remaining(key, &old, &new) {
             return Ok(Outcome::After(remaining));
         }
+        if new == old || only_seen {
+            self.lag.clear(key);
+            return Ok(wake_at(&context.clock, rest.wake_at));
+        }
+        let span = context.api.write_latency().saturating_mul(LAG_IN_WRITES);
         if may_lag(&order.state(), &rest.state)
-            && let span = context.api.write_latency().saturating_mul(LAG_IN_WRITES).min(LAG_MAX)
             && let Some(remaining) = self.lag.remaining_of(key, span)
         {
             return Ok(Outcome::After(remaining));
         }
-        if new != old && !only_seen {
-            let mut new = new;
-            self.sources.shared.notifications.put_into(key, order, &mut new, context.clock.now());
-            context.write_status(&context.caches.orders, order, &old, &new).await?;
-            self.contention.wrote(key, &new);
-            self.lag.clear(key);
-            if new.phase != old.phase {
-                context.metrics.phase("Order", new.phase.as_str());
-                let reason = new.reason.clone().unwrap_or_default();
-                info!(from = %old.phase, phase = %new.phase, reason, "order moved");
-            }
-            for note in &rest.notes {
-                info!(reason = %note.reason, message = %note.message, "recording an Event");
-                context.record(order, note).await;
-            }
+        let mut new = new;
+        self.sources.shared.notifications.put_into(key, order, &mut new, context.clock.now());
+        context.write_status(&context.caches.orders, order, &old, &new).await?;
+        self.contention.wrote(key, &new);
+        self.lag.clear(key);
+        if new.phase != old.phase {
+            context.metrics.phase("Order", new.phase.as_str());
+            let reason = new.reason.clone().unwrap_or_default();
+            info!(from = %old.phase, phase = %new.phase, reason, "order moved");
+        }
+        for note in &rest.notes {
+            info!(reason = %note.reason, message = %note.message, "recording an Event");
+            context.record(order, note).await;
         }
         Ok(wake_at(&context.clock, rest.wake_at))
     }

@@ -5,7 +5,7 @@ use fooddelivery_saga::coupon::{Redemptions, Terms};
 use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::order::{Condition as SagaCondition, OrderState, PhaseEntry};
 use fooddelivery_saga::payment::{Intent, PaymentState};
-use fooddelivery_saga::phases::OrderPhase;
+use fooddelivery_saga::phases::{OrderPhase, PaymentPhase};
 use fooddelivery_saga::quote::{self, CURRENCY, Menu, OrderedItem, Quote};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeliverySeen, PaymentSeen, Reversal, TicketSeen};
@@ -216,6 +216,11 @@ impl Payment {
             return PaymentState::intended(&intent.to_intent());
         }
         self.status.as_ref().map(PaymentStatus::to_state).unwrap_or_default()
+    }
+
+    /// Where its money stands.
+    pub fn phase(&self) -> PaymentPhase {
+        self.status.as_ref().map_or(PaymentPhase::Pending, |status| status.phase)
     }
 
     /// Whether it was created with an intent, and nobody has written its status yet: the API server fills in the defaults.

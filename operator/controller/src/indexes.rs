@@ -197,20 +197,16 @@ impl PaymentIndexes {
     }
 }
 
-fn phase_of(payment: &Payment) -> PaymentPhase {
-    payment.status.as_ref().map_or(PaymentPhase::Pending, |status| status.phase)
-}
-
 fn provider_of_an_unsettled_payment(payment: &Payment) -> Term<'_> {
     let is_unsettled = matches!(
-        phase_of(payment),
+        payment.phase(),
         PaymentPhase::Pending | PaymentPhase::Deferred | PaymentPhase::Voiding | PaymentPhase::Refunding
     );
     is_unsettled.then_some(Cow::Borrowed(&payment.spec.provider_ref.name))
 }
 
 fn coupon_that_is_given_back(payment: &Payment) -> Term<'_> {
-    let is_undone = payment.spec.desired != PaymentDesired::Captured || phase_of(payment).is_over();
+    let is_undone = payment.spec.desired != PaymentDesired::Captured || payment.phase().is_over();
     let held = payment.spec.coupon.as_ref().filter(|held| is_undone && !held.returned);
     held.map(|held| Cow::Borrowed(&*held.name))
 }

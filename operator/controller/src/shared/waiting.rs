@@ -69,7 +69,7 @@ pub(crate) fn orders_of_provider(context: &Context, provider: &str) -> Vec<Key> 
     let mut keys = context.indexes.orders.of_provider(provider);
     let payments = context.caches.payments.objects(&context.indexes.payments.unsettled_at(provider));
     // One that was put off has a time of its own.
-    let waits = |payment: &Payment| payment.state().phase != PaymentPhase::Deferred;
+    let waits = |payment: &Payment| payment.phase() != PaymentPhase::Deferred;
     keys.extend(payments.into_iter().filter(|(_, payment)| waits(payment)).map(|(key, _)| key));
     keys
 }

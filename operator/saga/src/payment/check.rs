@@ -25,9 +25,9 @@ fn of_status(view: &PaymentView, is: &PaymentState) -> Result<(), Violation> {
         return broken("a payment moves along the table", format!("{} to {}", was.phase, is.phase));
     }
     let Responses { intent_is_fresh, look_up, charge, .. } = &view.responses;
-    let is_unsent = *intent_is_fresh || *look_up == Some(LookUpOutcome::NotFound);
-    let unsent = view.as_created && is_unsent && charge.is_none();
-    let is_taken_back = unsent && (was.attempt, is.attempt) == (1, 0);
+    let is_known_unsent = *intent_is_fresh || *look_up == Some(LookUpOutcome::NotFound);
+    let may_be_taken_back = view.as_created && is_known_unsent && charge.is_none();
+    let is_taken_back = may_be_taken_back && (was.attempt, is.attempt) == (1, 0);
     if (is.attempt < was.attempt && !is_taken_back) || is.refund_attempt < was.refund_attempt {
         let detail = format!(
             "{} to {}, refunds {} to {}",

@@ -102,9 +102,7 @@ impl PaymentState {
             ..Self::default()
         }
     }
-}
 
-impl PaymentState {
     /// The state of a payment under whose intent, if it had one, nothing was sent nor will be: the intent is taken back.
     #[must_use]
     fn without_intent(self) -> Self {

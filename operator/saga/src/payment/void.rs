@@ -21,9 +21,9 @@ pub(super) fn withdraw(view: &PaymentView) -> Decision {
     if !view.as_created {
         return may_be_sent(view);
     }
-    // Under the intent of its creation a payment is charged by who made it alone, if its order wants it afterwards, and an order
-    // ends only when what was charged for it is recorded. So one that has ended had ended before, and the payment was made by a replica that
-    // had stalled: to repeat the charge, as voiding does, would be to charge for nothing.
+    // Under the intent of its creation a payment is charged by who made it alone, if its order wants it afterwards, and an
+    // order ends only when what was charged for it is recorded. So one that has ended had ended before, and the payment was
+    // made by a replica that had stalled: to repeat the charge, as voiding does, would be to charge for nothing.
     match order {
         None => Decision::Act(Command::CheckOrder),
         Some(OrderStanding::Wants | OrderStanding::Undoing) => may_be_sent(view),

@@ -60,7 +60,7 @@ impl PaymentReconcile<'_> {
             Command::RemoveFinalizer => {
                 match context.api.patch(&*payment, without_finalizer(&*payment, FINALIZER)).await {
                     Ok(_) | Err(ApiError::NotFound) => {
-                        info!(phase = %payment.state().phase, "payment removed");
+                        info!(phase = %payment.phase(), "payment removed");
                         context.caches.payments.forget(key, Some(&payment));
                         Ok(ControlFlow::Break(Outcome::Done))
                     }

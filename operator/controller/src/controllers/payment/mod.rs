@@ -55,7 +55,7 @@ struct Payments {
 impl Payments {
     /// Keeps count of what waits for a person.
     fn count(&self, key: &Key, payment: Option<&Payment>) {
-        let waits = payment.is_some_and(|p| p.state().phase == PaymentPhase::NeedsReview);
+        let waits = payment.is_some_and(|p| p.phase() == PaymentPhase::NeedsReview);
         let mut waiting = self.in_review.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = if waits { waiting.insert(key.clone()) } else { waiting.remove(key) };
         if changed {

@@ -3,8 +3,7 @@
 use clap::Parser;
 use fooddelivery_controller::cli::{self, Cli};
 
-/// A quarter of the operator's work is allocating and freeing, which this takes half as long for; what a new list has
-/// replaced goes back to the system.
+/// A quarter of the operator's work was allocating and freeing, by the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -3,7 +3,7 @@
 //! it.
 
 use fooddelivery_api::order::OrderStatus;
-use fooddelivery_api::{Delivery, Order, Payment, Ticket};
+use fooddelivery_api::{Order, Payment};
 use fooddelivery_saga::payment::OrderStanding;
 use fooddelivery_saga::phases::OrderPhase;
 use kube::ResourceExt;
@@ -71,18 +71,4 @@ pub(crate) fn payment_concerns_order(old: &Payment, new: &Payment) -> bool {
         || old.spec.token_secret_ref != new.spec.token_secret_ref
         || old.spec.coupon != new.spec.coupon
         || (new.spec.coupon.is_some() && attempt(old) != attempt(new))
-}
-
-/// A ticket, for others than itself: what the store did.
-pub(crate) fn ticket_concerns_others(old: &Ticket, new: &Ticket) -> bool {
-    old.uid() != new.uid()
-        || old.spec != new.spec
-        || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
-}
-
-/// A delivery, for its order and those that compete for its rider: what the rider did.
-pub(crate) fn delivery_concerns_order(old: &Delivery, new: &Delivery) -> bool {
-    old.uid() != new.uid()
-        || old.spec != new.spec
-        || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
 }

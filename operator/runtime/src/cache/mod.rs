@@ -28,7 +28,7 @@ pub use difference::Difference;
 pub use index::Index;
 use index::Indexer;
 use tally::Tallier;
-pub use tally::{Aggregate, Count, Tally};
+pub use tally::{Aggregate, Tally};
 use trim::trim;
 pub use trim::{LARGE_ANNOTATION_BYTES, trim_annotations};
 

@@ -16,20 +16,6 @@ pub trait Aggregate<K>: Default + Clone + Send + Sync + 'static {
     fn remove(&mut self, object: &K);
 }
 
-/// How many objects there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Count(pub i64);
-
-impl<K> Aggregate<K> for Count {
-    fn add(&mut self, _: &K) {
-        self.0 = self.0.saturating_add(1);
-    }
-
-    fn remove(&mut self, _: &K) {
-        self.0 = self.0.saturating_sub(1);
-    }
-}
-
 #[derive(Default)]
 struct Group<A> {
     members: usize,
@@ -59,7 +45,8 @@ impl<A: Default + Clone> Tally<A> {
     }
 
     /// Number of groups that have an object.
-    pub fn groups(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn groups(&self) -> usize {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -116,6 +116,20 @@ impl Aggregate<ConfigMap> for Sum {
     }
 }
 
+/// How many objects there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count(i64);
+
+impl<K> Aggregate<K> for Count {
+    fn add(&mut self, _: &K) {
+        self.0 = self.0.saturating_add(1);
+    }
+
+    fn remove(&mut self, _: &K) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
 /// What walks find is what the index and the tallies say, in every namespace and group.
 fn assert_kept(cache: &Cache<ConfigMap>, index: &Index, sums: &Tally<Sum>, counts: &Tally<Count>) {
     let mut groups = 0;

@@ -19,7 +19,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::{Orphan, order_key};
-use crate::shared::concerns::{order_concerns_delivery, payment_concerns_children, ticket_concerns_others};
+use crate::shared::concerns::{order_concerns_delivery, payment_concerns_children};
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step};
@@ -37,9 +37,7 @@ fn register(mut controller: Registration<'_>) -> Registered {
     controller.on_difference::<Payment>(payment_concerns_children, |_, change| {
         vec![order_key(change.key, change.object)]
     });
-    controller.on_difference::<Ticket>(ticket_concerns_others, |_, change| {
-        vec![order_key(change.key, change.object)]
-    });
+    controller.on_spec_change::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
     controller.on::<Rider>(|_, change| listed::<Delivery>(change.key, change.object));
     let reconciler = Deliveries { context: controller.context().clone() };
     controller.run(Shard::OfOrder, reconciler)

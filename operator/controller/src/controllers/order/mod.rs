@@ -28,7 +28,7 @@ use crate::names::ControllerName;
 use crate::registry::{Controller, Registered, Registration};
 use crate::sharding::Shard;
 use crate::shared::children::order_key;
-use crate::shared::concerns::{delivery_concerns_order, payment_concerns_order, ticket_concerns_others};
+use crate::shared::concerns::payment_concerns_order;
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step, wake_at};
@@ -54,10 +54,8 @@ fn register(mut controller: Registration<'_>) -> Registered {
     controller.on_difference::<Payment>(payment_concerns_order, |_, change| {
         vec![order_key(change.key, change.object)]
     });
-    controller.on_difference::<Ticket>(ticket_concerns_others, |_, change| {
-        vec![order_key(change.key, change.object)]
-    });
-    controller.on_difference::<Delivery>(delivery_concerns_order, |context, change| {
+    controller.on_spec_change::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
+    controller.on_spec_change::<Delivery>(|context, change| {
         let rider = change.object.and_then(|delivery| delivery.spec.rider_ref.as_ref());
         let claimed = rider.map(|rider| claimed_by(context, &change.key.namespace, &rider.name));
         let mut keys = vec![order_key(change.key, change.object)];

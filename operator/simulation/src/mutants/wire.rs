@@ -52,7 +52,7 @@ impl Mutation {
             // What is charged is what was created, so that nothing can come before an intent that is there from birth.
             Mutant::ChargeBeforeIntent if request.verb == Verb::Create && request.plural == "payments" => {
                 change(&mut request, |body| {
-                    drop(body["spec"].as_object_mut().map(|spec| spec.remove("intent")))
+                    drop(body["spec"].as_object_mut().map(|spec| spec.remove("intent")));
                 });
             }
             _ => {}

@@ -34,7 +34,7 @@ async fn a_store_keeps_all_orders_when_more_are_deleted_at_once_than_its_list_ho
     }
     let ns = namespace("full-store").await?;
     ns.patch::<Store>("hanok", json!({ "spec": { "acceptance": Acceptance::Automatic } })).await?;
-    ns.rider("sora", 20).await?;
+    ns.rider("haneul", 20).await?;
     let names = names("order", ORDERS);
     for batch in names.chunks(20) {
         try_join_all(batch.iter().map(|name| ns.order(name, |_| {}))).await?;
@@ -47,7 +47,7 @@ async fn a_store_keeps_all_orders_when_more_are_deleted_at_once_than_its_list_ho
         for name in batch {
             ns.wait_phase(name, OrderPhase::AwaitingRider, PATIENCE).await?;
         }
-        try_join_all(batch.iter().map(|name| ns.deliver(name, "sora"))).await?;
+        try_join_all(batch.iter().map(|name| ns.deliver(name, "haneul"))).await?;
         for name in batch {
             ns.wait_phase(name, OrderPhase::Delivered, PATIENCE).await?;
         }
@@ -55,7 +55,7 @@ async fn a_store_keeps_all_orders_when_more_are_deleted_at_once_than_its_list_ho
     }
     let all = i64::try_from(ORDERS)?;
     let counted = dishes(&[("bibimbap", all, 2 * all), ("kimchi-jjigae", all, all)]);
-    assert_eq!((ns.dishes("hanok").await?, ns.brought("sora").await?), (counted.clone(), all));
+    assert_eq!((ns.dishes("hanok").await?, ns.brought("haneul").await?), (counted.clone(), all));
     for name in &names {
         ns.wait_phase(name, OrderPhase::Completed, PATIENCE).await?;
     }
@@ -65,7 +65,7 @@ async fn a_store_keeps_all_orders_when_more_are_deleted_at_once_than_its_list_ho
     for name in &names {
         ns.wait_gone::<Order>(name, PATIENCE).await?;
     }
-    assert_eq!((ns.dishes("hanok").await?, ns.brought("sora").await?), (counted, all));
+    assert_eq!((ns.dishes("hanok").await?, ns.brought("haneul").await?), (counted, all));
     let departing = ns.get::<Store>("hanok").await?.status.unwrap().departing.len();
     assert!(departing <= LIST_LIMIT, "{departing}");
     ns.audit().await

@@ -11,7 +11,7 @@ use super::policies::Attributes;
 use super::request::Request;
 use super::selector::Selector;
 use super::server::{Act, Done, Outcome, Server};
-use super::store::{Key, Stored};
+use super::store::{Key, Rest, Stored};
 
 /// By this finalizer dependents go first.
 pub(super) const FOREGROUND: &str = "foregroundDeletion";
@@ -83,8 +83,8 @@ impl Server {
         if object == existing.value {
             return Ok(Done::Object(200, existing));
         }
-        let lacks_defaults = existing.lacks_defaults;
-        Ok(Done::Object(200, self.store(number, key.clone(), object, lacks_defaults, act)))
+        let rest = Rest { has_empty_fields: false, ..existing.rest };
+        Ok(Done::Object(200, self.store(number, key.clone(), object, rest, act)))
     }
 
     fn end_namespace(&mut self, number: usize, key: &Key, mut object: Value, act: Act<'_>) -> Done {
@@ -93,7 +93,7 @@ impl Server {
         }
         metadata::of(&mut object).insert("deletionTimestamp".into(), seconds(act.now).into());
         object["status"]["phase"] = "Terminating".into();
-        Done::Object(200, self.store(number, key.clone(), object, false, act))
+        Done::Object(200, self.store(number, key.clone(), object, Rest::default(), act))
     }
 }
 

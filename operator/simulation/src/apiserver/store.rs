@@ -25,22 +25,39 @@ impl Key {
     }
 }
 
+/// What was written and is not read, or the other way round: as long as there is any, the next write is one, even if it
+/// changes nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// The defaults that are read were not written.
+    pub(super) lacks_defaults: bool,
+    /// An empty list of managed fields was, by the policy that ends them. Any write, also a deletion's mark, takes it out.
+    pub(super) has_empty_fields: bool,
+}
+
+impl Rest {
+    /// Whether a write of what is read writes something.
+    pub(super) fn is_any(self) -> bool {
+        self != Self::default()
+    }
+}
+
 /// An object as it is read. It never changes; a write puts another in its place.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) value: Value,
     /// Its resourceVersion.
     pub(super) version: u64,
-    /// What was written lacks the defaults that are read: the next write stores them, even if it changes nothing.
-    pub(super) lacks_defaults: bool,
+    /// How what was written differs from what is read.
+    pub(super) rest: Rest,
     bytes: OnceLock<Bytes>,
 }
 
 impl Stored {
     /// Takes a value and stamps the version on it.
-    pub(super) fn new(mut value: Value, version: u64, lacks_defaults: bool) -> Arc<Self> {
+    pub(super) fn new(mut value: Value, version: u64, rest: Rest) -> Arc<Self> {
         value["metadata"]["resourceVersion"] = version.to_string().into();
-        Arc::new(Self { value, version, lacks_defaults, bytes: OnceLock::new() })
+        Arc::new(Self { value, version, rest, bytes: OnceLock::new() })
     }
 
     /// As JSON; written once, however often it is sent.
@@ -79,7 +96,7 @@ impl Table {
     /// Takes an object out, and says so.
     pub(super) fn take(&mut self, key: &Key, version: u64) {
         let Some(previous) = self.objects.remove(key) else { return };
-        let object = Stored::new(previous.value.clone(), version, false);
+        let object = Stored::new(previous.value.clone(), version, Rest::default());
         let key = key.clone();
         self.record(Event { version, key, object, previous: Some(previous), is_deletion: true });
     }
@@ -135,8 +152,8 @@ mod tests {
     fn the_past_can_be_read_as_far_as_the_log_reaches() {
         let mut table = Table::default();
         let key = Key::new("food", "lunch");
-        table.put(key.clone(), Stored::new(json!({ "n": 1 }), 1, false));
-        table.put(key.clone(), Stored::new(json!({ "n": 2 }), 2, false));
+        table.put(key.clone(), Stored::new(json!({ "n": 1 }), 1, Rest::default()));
+        table.put(key.clone(), Stored::new(json!({ "n": 2 }), 2, Rest::default()));
         table.take(&key, 3);
         let seen =
             |table: &Table, version| table.at(version).map(|all| all.values().map(|o| o.version).collect());

@@ -11,7 +11,7 @@ use super::request::Request;
 use super::response::Response;
 use super::selector::Selector;
 use super::server::Server;
-use super::store::{Event, Key, Stored};
+use super::store::{Event, Key, Rest, Stored};
 
 /// A watch: what it is about, and how far it has come. It belongs to the server that began it.
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ fn seen(selector: &Selector, event: &Event) -> Option<(Word, Bytes)> {
         (true, false) => {
             // It is there still, but no longer what was asked for: it leaves as it was, at this version.
             let left = event.previous.as_ref()?.value.clone();
-            Some((Word::Deleted, line(Word::Deleted, &Stored::new(left, event.version, false))))
+            Some((Word::Deleted, line(Word::Deleted, &Stored::new(left, event.version, Rest::default()))))
         }
     }
 }

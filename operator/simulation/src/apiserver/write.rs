@@ -15,7 +15,7 @@ use super::policies::Attributes;
 use super::request::{Creation, PatchKind, Request};
 use super::schema::Schema;
 use super::server::{Act, Done, Outcome, Server};
-use super::store::{Key, Stored};
+use super::store::{Key, Rest, Stored};
 use super::validation::{Pair, check};
 use super::{metadata, patch};
 
@@ -48,8 +48,11 @@ impl Server {
         // What is read has the defaults of status, what is stored has not.
         let stored = object.get("status").is_some();
         fill(kind, &mut object);
-        let lacks_defaults = kind.has_status && !stored && object.get("status").is_some();
-        Ok(Done::Object(201, self.store(number, key, object, lacks_defaults, act)))
+        let rest = Rest {
+            lacks_defaults: kind.has_status && !stored && object.get("status").is_some(),
+            has_empty_fields: object["metadata"].get("managedFields").is_none(),
+        };
+        Ok(Done::Object(201, self.store(number, key, object, rest, act)))
     }
 
     pub(super) fn replace(&mut self, number: usize, request: &Request, act: Act<'_>) -> Outcome {
@@ -151,12 +154,13 @@ impl Server {
             }
             return Ok(Done::Value(200, new));
         }
-        if new == *old && !existing.lacks_defaults {
+        if new == *old && !existing.rest.is_any() {
             return Ok(Done::Object(200, existing.clone()));
         }
-        let lacks_defaults = kind.has_status && new.get("status").is_none();
+        let rest =
+            Rest { lacks_defaults: kind.has_status && new.get("status").is_none(), has_empty_fields: false };
         fill(kind, &mut new);
-        Ok(Done::Object(200, self.store(number, key.clone(), new, lacks_defaults, act)))
+        Ok(Done::Object(200, self.store(number, key.clone(), new, rest, act)))
     }
 
     /// Schema, then rules, then policies.
@@ -213,12 +217,12 @@ impl Server {
         number: usize,
         key: Key,
         object: Value,
-        lacks_defaults: bool,
+        rest: Rest,
         act: Act<'_>,
     ) -> Arc<Stored> {
         if act.dry_run {
             let version = object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok());
-            let mut stored = Stored::new(object, version.unwrap_or(0), lacks_defaults);
+            let mut stored = Stored::new(object, version.unwrap_or(0), rest);
             if version.is_none()
                 && let Some(stored) = Arc::get_mut(&mut stored)
             {
@@ -226,7 +230,7 @@ impl Server {
             }
             return stored;
         }
-        let stored = Stored::new(object, self.next_version(), lacks_defaults);
+        let stored = Stored::new(object, self.next_version(), rest);
         self.tables[number].put(key, stored.clone());
         stored
     }

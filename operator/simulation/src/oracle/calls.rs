@@ -24,6 +24,11 @@ impl Oracle {
         let Some(payment) = payment else { return };
         let operation = call.asked.operation();
         let uid = text(&payment["metadata"]["uid"]);
+        let is_recorded = payment["status"]["attempt"].as_i64().is_some_and(|attempt| attempt > 0);
+        if matches!(call.asked, Asked::Charge(_)) && !is_recorded {
+            let (order, name) = (&payment["spec"]["orderRef"]["uid"], &payment["metadata"]["name"]);
+            self.charge_begins(text(order), text(name), self.now_ms);
+        }
         let attempt = attempt_of(payment);
         // A copy that has grown old still names an attempt that there was.
         let made: Option<i64> = key

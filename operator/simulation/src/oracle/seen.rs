@@ -24,6 +24,8 @@ pub struct Seen {
     pub(crate) desired: String,
     pub(crate) reversal: String,
     pub(crate) attempt: i64,
+    /// Whether it was created with the intent to charge.
+    pub(crate) intent_from_birth: bool,
     /// Of a ticket or delivery.
     pub(crate) stage: String,
     pub(crate) rider: String,
@@ -115,6 +117,7 @@ impl Seen {
             desired: text(&spec["desired"]).to_owned(),
             reversal: text(&spec["reversal"]["reason"]).to_owned(),
             attempt: status["attempt"].as_i64().unwrap_or(0),
+            intent_from_birth: spec["intent"].is_object(),
             stage: text(&spec["stage"]).to_owned(),
             rider: text(&spec["riderRef"]["name"]).to_owned(),
             paused: text(&metadata["annotations"][fooddelivery_api::PAUSED_ANNOTATION]) == "true",

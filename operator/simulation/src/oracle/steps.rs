@@ -107,18 +107,25 @@ impl Oracle {
         if now.phase == "NeedsReview" {
             self.fail(NO_REVIEW, format!("{} waits for a person ({})", now.name, now.reason));
         }
-        let intent = now.attempt > 0 && was.is_none_or(|was| was.attempt == 0);
-        if intent
-            && let Some(since) = self.undone_since.get(&order)
+        // Under the intent of its creation a charge may have been made; what voids it begins none.
+        let is_voided = now.intent_from_birth && now.phase == "Voiding";
+        if now.attempt > 0 && was.is_none_or(|was| was.attempt == 0) && !is_voided {
             // What was sent in time may arrive at any later one.
-            && since.ms + PATIENCE_MS < self.sent.ms
-        {
-            let long = (self.sent.ms - since.ms) / 1_000;
-            self.fail(NO_LATE_INTENT, format!("{} was undone {long} s before", now.name));
+            self.charge_begins(&order, &now.name, self.sent.ms);
         }
         let asked_back = now.desired == "Refunded" && was.is_some_and(|was| was.desired != "Refunded");
         if asked_back {
             self.money_asked_back(&order, now);
+        }
+    }
+
+    /// An intent to charge is recorded, or a charge sent under one that is not, by what could be known at a time.
+    pub(super) fn charge_begins(&mut self, order: &str, name: &str, at_ms: i64) {
+        if let Some(since) = self.undone_since.get(order)
+            && since.ms + PATIENCE_MS < at_ms
+        {
+            let long = (at_ms - since.ms) / 1_000;
+            self.fail(NO_LATE_INTENT, format!("{name} was undone {long} s before"));
         }
     }
 

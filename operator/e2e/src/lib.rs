@@ -31,6 +31,7 @@ pub mod binaries;
 pub mod cluster;
 pub mod crash;
 mod daemon;
+pub mod etcd;
 mod exclusive;
 mod http;
 pub mod identity;

@@ -26,11 +26,15 @@ impl Endpoints {
     pub(crate) fn apiserver(self) -> SocketAddr {
         (self.addresses.host(), self.apiserver).into()
     }
+
+    pub(crate) fn etcd_url(self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd)
+    }
 }
 
 /// etcd over plain http on the loopback interface, where losing the data is fine.
 pub(crate) fn etcd(binaries: &Binaries, dir: &ClusterDir, at: Endpoints) -> ProcessSpec {
-    let url = format!("http://127.0.0.1:{}", at.etcd);
+    let url = at.etcd_url();
     ProcessSpec::new("etcd", &binaries.etcd)
         .arg(flag("data-dir", &dir.etcd_data()))
         .arg(format!("--listen-client-urls={url}"))
@@ -52,7 +56,7 @@ pub(crate) fn apiserver(
     let pki = |name: &str| dir.pki().join(name);
     let host = at.addresses.host();
     let mut spec = ProcessSpec::new("kube-apiserver", &binaries.kube_apiserver)
-        .arg(format!("--etcd-servers=http://127.0.0.1:{}", at.etcd))
+        .arg(format!("--etcd-servers={}", at.etcd_url()))
         .arg(format!("--secure-port={}", at.apiserver))
         .arg(format!("--bind-address={host}"))
         .arg(format!("--advertise-address={host}"))

@@ -21,6 +21,7 @@ mod build;
 mod cache;
 mod cluster;
 mod command;
+mod cpu_share;
 mod dir;
 #[cfg(test)]
 mod fake_go;
@@ -44,6 +45,7 @@ pub use build::BuildError;
 pub use cache::CacheError;
 pub use cluster::{Cluster, ExistingCluster};
 pub use command::CommandError;
+pub use cpu_share::CpuShare;
 pub use dir::DirError;
 pub use go::GoError;
 pub use image::{Image, ImageError};

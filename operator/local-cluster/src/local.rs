@@ -165,6 +165,7 @@ impl LocalCluster {
                 apiserver_spec,
                 manager_spec,
                 probe,
+                etcd_url: endpoints.etcd_url(),
                 server_url,
                 pki,
                 binaries,
@@ -255,6 +256,11 @@ impl LocalCluster {
         &self.inner.server_url
     }
 
+    /// Where etcd is asked, without a certificate: for example `http://127.0.0.1:20124`.
+    pub fn etcd_url(&self) -> &str {
+        &self.inner.etcd_url
+    }
+
     /// The kubectl of the same version.
     pub fn kubectl_path(&self) -> &Path {
         &self.inner.binaries.kubectl
@@ -325,6 +331,7 @@ pub(crate) struct Inner {
     apiserver_spec: ProcessSpec,
     manager_spec: Option<ProcessSpec>,
     probe: Probe,
+    etcd_url: String,
     pub(crate) server_url: String,
     pub(crate) pki: Pki,
     pub(crate) binaries: Binaries,

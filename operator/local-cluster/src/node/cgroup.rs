@@ -11,6 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 const ROOT: &str = "/sys/fs/cgroup";
 /// How the names of all groups made here begin.
 const PREFIX: &str = "local-cluster-";
+/// Over which time a limit of CPU is kept, as the kubelet has it.
+const PERIOD: Duration = Duration::from_millis(100);
 /// How long the kernel may take to see that a group is empty.
 const REMOVAL: Duration = Duration::from_secs(5);
 /// How often a removal is tried.
@@ -49,6 +51,31 @@ impl ControlGroup {
     /// As the kubelet takes it: from the root of each hierarchy.
     pub(crate) fn path(&self) -> String {
         format!("/{}", self.name)
+    }
+
+    /// Gives its processes so much of a processor, all together.
+    pub(crate) fn limit_cpu(&self, cores: f64) -> io::Result<()> {
+        let quota = PERIOD.mul_f64(cores).as_micros();
+        let period = PERIOD.as_micros();
+        let Some(group) = self.of_cpu() else {
+            return Err(io::Error::other("no control group limits CPU here"));
+        };
+        if group.join("cpu.max").exists() {
+            return fs::write(group.join("cpu.max"), format!("{quota} {period}"));
+        }
+        fs::write(group.join("cpu.cfs_period_us"), period.to_string())?;
+        fs::write(group.join("cpu.cfs_quota_us"), quota.to_string())
+    }
+
+    /// Moves a process under the limit of CPU.
+    pub(crate) fn add(&self, pid: u32) -> io::Result<()> {
+        self.of_cpu().map_or(Ok(()), |group| fs::write(group.join("cgroup.procs"), pid.to_string()))
+    }
+
+    /// This group in the hierarchy whose groups can be limited.
+    fn of_cpu(&self) -> Option<PathBuf> {
+        let mut groups = hierarchies().into_iter().map(|hierarchy| hierarchy.path.join(&self.name));
+        groups.find(|group| ["cpu.max", "cpu.cfs_quota_us"].iter().any(|it| group.join(it).exists()))
     }
 
     fn remove(&self) {

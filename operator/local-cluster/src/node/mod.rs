@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use cgroup::ControlGroup;
 pub use error::NodeError;
 use machine::Machine;
 use place::Place;

@@ -26,7 +26,7 @@ pub(crate) enum Act {
 }
 
 /// The phases that an order shows, and the act that brings it there; before the first comes its creation.
-const STEPS: [(&str, Option<Act>); 8] = [
+pub(crate) const STEPS: [(&str, Option<Act>); 8] = [
     ("AwaitingStore", None),
     ("Accepted", Some(Act::Ticket("Accepted"))),
     ("Cooking", Some(Act::Ticket("Cooking"))),
@@ -91,6 +91,13 @@ pub(crate) fn position(phase: &str) -> Result<Option<usize>> {
     }
 }
 
+/// An order to be placed.
+pub(crate) struct Placed<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) customer: &'a str,
+    pub(crate) store: &'a str,
+}
+
 /// Everybody but the operator.
 #[derive(Clone)]
 pub(crate) struct Actors {
@@ -121,32 +128,40 @@ impl Actors {
     }
 
     /// Places the order of this number.
-    pub(crate) async fn place(&self, number: usize) -> Result<()> {
-        let name = name_of(number);
+    pub(crate) async fn place_number(&self, number: usize) -> Result<()> {
+        let (customer, store) =
+            (format!("customer-{}", number % CUSTOMERS), format!("store-{}", number % STORES));
+        self.place(&Placed { name: &name_of(number), customer: &customer, store: &store }).await
+    }
+
+    /// Places an order.
+    pub(crate) async fn place(&self, order: &Placed<'_>) -> Result<()> {
         let spec = json!({
-            "customerRef": { "name": format!("customer-{}", number % CUSTOMERS) },
-            "storeRef": { "name": format!("store-{}", number % STORES) },
+            "customerRef": { "name": order.customer },
+            "storeRef": { "name": order.store },
             "items": [{ "menuItem": "bibimbap", "quantity": 2 }, { "menuItem": "kimchi-jjigae", "quantity": 1 }],
             "delivery": { "address": "12 Wausan-ro, Mapo-gu", "region": "mapo" },
-            "payment": { "providerRef": { "name": PROVIDER }, "token": format!("tok-{name}") },
+            "payment": { "providerRef": { "name": PROVIDER }, "token": format!("tok-{}", order.name) },
         });
-        let order = DynamicObject::new(&name, &resource("Order")).data(json!({ "spec": spec }));
+        let order = DynamicObject::new(order.name, &resource("Order")).data(json!({ "spec": spec }));
         asked_again(|| async { self.orders.create(&PostParams::default(), &order).await }).await
     }
 
     /// Does it to the order of this number.
     pub(crate) async fn act(&self, number: usize, act: Act) -> Result<()> {
+        self.act_on(&name_of(number), &format!("rider-{}", number % self.riders), act).await
+    }
+
+    /// Does it to the order of this name; `rider` is who claims it.
+    pub(crate) async fn act_on(&self, name: &str, rider: &str, act: Act) -> Result<()> {
         let (api, spec) = match act {
             Act::Ticket(stage) => (&self.tickets, json!({ "stage": stage })),
-            Act::Claim => (
-                &self.deliveries,
-                json!({ "riderRef": { "name": format!("rider-{}", number % self.riders) } }),
-            ),
+            Act::Claim => (&self.deliveries, json!({ "riderRef": { "name": rider } })),
             Act::Delivery(stage) => (&self.deliveries, json!({ "stage": stage })),
             Act::Confirm => (&self.orders, json!({ "receiptConfirmed": true })),
         };
-        let (name, patch): (String, Patch<Value>) = (name_of(number), Patch::Merge(json!({ "spec": spec })));
-        asked_again(|| async { api.patch(&name, &PatchParams::default(), &patch).await }).await
+        let patch: Patch<Value> = Patch::Merge(json!({ "spec": spec }));
+        asked_again(|| async { api.patch(name, &PatchParams::default(), &patch).await }).await
     }
 }
 

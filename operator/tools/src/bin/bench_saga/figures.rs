@@ -7,12 +7,14 @@ use serde::Serialize;
 
 use crate::load::Pace;
 use crate::meter::LOAD;
+use crate::standing::Standing;
 
 /// A run's figures. Times are in ms.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figures {
-    pub(crate) revision: String,
+    /// Which side of the comparison.
+    pub(crate) arm: String,
     pub(crate) pace: Pace,
     pub(crate) orders: usize,
     /// Of the machine, right before.
@@ -33,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) end_to_end: Spread,
     /// From an actor's write to the order showing it, by the phase that it shows.
     pub(crate) steps: Vec<(&'static str, Spread)>,
+    /// What a crowd costs before the first order; `None`: there is none.
+    pub(crate) standing: Option<Standing>,
 }
 
 impl Figures {

@@ -1,6 +1,6 @@
 //! A run: orders are placed at a pace, actors bring each to its end, and everything is timed from outside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,12 @@ use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::actors::{self, Act, Actors, Reaction};
+use crate::arm::Arm;
 use crate::cost::{self, Requests};
 use crate::figures::{Figures, Spread};
 use crate::meter::{self, Measured, Window};
-use crate::revision::Revision;
 use crate::stage::Stage;
+use crate::standing::Standing;
 
 /// How long a run may go without any order being completed.
 const STALL: Duration = Duration::from_mins(2);
@@ -87,24 +88,29 @@ struct Seen {
 }
 
 /// Plays a plan on a fresh stage.
-pub(crate) async fn play(revision: &Revision, plan: &Plan) -> Result<Figures> {
+pub(crate) async fn play(arm: &Arm, plan: &Plan) -> Result<Figures> {
     let open = plan.pace.open(plan.orders);
-    let stage = Stage::set(revision, plan.latency.as_deref(), open, Vec::new()).await?;
+    let stage = Stage::set(arm, plan.latency.as_deref(), open, Vec::new()).await?;
+    let standing = match arm.crowd {
+        Some(_) => Some(Standing::measure(&stage).await?),
+        None => None,
+    };
+    stage.hold_replicas(arm.cores)?;
     let load_average = meter::load_average()?;
     let before = Requests::read(&stage.client).await?;
     let seen = drive(&stage, plan).await?;
     cost::settled(&stage.client).await?;
     let requests = Requests::read(&stage.client).await?.since(&before);
-    Ok(figures(revision, plan, load_average, &seen, &requests))
+    Ok(Figures { standing, ..figures(arm, plan, load_average, &seen, &requests) })
 }
 
 /// Plays a plan with an audit log that has all bodies: the requests before the first order, and all of the orders.
-pub(crate) async fn play_recorded(revision: &Revision, plan: &Plan) -> Result<(Vec<Request>, Vec<Request>)> {
+pub(crate) async fn play_recorded(arm: &Arm, plan: &Plan) -> Result<(Vec<Request>, Vec<Request>)> {
     let dir = std::env::temp_dir().join(format!("bench-saga-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let (log, flags) = AuditLog::new(&dir, Level::Bodies, &[])?;
     let open = plan.pace.open(plan.orders);
-    let stage = Stage::set(revision, plan.latency.as_deref(), open, flags).await?;
+    let stage = Stage::set(arm, plan.latency.as_deref(), open, flags).await?;
     let before = log.read()?.len();
     drive(&stage, plan).await?;
     cost::settled(&stage.client).await?;
@@ -119,28 +125,36 @@ pub(crate) async fn play_on(stage: &Stage, plan: &Plan) -> Result<()> {
     drive(stage, plan).await.map(drop)
 }
 
-fn figures(revision: &Revision, plan: &Plan, load_average: f64, seen: &Seen, requests: &Requests) -> Figures {
+fn figures(arm: &Arm, plan: &Plan, load_average: f64, seen: &Seen, requests: &Requests) -> Figures {
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
     let per = |all: u64, count: usize| all as f64 / count as f64;
     let Measured { lasted, done, used } = &seen.measured;
     let actors = u64::try_from(plan.orders * actors::WRITES).unwrap_or(u64::MAX);
     Figures {
-        revision: revision.name.clone(),
+        arm: arm.name.clone(),
         pace: plan.pace,
         orders: plan.orders,
         load_average,
         orders_per_second: per(*done as u64, 1) / lasted.as_secs_f64(),
-        cpu_ms_per_order: used
-            .iter()
-            .map(|(begin, end)| (end.name, per(end.cpu_ms - begin.cpu_ms, *done)))
-            .collect(),
-        memory_mb: used.iter().map(|(_, end)| (end.name, per(end.memory_kb, 1_024))).collect(),
+        cpu_ms_per_order: summed(
+            used.iter().map(|(begin, end)| (end.name, per(end.cpu_ms - begin.cpu_ms, *done))),
+        ),
+        memory_mb: summed(used.iter().map(|(_, end)| (end.name, per(end.memory_kb, 1_024)))),
         writes_per_order: per(requests.writes().saturating_sub(actors), plan.orders),
         conflicts_per_order: per(requests.conflicts(), plan.orders),
         reads_per_order: per(requests.reads(), plan.orders),
         end_to_end: Spread::of(seen.end_to_end.clone()),
         steps: actors::phases().zip(seen.steps.iter().cloned().map(Spread::of)).collect(),
+        standing: None,
     }
+}
+
+/// By name: replicas are all called the same.
+fn summed(all: impl Iterator<Item = (&'static str, f64)>) -> BTreeMap<&'static str, f64> {
+    all.fold(BTreeMap::new(), |mut sums, (name, one)| {
+        *sums.entry(name).or_default() += one;
+        sums
+    })
 }
 
 /// Plays the load on a stage.
@@ -204,7 +218,9 @@ impl Course {
         self.lock().insert(number, Journey { placed: now, written, shown: Vec::new() });
         let course = self.clone();
         tokio::spawn(async move {
-            course.told(course.actors.place(number).await.with_context(|| format!("placing order {number}")));
+            course.told(
+                course.actors.place_number(number).await.with_context(|| format!("placing order {number}")),
+            );
         });
     }
 

@@ -3,7 +3,9 @@
 //! call compare: `--baseline REV` plays another revision in turns with this one and gives the ratios.
 
 mod actors;
+mod arm;
 mod cost;
+mod crowd;
 mod figures;
 mod load;
 mod meter;
@@ -12,13 +14,17 @@ mod replay;
 mod report;
 mod revision;
 mod stage;
+mod standing;
+mod takeover;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use arm::Arm;
 use clap::Parser;
+use crowd::Size;
 use figures::Figures;
 use load::{Pace, Plan};
 use revision::Revision;
@@ -48,6 +54,19 @@ struct Options {
     /// Another revision, built in a worktree and played in turns with this one.
     #[arg(long)]
     baseline: Option<String>,
+    /// Replicas of the operator. May be given several times, to be compared with the first.
+    #[arg(long, default_values_t = [1])]
+    replicas: Vec<usize>,
+    /// How much of a processor each replica has, such as 0.05: less than it could use, so that it is what limits. Needs root.
+    #[arg(long)]
+    replica_cpu: Option<f64>,
+    /// Plays everything a second time, among so many times 100,000 customers, 20,000 uses of coupons, 1,000 stores, 2,000
+    /// riders and 30,000 orders that have ended, and measures the operator's start and an idle minute among them.
+    #[arg(long)]
+    crowd: Option<f64>,
+    /// Plays a take-over of half of so many open orders, and nothing else.
+    #[arg(long)]
+    take_over: Option<usize>,
     /// Counts every request by user and kind, and replays the writes without the operator: two runs more for each number in
     /// flight.
     #[arg(long)]
@@ -74,6 +93,14 @@ async fn main() -> Result<()> {
     if let Some(name) = &options.baseline {
         revisions.push(Revision::in_worktree(name)?);
     }
+    let crowd = options.crowd.map(Size::of_town);
+    let arms = Arm::all(&revisions, &options.replicas, options.replica_cpu, crowd);
+    if let Some(open) = options.take_over {
+        for arm in arms.iter().filter(|arm| arm.crowd.is_none()) {
+            say(&takeover::play(arm, open).await?)?;
+        }
+        return Ok(());
+    }
     let closed = options.in_flight.iter().map(|count| Pace::Closed { in_flight: *count });
     let open = options.rate.iter().map(|rate| Pace::Open { per_second: *rate });
     let plan = |pace| Plan {
@@ -87,45 +114,54 @@ async fn main() -> Result<()> {
     let mut all: Vec<Figures> = Vec::new();
     for round in 1..=options.rounds {
         for plan in &plans {
-            for revision in &revisions {
-                let figures = load::play(revision, plan).await?;
+            for arm in &arms {
+                let figures = load::play(arm, plan).await?;
                 say(&report::line(round, &figures))?;
                 all.push(figures);
             }
         }
     }
-    say(&report::table(&all, &revisions))?;
+    say(&report::table(&all, &arms))?;
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
     }
     // What is placed at a rate has no number in flight to be replayed with.
     for (plan, in_flight) in plans.iter().zip(options.in_flight.iter().filter(|_| options.replay)) {
-        for revision in &revisions {
-            say(&replay::compare(revision, plan, *in_flight).await?)?;
+        for arm in &arms {
+            say(&replay::compare(arm, plan, *in_flight).await?)?;
         }
     }
     if let Some(dir) = &options.profile {
         for plan in &plans {
-            for revision in &revisions {
-                say(&profile::write(revision, plan, dir).await?)?;
+            for arm in &arms {
+                say(&profile::write(arm, plan, dir).await?)?;
             }
         }
     }
-    let this = all.iter().filter(|figures| figures.revision == revisions[0].name);
-    for figures in this {
-        let (writes, reads) =
-            (figures.writes_per_order + figures.conflicts_per_order, figures.reads_per_order);
-        let pace = figures.pace.text();
-        ensure!(
-            options.writes_max.is_none_or(|max| writes <= max),
-            "{pace}: {writes:.1} writes an order are too many"
-        );
-        ensure!(
-            options.reads_max.is_none_or(|max| reads <= max),
-            "{pace}: {reads:.1} reads an order are too many"
-        );
+    options.judge(&all, &arms)
+}
+
+impl Options {
+    /// Fails where an order of this revision took too much.
+    fn judge(&self, all: &[Figures], arms: &[Arm]) -> Result<()> {
+        let ours = |it: &&Figures| {
+            arms.iter().any(|arm| arm.name == it.arm && arm.revision.name == arms[0].revision.name)
+        };
+        for figures in all.iter().filter(ours) {
+            let (writes, reads) =
+                (figures.writes_per_order + figures.conflicts_per_order, figures.reads_per_order);
+            let pace = figures.pace.text();
+            ensure!(
+                self.writes_max.is_none_or(|max| writes <= max),
+                "{pace}: {writes:.1} writes an order are too many"
+            );
+            ensure!(
+                self.reads_max.is_none_or(|max| reads <= max),
+                "{pace}: {reads:.1} reads an order are too many"
+            );
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn say(text: &str) -> Result<()> {

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 /// Clock ticks a second of `/proc/PID/stat`: 100 on every Linux that Kubernetes runs on.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// What every replica of the operator is called.
+pub(crate) const OPERATOR: &str = "operator";
 /// What this program, which plays everybody but the operator, is called.
 pub(crate) const LOAD: &str = "load";
 
@@ -66,7 +68,8 @@ impl Window {
     }
 }
 
-fn read(processes: &[(&'static str, u32)]) -> Result<Vec<Used>> {
+/// What processes have used until now.
+pub(crate) fn read(processes: &[(&'static str, u32)]) -> Result<Vec<Used>> {
     processes
         .iter()
         .map(|(name, pid)| one(name, *pid).with_context(|| format!("{name}, process {pid}")))

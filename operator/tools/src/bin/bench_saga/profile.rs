@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use kube::Client;
 use kube::client::Body;
 
+use crate::arm::Arm;
 use crate::load::{Plan, play_on};
-use crate::revision::Revision;
+
 use crate::stage::Stage;
 
 /// How long CPU is profiled, from the first order on, in s.
@@ -24,11 +25,11 @@ const BYTES_PER_MB: f64 = 1e6;
 ///
 /// # Errors
 /// When the run fails, the API server gives no profile, or there is no `go`.
-pub(crate) async fn write(revision: &Revision, plan: &Plan, dir: &Path) -> Result<String> {
-    let dir = dir.join(format!("{}, {}", revision.name, plan.pace.text()).replace([' ', '/', ','], "-"));
+pub(crate) async fn write(arm: &Arm, plan: &Plan, dir: &Path) -> Result<String> {
+    let dir = dir.join(format!("{}, {}", arm.name, plan.pace.text()).replace([' ', '/', ','], "-"));
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let open = plan.pace.open(plan.orders);
-    let stage = Stage::set(revision, plan.latency.as_deref(), open, Vec::new()).await?;
+    let stage = Stage::set(arm, plan.latency.as_deref(), open, Vec::new()).await?;
     let before = dir.join("allocs-before.pb.gz");
     fetch(&stage.client, "allocs", &before).await?;
     let allocated = allocated(&stage.client).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn write(revision: &Revision, plan: &Plan, dir: &Path) -> Resul
     Ok(format!(
         "{}, {}: the API server allocated {per_order:.2} MB an order; profiles are in {}",
         plan.pace.text(),
-        revision.name,
+        arm.name,
         dir.display()
     ))
 }

@@ -15,20 +15,20 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::actors::resource;
+use crate::arm::Arm;
 use crate::load::{Plan, play_recorded};
 use crate::meter::{LOAD, Measured, Window};
-use crate::revision::Revision;
 use crate::stage::{NAMESPACE, Stage};
 
 /// Kinds that are there before the first order.
 const OF_MARKETPLACE: [&str; 3] = ["Store", "Rider", "Customer"];
 
 /// Plays so many orders with an audit log, so many of them in flight, replays the writes, and says what came of both.
-pub(crate) async fn compare(revision: &Revision, plan: &Plan, in_flight: usize) -> Result<String> {
-    let (earlier, played) = play_recorded(revision, plan).await?;
+pub(crate) async fn compare(arm: &Arm, plan: &Plan, in_flight: usize) -> Result<String> {
+    let (earlier, played) = play_recorded(arm, plan).await?;
     let counts = counts(&played, plan.orders);
-    let replayed = replay(revision, plan, in_flight, chains(&played), &recorded_uids(&earlier)).await?;
-    Ok(format!("\n{}, {}: requests an order, by user\n{counts}{replayed}", plan.pace.text(), revision.name))
+    let replayed = replay(arm, plan, in_flight, chains(&played), &recorded_uids(&earlier)).await?;
+    Ok(format!("\n{}, {}: requests an order, by user\n{counts}{replayed}", plan.pace.text(), arm.name))
 }
 
 /// Requests to the group an order, by user, program, verb and resource.
@@ -124,15 +124,15 @@ struct Known {
 }
 
 async fn replay(
-    revision: &Revision,
+    arm: &Arm,
     plan: &Plan,
     in_flight: usize,
     chains: Vec<Vec<Write>>,
     recorded: &HashMap<String, String>,
 ) -> Result<String> {
-    let stage = Stage::set(revision, plan.latency.as_deref(), in_flight, Vec::new()).await?;
+    let stage = Stage::set(arm, plan.latency.as_deref(), in_flight, Vec::new()).await?;
     // It has applied what the API server does in its stead, and is not needed any more.
-    stage.operator.stop().await?;
+    stage.stop_replicas().await?;
     let known = Known {
         uids: Arc::default(),
         versions: Arc::default(),

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use crate::arm::Arm;
 use crate::figures::{Figures, median};
 use crate::load::Pace;
 use crate::meter::load_average;
-use crate::revision::Revision;
+use crate::standing::Standing;
 
 /// What figures have to be read with.
 pub(crate) fn preamble(latency: Option<&str>) -> Result<String> {
@@ -27,7 +28,7 @@ pub(crate) fn line(round: usize, figures: &Figures) -> String {
         "round {round}, {}, {}: {:.1} orders/s, {:.0} ms of CPU an order, {:.1} writes and {:.1} reads, end to end {:.0} ms \
          (load average before: {:.2})",
         figures.pace.text(),
-        figures.revision,
+        figures.arm,
         figures.orders_per_second,
         figures.cpu_ms(),
         figures.writes_per_order,
@@ -37,8 +38,8 @@ pub(crate) fn line(round: usize, figures: &Figures) -> String {
     )
 }
 
-/// The medians of all rounds, by pace, and of another revision against the first one the median of the ratios of each round.
-pub(crate) fn table(all: &[Figures], revisions: &[Revision]) -> String {
+/// The medians of all rounds, by pace, and of each further arm against the first one the median of the ratios of each round.
+pub(crate) fn table(all: &[Figures], arms: &[Arm]) -> String {
     let mut paces: Vec<Pace> = Vec::new();
     for figures in all {
         if !paces.contains(&figures.pace) {
@@ -49,19 +50,18 @@ pub(crate) fn table(all: &[Figures], revisions: &[Revision]) -> String {
     for pace in paces {
         let _ = writeln!(text, "\n{}", pace.text());
         let runs = |name: &str| -> Vec<&Figures> {
-            all.iter().filter(|figures| figures.pace == pace && figures.revision == name).collect()
+            all.iter().filter(|figures| figures.pace == pace && figures.arm == name).collect()
         };
-        let columns: Vec<Vec<&Figures>> = revisions.iter().map(|revision| runs(&revision.name)).collect();
-        let heads: Vec<&str> = revisions.iter().map(|revision| revision.name.as_str()).collect();
-        row(&mut text, "", &heads.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let columns: Vec<Vec<&Figures>> = arms.iter().map(|arm| runs(&arm.name)).collect();
+        let ratios = arms.iter().skip(1).map(|_| "ratio".to_owned());
+        row(&mut text, "", &arms.iter().map(|arm| arm.name.clone()).chain(ratios).collect::<Vec<_>>());
         for (name, value) in values(&columns) {
             let medians: Vec<f64> =
                 columns.iter().map(|runs| median(runs.iter().map(|run| value(run)).collect())).collect();
             let mut cells: Vec<String> = medians.iter().map(|it| format!("{it:.1}")).collect();
-            if let [this, baseline] = &columns[..] {
-                let ratios =
-                    this.iter().zip(baseline).map(|(this, baseline)| value(this) / value(baseline)).collect();
-                cells.push(format!("ratio {:.2}", median(ratios)));
+            for other in columns.iter().skip(1) {
+                let ratios = other.iter().zip(&columns[0]).map(|(other, first)| value(other) / value(first));
+                cells.push(format!("{:.2}", median(ratios.collect())));
             }
             row(&mut text, &name, &cells);
         }
@@ -82,6 +82,18 @@ fn values(columns: &[Vec<&Figures>]) -> Vec<(String, Value)> {
         ("reads an order".into(), Box::new(|it| it.reads_per_order)),
         ("CPU ms an order, without the load".into(), Box::new(Figures::cpu_ms)),
     ];
+    if columns.iter().flatten().any(|it| it.standing.is_some()) {
+        let standing: [(&str, fn(&Standing) -> f64); 4] = [
+            ("start to ready, s", |it| it.ready_s),
+            ("memory of a replica then, MiB", |it| it.memory_mb),
+            ("CPU of an idle minute, % of a core", |it| it.idle_cpu_percent),
+            ("writes of an idle minute", |it| f64::from(u32::try_from(it.idle_writes).unwrap_or(u32::MAX))),
+        ];
+        for (name, of) in standing {
+            let value = move |it: &Figures| it.standing.as_ref().map_or(0.0, of);
+            rows.push((name.into(), Box::new(value)));
+        }
+    }
     let Some(first) = columns.iter().flatten().next() else { return rows };
     for name in first.cpu_ms_per_order.keys().copied() {
         let of = move |it: &Figures| it.cpu_ms_per_order.get(name).copied().unwrap_or_default();

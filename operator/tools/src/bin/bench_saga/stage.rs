@@ -1,6 +1,8 @@
 //! What a run is played on: a control plane of its own with a revision's base, its operator, a provider, and a marketplace of
 //! two stores, riders and customers. Everybody but the operator acts as an administrator.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Context, Result};
 use fooddelivery_api::{GROUP, VERSION};
 use fooddelivery_e2e::ClusterAccess;
@@ -10,11 +12,12 @@ use fooddelivery_e2e::operator::{Operator, OperatorOptions};
 use fooddelivery_e2e::samples::{provider, provider_secret};
 use fooddelivery_e2e::sandbox::{Sandbox, SandboxOptions};
 use kube::Client;
-use local_cluster::{ControllerManager, Options, Progress};
+use local_cluster::{ControllerManager, CpuShare, Options, Progress};
 use serde_json::{Map, Value, json};
 
-use crate::meter::LOAD;
-use crate::revision::Revision;
+use crate::arm::Arm;
+use crate::crowd;
+use crate::meter::{LOAD, OPERATOR};
 
 /// The namespace of everything.
 pub(crate) const NAMESPACE: &str = "food";
@@ -37,16 +40,19 @@ pub(crate) struct Stage {
     pub(crate) operator_client: Client,
     /// How many riders there are.
     pub(crate) riders: usize,
-    pub(crate) operator: Operator,
+    /// The replicas of the operator.
+    pub(crate) operators: Vec<Operator>,
     sandbox: Sandbox,
+    /// Ended after the replicas that are held by it.
+    shares: Mutex<Vec<CpuShare>>,
     /// Last, so that it ends last.
     access: ClusterAccess,
 }
 
 impl Stage {
-    /// All of it, the operator ready.
+    /// All of it, the crowd there and every replica of the operator ready.
     pub(crate) async fn set(
-        revision: &Revision,
+        arm: &Arm,
         latency: Option<&str>,
         open: usize,
         apiserver_flags: Vec<String>,
@@ -57,6 +63,7 @@ impl Stage {
             progress: Progress::Stderr,
             ..Options::default()
         };
+        let revision = &arm.revision;
         let access = ClusterAccess::local_with(options).await?;
         install_base(&access, &revision.root, |_| {}).await?;
         let (client, dir) = (access.client().await?, access.dir());
@@ -67,18 +74,59 @@ impl Stage {
         ClusterAccess::apply(&client, &objects.join("\n---\n")).await?;
         let kubeconfig = operator_kubeconfig(&access).await?;
         let operator_client = access.client_of(&kubeconfig).await?;
+        let name = |number: usize| format!("operator-{number}");
         let operator =
-            Operator::start(&revision.operator, &kubeconfig, dir, "operator", as_shipped()).await?;
-        wait_stamped(&access).await?;
-        Ok(Self { client, operator_client, riders, operator, sandbox, access })
+            |number| Operator::new(&revision.operator, &kubeconfig, dir, &name(number), as_shipped());
+        let operators: Vec<Operator> = (0..arm.replicas).map(operator).collect::<Result<_>>()?;
+        let stage =
+            Self { client, operator_client, riders, operators, sandbox, shares: Mutex::default(), access };
+        if let Some(size) = arm.crowd {
+            let first = stage.operators.first().context("a replica")?;
+            // With counts that do not lag.
+            first.restart_with(OperatorOptions::default()).await?;
+            wait_stamped(&stage.access).await?;
+            let retired = async || first.stop().await.map(drop);
+            crowd::fill(&stage.access, &stage.client, size, retired).await?;
+        }
+        stage.start_replicas().await?;
+        wait_stamped(&stage.access).await?;
+        Ok(stage)
     }
 
-    /// Every process by name: etcd, API server, controller manager, operator, sandbox, and this program.
+    /// Starts every replica anew, as it is shipped; ready when this returns.
+    pub(crate) async fn start_replicas(&self) -> Result<()> {
+        for operator in &self.operators {
+            operator.restart_with(as_shipped()).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all replicas.
+    pub(crate) async fn stop_replicas(&self) -> Result<()> {
+        for operator in &self.operators {
+            operator.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives each replica so much of a processor from now on; `None`: what there is.
+    pub(crate) fn hold_replicas(&self, cores: Option<f64>) -> Result<()> {
+        let Some(cores) = cores else { return Ok(()) };
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        for operator in &self.operators {
+            let share = CpuShare::new(operator.name(), cores)?;
+            share.hold(operator.pid().context("an operator that runs")?)?;
+            shares.push(share);
+        }
+        Ok(())
+    }
+
+    /// Every process by name: etcd, API server, controller manager, every replica of the operator, sandbox, and this program.
     pub(crate) fn processes(&self) -> Result<Vec<(&'static str, u32)>> {
         let cluster = self.access.local_cluster().context("a local cluster")?;
         let names = ["etcd", "API server", "controller manager"];
         let mut all: Vec<_> = names.into_iter().zip(cluster.pids()).collect();
-        all.extend(self.operator.pid().map(|pid| ("operator", pid)));
+        all.extend(self.operators.iter().filter_map(Operator::pid).map(|pid| (OPERATOR, pid)));
         all.extend(self.sandbox.pid().map(|pid| ("provider", pid)));
         all.push((LOAD, std::process::id()));
         Ok(all)

@@ -1,6 +1,6 @@
 //! The runtime: what any operator needs, whatever its kinds are. It depends on neither the domain nor the API types.
 //!
-//! * [`cache`], [`watch`]: watch caches with own-write memory.
+//! * [`cache`], [`watch`], [`guard`]: watch caches with own-write memory.
 //! * [`queue`], [`runner`]: keys with due times; bounded concurrency, back-off per object.
 //! * [`driver`]: one reconcile: gather, decide, apply, until there is nothing left to decide.
 //! * [`api`], [`events`]: requests to the API server, bounded and counted; Events.
@@ -20,6 +20,7 @@ pub mod contention;
 pub mod debounce;
 pub mod driver;
 pub mod events;
+pub mod guard;
 pub mod health;
 pub mod jitter;
 pub mod key;

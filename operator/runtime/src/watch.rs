@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use kube::Resource;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as start};
@@ -16,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::cache::{Cache, Malformed};
 use crate::causes::with_root_cause;
+use crate::guard::Guarded;
 use crate::jitter::Jitter;
 use crate::key::Key;
 use crate::log_on_change::{Change, LogOnChange};
@@ -41,7 +41,7 @@ pub enum FirstList {
 /// Where a watch looks, and what it feeds.
 pub struct Feed<K: kube::ResourceExt> {
     /// What it watches.
-    pub api: Api<DeserializeGuard<K>>,
+    pub api: Api<Guarded<K>>,
     /// The namespace that it covers; `None`: all.
     pub scope: Option<String>,
     /// What holds what it brings.
@@ -136,7 +136,7 @@ fn is_refused(error: &watcher::Error) -> bool {
 }
 
 fn take_in<K: Resource<DynamicType = ()> + Clone>(
-    event: Event<DeserializeGuard<K>>,
+    event: Event<Guarded<K>>,
     scope: Option<&str>,
     cache: &Cache<K>,
     listener: &impl Fn(ObjectChange<'_, K>),
@@ -144,13 +144,12 @@ fn take_in<K: Resource<DynamicType = ()> + Clone>(
 ) {
     match event {
         Event::Init => cache.relist_begins(scope),
-        Event::InitApply(DeserializeGuard(object)) | Event::Apply(DeserializeGuard(object)) => match object {
+        Event::InitApply(Guarded(object)) | Event::Apply(Guarded(object)) => match object {
             Ok(object) => {
                 let (key, object) = cache.apply(object);
                 listener(ObjectChange::Object(&key, Some(&object)));
             }
-            Err(invalid) => {
-                let malformed = Malformed { metadata: invalid.metadata, error: invalid.error };
+            Err(malformed) => {
                 let (key, malformed) = cache.apply_malformed(malformed);
                 listener(ObjectChange::Malformed(&key, &malformed));
             }

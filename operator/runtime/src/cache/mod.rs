@@ -42,7 +42,7 @@ pub enum Cached<K> {
 }
 
 /// An object that does not have the shape that this version expects.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Malformed {
     /// Its metadata, as far as it could be read.
     pub metadata: ObjectMeta,

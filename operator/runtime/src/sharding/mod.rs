@@ -15,7 +15,6 @@ use fooddelivery_units::Millis;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -25,6 +24,7 @@ use tracing::{debug, info, warn};
 use crate::api::{ApiError, ApiServer};
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::guard::Guarded;
 use crate::jitter::Jitter;
 use crate::key::Key;
 use crate::log_on_change::{Change, LogOnChange};
@@ -128,7 +128,7 @@ impl Sharding {
             return;
         }
         let watchdog = watchdogs.register("the watch of replicas".into());
-        let api: Api<DeserializeGuard<Lease>> = Api::namespaced(self.api.client(), &self.settings.namespace);
+        let api: Api<Guarded<Lease>> = Api::namespaced(self.api.client(), &self.settings.namespace);
         let (sharding, listed) = (self.clone(), self.clone());
         let listener = move |change: ObjectChange<'_, Lease>| {
             if let ObjectChange::Object(key, lease) = change {

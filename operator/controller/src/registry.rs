@@ -2,19 +2,19 @@
 //! of which kinds have which of its keys look again. From this follow the watches, the runners, the Leases and the takeover
 //! of shards.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fooddelivery_api::for_each_kind;
 use fooddelivery_runtime::cache::{Difference, Malformed};
 use fooddelivery_runtime::events::{Note, reference};
+use fooddelivery_runtime::guard::Guarded;
 use fooddelivery_runtime::health::Health;
-use fooddelivery_runtime::runner::{self, Runner};
+use fooddelivery_runtime::runner::{self, IsMine, Runner};
 use fooddelivery_runtime::sharding::Sharding;
 use fooddelivery_runtime::watch::{Feed, FirstList, ObjectChange, run};
 use fooddelivery_runtime::{Jitter, Key, Limits, LoopWatchdogs, Queue, Reconciler};
 use fooddelivery_saga::reason::Reason;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use kube::{Client, Resource, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -64,9 +64,27 @@ impl When {
     }
 }
 
+/// The queue of a controller, for what may be another replica's.
+#[derive(Clone)]
+struct Inlet {
+    queue: Arc<Queue>,
+    /// Set when the controller starts.
+    is_mine: Arc<OnceLock<Arc<IsMine>>>,
+}
+
+impl Inlet {
+    /// Has a key look again. One of another replica's does not even wake the controller, as most changes that a replica
+    /// sees are of others' objects; what falls to it later is looked at then, from the caches.
+    fn push(&self, key: Key) {
+        if self.is_mine.get().is_none_or(|is_mine| is_mine(&key)) {
+            self.queue.push(key);
+        }
+    }
+}
+
 /// Which of a controller's keys look again after a change.
 struct Trigger<K> {
-    queue: Arc<Queue>,
+    inlet: Inlet,
     when: When,
     select: Box<Select<K>>,
 }
@@ -75,7 +93,7 @@ struct Trigger<K> {
 pub(crate) struct Triggers<K> {
     on_change: Vec<Trigger<K>>,
     /// After every complete list.
-    on_list: Vec<(Arc<Queue>, Box<SelectAll>)>,
+    on_list: Vec<(Inlet, Box<SelectAll>)>,
 }
 
 impl<K> Default for Triggers<K> {
@@ -89,15 +107,15 @@ impl<K: Kind> Triggers<K> {
         let change = Changed { key, object };
         for trigger in self.on_change.iter().filter(|trigger| trigger.when.is_met(key)) {
             for key in (trigger.select)(context, &change) {
-                trigger.queue.push(key);
+                trigger.inlet.push(key);
             }
         }
     }
 
     fn listed(&self, context: &Context) {
-        for (queue, select) in &self.on_list {
+        for (inlet, select) in &self.on_list {
             for key in select(context) {
-                queue.push(key);
+                inlet.push(key);
             }
         }
     }
@@ -108,7 +126,7 @@ pub(crate) trait Watched: Kind {
     /// What follows from its changes.
     fn triggers(all: &mut AllTriggers) -> &mut Triggers<Self>;
     /// Where it is watched: a namespace, or all.
-    fn api(client: Client, scope: Option<&str>) -> Api<DeserializeGuard<Self>>;
+    fn api(client: Client, scope: Option<&str>) -> Api<Guarded<Self>>;
 }
 
 /// How many watches a kind has, over `namespaces` scopes.
@@ -157,7 +175,7 @@ macro_rules! kinds {
                     &mut all.$field
                 }
 
-                fn api(client: Client, scope: Option<&str>) -> Api<DeserializeGuard<Self>> {
+                fn api(client: Client, scope: Option<&str>) -> Api<Guarded<Self>> {
                     watch_api!($scope, client, scope)
                 }
             }
@@ -250,7 +268,7 @@ type Start = dyn FnOnce(&mut JoinSet<()>, Runner, watch::Receiver<bool>) + Send;
 /// A controller that runs here, registered and not started.
 pub(crate) struct Registered {
     name: ControllerName,
-    queue: Arc<Queue>,
+    inlet: Inlet,
     shard: Shard,
     also_mine: Option<Arc<AlsoMine>>,
     start: Box<Start>,
@@ -277,7 +295,7 @@ pub(crate) struct Registration<'a> {
     availability: Availability,
     triggers: &'a mut AllTriggers,
     name: ControllerName,
-    queue: Arc<Queue>,
+    inlet: Inlet,
     also_mine: Option<Arc<AlsoMine>>,
 }
 
@@ -331,8 +349,8 @@ impl Registration<'_> {
     }
 
     fn trigger<K: Watched>(&mut self, when: When, select: Box<Select<K>>) {
-        let queue = self.queue.clone();
-        K::triggers(self.triggers).on_change.push(Trigger { queue, when, select });
+        let inlet = self.inlet.clone();
+        K::triggers(self.triggers).on_change.push(Trigger { inlet, when, select });
     }
 
     /// Has the keys that `select` names look again after every complete list of `K`, the first one or a new one.
@@ -340,17 +358,17 @@ impl Registration<'_> {
         &mut self,
         select: impl Fn(&Context) -> Vec<Key> + Send + Sync + 'static,
     ) {
-        let queue = self.queue.clone();
-        K::triggers(self.triggers).on_list.push((queue, Box::new(select)));
+        let inlet = self.inlet.clone();
+        K::triggers(self.triggers).on_list.push((inlet, Box::new(select)));
     }
 
     /// What reconciles its keys, and whose shard a key is.
     pub(crate) fn run(self, shard: Shard, reconciler: impl Reconciler) -> Registered {
-        let Self { name, queue, also_mine, .. } = self;
+        let Self { name, inlet, also_mine, .. } = self;
         let start = move |tasks: &mut JoinSet<()>, runner: Runner, stop: watch::Receiver<bool>| {
             tasks.spawn(runner::run(Arc::new(reconciler), runner, stop));
         };
-        Registered { name, queue, shard, also_mine, start: Box::new(start) }
+        Registered { name, inlet, shard, also_mine, start: Box::new(start) }
     }
 }
 
@@ -369,7 +387,7 @@ impl Registry {
             availability: self.availability.clone(),
             triggers: &mut self.triggers,
             name: controller.name,
-            queue,
+            inlet: Inlet { queue, is_mine: Arc::default() },
             also_mine: None,
         };
         self.controllers.push((controller.register)(registration));
@@ -416,15 +434,17 @@ impl Controllers {
     ) {
         let Self { context, controllers } = self;
         let concurrency = context.settings.concurrency;
-        for Registered { name, queue, shard, also_mine, start } in controllers {
+        for Registered { name, inlet, shard, also_mine, start } in controllers {
             let (shared, sharding) = (context.clone(), sharding.clone());
             let is_mine = move |key: &Key| {
                 also_mine.as_ref().is_some_and(|also| also(key))
                     || shard.is_mine(&shared, &sharding, name, key)
             };
+            let is_mine: Arc<IsMine> = Arc::new(is_mine);
+            inlet.is_mine.get_or_init(|| is_mine.clone());
             let runner = Runner {
-                queue,
-                is_mine: Arc::new(is_mine),
+                queue: inlet.queue,
+                is_mine,
                 limits: Limits { concurrency, ..Limits::default() },
                 metrics: context.metrics.clone(),
                 jitter: jitter.clone(),

@@ -14,7 +14,7 @@ use crate::cache::Malformed;
 /// An object, or what is known of one that has another shape. It is read from JSON text alone, in which its type stands
 /// before it, as the API server has it in watches.
 #[derive(Debug, Clone)]
-pub struct Guarded<K>(pub Result<K, Malformed>);
+pub struct Guarded<K>(pub Result<K, Box<Malformed>>);
 
 #[derive(Deserialize)]
 struct MetadataAlone {
@@ -32,7 +32,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
         let MetadataAlone { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
         // Where in the line it stands says nothing to anybody, and changes with every version of the object.
         let error = wrong.rsplit_once(" at line ").map_or(&*wrong, |(error, _)| error).to_owned();
-        Ok(Self(Err(Malformed { metadata, error })))
+        Ok(Self(Err(Box::new(Malformed { metadata, error }))))
     }
 }
 

@@ -150,7 +150,7 @@ fn take_in<K: Resource<DynamicType = ()> + Clone>(
                 listener(ObjectChange::Object(&key, Some(&object)));
             }
             Err(malformed) => {
-                let (key, malformed) = cache.apply_malformed(malformed);
+                let (key, malformed) = cache.apply_malformed(*malformed);
                 listener(ObjectChange::Malformed(&key, &malformed));
             }
         },

@@ -30,13 +30,9 @@ impl Arm {
         for revision in revisions {
             for replicas in replicas.iter().copied() {
                 for crowd in std::iter::once(None).chain(crowd.map(Some)) {
-                    let mut name = revision.name.clone();
-                    if replicas > 1 {
-                        name += &format!(" x{replicas}");
-                    }
-                    if crowd.is_some() {
-                        name += " in a crowd";
-                    }
+                    let several = if replicas > 1 { format!(" x{replicas}") } else { String::new() };
+                    let among = if crowd.is_some() { " in a crowd" } else { "" };
+                    let name = format!("{}{several}{among}", revision.name);
                     all.push(Self { name, revision: revision.clone(), replicas, cores, crowd });
                 }
             }

@@ -142,7 +142,7 @@ async fn main() -> Result<()> {
 }
 
 impl Options {
-    /// Fails where an order of this revision took too much.
+    /// Fails where an order of this revision took too much, or an idle minute wrote anything.
     fn judge(&self, all: &[Figures], arms: &[Arm]) -> Result<()> {
         let ours = |it: &&Figures| {
             arms.iter().any(|arm| arm.name == it.arm && arm.revision.name == arms[0].revision.name)
@@ -151,6 +151,10 @@ impl Options {
             let (writes, reads) =
                 (figures.writes_per_order + figures.conflicts_per_order, figures.reads_per_order);
             let pace = figures.pace.text();
+            if let Some(standing) = &figures.standing {
+                let writes = standing.idle_writes;
+                ensure!(writes == 0, "{writes} writes in an idle minute are too many");
+            }
             ensure!(
                 self.writes_max.is_none_or(|max| writes <= max),
                 "{pace}: {writes:.1} writes an order are too many"

@@ -69,6 +69,7 @@ pub(crate) fn table(all: &[Figures], arms: &[Arm]) -> String {
     text
 }
 
+type OfStanding = fn(&Standing) -> f64;
 type Value = Box<dyn Fn(&Figures) -> f64>;
 
 /// What a row each is for.
@@ -83,7 +84,7 @@ fn values(columns: &[Vec<&Figures>]) -> Vec<(String, Value)> {
         ("CPU ms an order, without the load".into(), Box::new(Figures::cpu_ms)),
     ];
     if columns.iter().flatten().any(|it| it.standing.is_some()) {
-        let standing: [(&str, fn(&Standing) -> f64); 4] = [
+        let standing: [(&str, OfStanding); 4] = [
             ("start to ready, s", |it| it.ready_s),
             ("memory of a replica then, MiB", |it| it.memory_mb),
             ("CPU of an idle minute, % of a core", |it| it.idle_cpu_percent),
@@ -114,7 +115,7 @@ fn row(text: &mut String, name: &str, cells: &[String]) {
     // Writing to a String cannot fail.
     let _ = write!(text, "{name:<40}");
     for cell in cells {
-        let _ = write!(text, "{cell:>14}");
+        let _ = write!(text, "  {cell:>16}");
     }
     text.push('\n');
 }

@@ -34,13 +34,13 @@ impl Standing {
         let begun = Instant::now();
         last.restart().await?;
         let ready = begun.elapsed();
-        let memory_kb = used(stage)?.memory_kb;
+        let begins_with = used(stage)?.memory_kb;
         cost::settled(&stage.client).await?;
         let (requests, before) = (Requests::read(&stage.client).await?, used(stage)?);
         tokio::time::sleep(IDLE).await;
         let (after, since) = (used(stage)?, Requests::read(&stage.client).await?.since(&requests));
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-        let (memory_mb, busy_ms) = (memory_kb as f64 / 1_024.0, (after.cpu_ms - before.cpu_ms) as f64);
+        let (memory_mb, busy_ms) = (begins_with as f64 / 1_024.0, (after.cpu_ms - before.cpu_ms) as f64);
         Ok(Self {
             ready_s: ready.as_secs_f64(),
             memory_mb,

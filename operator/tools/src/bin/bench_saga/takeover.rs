@@ -34,9 +34,9 @@ pub(crate) async fn play(arm: &Arm, open: usize) -> Result<String> {
     let orders: Api<DynamicObject> =
         Api::namespaced_with(stage.client.clone(), NAMESPACE, &resource("Order"));
     let mut changes = watcher(orders, watcher::Config::default()).applied_objects().boxed();
-    let lost = stage.operators.last().context("a replica")?;
-    lost.kill_hard()?;
-    let lapse = lapse(&stage.client, lost.name()).await?;
+    let victim = stage.operators.last().context("a replica")?;
+    victim.kill_hard()?;
+    let lapse = lapse(&stage.client, victim.name()).await?;
     let actors = Actors::new(&stage.client, stage.riders);
     let accepting = async {
         for number in 0..ACCEPTED {

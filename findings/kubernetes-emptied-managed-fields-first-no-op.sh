@@ -11,7 +11,7 @@
 # Seen:  tracked: same version, same version    emptied: newer version, same version
 set -euo pipefail
 folder=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$folder"' EXIT
+trap 'kill -9 $(jobs -p) 2>/dev/null; wait; rm -rf "$folder"' EXIT
 cd "$folder"
 
 # The control plane, from its own modules: some minutes.
@@ -19,12 +19,16 @@ cat > go.mod <<'MOD'
 module seen
 go 1.26.0
 MOD
+# Its parts are of version 0.0.0 in its own go.mod; published they are 0.36.3.
+for part in api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider cluster-bootstrap \
+  code-generator component-base component-helpers controller-manager cri-api cri-client cri-streaming \
+  csi-translation-lib dynamic-resource-allocation endpointslice externaljwt kms kube-aggregator \
+  kube-controller-manager kube-proxy kube-scheduler kubectl kubelet metrics mount-utils pod-security-admission \
+  sample-apiserver sample-cli-plugin sample-controller streaming; do
+  go mod edit -replace "k8s.io/$part=k8s.io/$part@v0.36.3"
+done
 go get -tool k8s.io/kubernetes/cmd/kube-apiserver@v1.36.3 k8s.io/kubernetes/cmd/kubectl@v1.36.3 \
-  go.etcd.io/etcd/server/v3@v3.6.8 $(for staged in api apiextensions-apiserver apimachinery apiserver cli-runtime \
-  client-go cloud-provider cluster-bootstrap code-generator component-base component-helpers controller-manager cri-api \
-  cri-client cri-streaming csi-translation-lib dynamic-resource-allocation endpointslice externaljwt kms kube-aggregator \
-  kube-proxy kube-scheduler kubectl kubelet metrics mount-utils pod-security-admission sample-apiserver streaming; do
-    echo "k8s.io/$staged@v0.36.3"; done) 2>/dev/null
+  go.etcd.io/etcd/server/v3@v3.6.8 2> get.log
 mkdir bin
 CGO_ENABLED=0 GOBIN="$folder/bin" go install k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
   go.etcd.io/etcd/server/v3

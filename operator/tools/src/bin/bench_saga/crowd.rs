@@ -144,12 +144,20 @@ async fn play(actors: &Actors, client: &Client, name: &str, until: &str) -> Resu
         if let Some((_, Some(act))) =
             STEPS.get(done + 1).filter(|_| position(phase).ok().flatten() == Some(done))
         {
-            actors.act_on(name, RIDER, *act).await?;
-            done += 1;
+            match actors.act_on(name, RIDER, *act).await {
+                Ok(()) => done += 1,
+                // The order may say that it waits for a store, or a rider, before the ticket or the delivery is there.
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         ensure!(begun.elapsed() < PATIENCE, "{name} is {phase} and not yet {until}");
         tokio::time::sleep(POLL / 2).await;
     }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 404)
 }
 
 /// An object of which there are to be copies.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kube 5.0.0 (Rust): DeserializeGuard takes five times the allocations of the object that it guards, also of a valid one.
+# kube 5.0.0 (Rust): DeserializeGuard takes four times the allocations of the object that it guards, also of a valid one.
 #
 # It lets one malformed object in a list or a watch harm nothing but itself, and is what the documentation offers for that.
 # To be able to read the metadata when the rest fails, it first builds a tree of the whole object, copies that tree, and
@@ -7,7 +7,7 @@
 # watches much and acts on little, as one of several replicas does, this is the most of what an event costs. The same can
 # be had from the text (serde_json's RawValue), which is read a second time only when the first one fails.
 #
-# Seen:  plain 38 allocations, guarded 248, from the text 39
+# Seen:  plain 29 allocations, guarded 129, from the text 31
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -71,7 +71,7 @@ fn main() {
         let raw = serde_json::from_str::<Box<RawValue>>(text).unwrap();
         drop(serde_json::from_str::<Pod>(raw.get()).unwrap());
     });
-    assert!(guarded >= 4 * plain && raw == plain + 1, "no longer so");
+    assert!(guarded >= 4 * plain && raw <= plain + 2, "no longer so");
 }
 RUST
 cargo run --release --quiet

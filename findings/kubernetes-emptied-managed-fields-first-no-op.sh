@@ -30,7 +30,9 @@ done
 go get -tool k8s.io/kubernetes/cmd/kube-apiserver@v1.36.3 k8s.io/kubernetes/cmd/kubectl@v1.36.3 \
   go.etcd.io/etcd/server/v3@v3.6.8 2> get.log
 mkdir bin
-CGO_ENABLED=0 GOBIN="$folder/bin" go install k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
+# It does not start without its version.
+CGO_ENABLED=0 GOBIN="$folder/bin" go install -ldflags "-s -w $(printf ' -X k8s.io/component-base/version.%s' \
+  gitVersion=v1.36.3 gitMajor=1 gitMinor=36)" k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl \
   go.etcd.io/etcd/server/v3
 
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -38,7 +40,7 @@ etcd=$(port) server=$(port)
 openssl genrsa -out sa.key 2048 2>/dev/null
 openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null
 echo 'word,admin,admin,system:masters' > tokens.csv
-bin/v3 --data-dir etcd --listen-client-urls "http://127.0.0.1:$etcd" --advertise-client-urls "http://127.0.0.1:$etcd" \
+bin/server --data-dir etcd --listen-client-urls "http://127.0.0.1:$etcd" --advertise-client-urls "http://127.0.0.1:$etcd" \
   --listen-peer-urls http://127.0.0.1:0 > etcd.log 2>&1 &
 bin/kube-apiserver --etcd-servers "http://127.0.0.1:$etcd" --secure-port "$server" --bind-address 127.0.0.1 \
   --cert-dir certs --token-auth-file tokens.csv --authorization-mode RBAC --service-account-key-file sa.pub \

@@ -4,13 +4,14 @@
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, TryStreamExt, stream};
 use local_cluster::LocalCluster;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::http;
 
-/// Writes of one transaction: etcd takes 128, and 1.5 MB.
-const BATCH: usize = 100;
+/// Writes under way at a time.
+const AT_A_TIME: usize = 64;
 
 /// The etcd of a local cluster, over its JSON gateway.
 pub struct Etcd {
@@ -24,28 +25,22 @@ impl Etcd {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn of(cluster: &LocalCluster) -> Result<Self> {
-        Ok(Self { url: format!("{}/v3/kv/txn", cluster.etcd_url()), http: http::client()? })
+        Ok(Self { url: format!("{}/v3/kv/put", cluster.etcd_url()), http: http::client()? })
     }
 
-    /// Puts objects, each with the key at which the API server keeps it.
+    /// Puts objects, each with the key at which the API server keeps it, and each by itself: what has one revision is one change
+    /// to the API server, whose watches may begin in the middle of it and miss the rest.
     ///
     /// # Errors
     /// When etcd refuses or cannot be reached.
     pub async fn put_all(&self, objects: impl IntoIterator<Item = (String, String)>) -> Result<()> {
-        let mut puts: Vec<Value> = Vec::with_capacity(BATCH);
-        for (key, object) in objects {
-            puts.push(
-                json!({ "requestPut": { "key": STANDARD.encode(key), "value": STANDARD.encode(object) } }),
-            );
-            if puts.len() == BATCH {
-                self.put(std::mem::take(&mut puts)).await?;
-            }
-        }
-        if puts.is_empty() { Ok(()) } else { self.put(puts).await }
+        let puts = objects.into_iter().map(|(key, object)| self.put(key, object));
+        stream::iter(puts).buffer_unordered(AT_A_TIME).try_collect().await
     }
 
-    async fn put(&self, puts: Vec<Value>) -> Result<()> {
-        let answer = self.http.post(&self.url).body(json!({ "success": puts }).to_string()).send().await?;
+    async fn put(&self, key: String, object: String) -> Result<()> {
+        let put = json!({ "key": STANDARD.encode(key), "value": STANDARD.encode(object) });
+        let answer = self.http.post(&self.url).body(put.to_string()).send().await?;
         answer.error_for_status().context("etcd takes no objects")?;
         Ok(())
     }

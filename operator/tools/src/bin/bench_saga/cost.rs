@@ -43,6 +43,14 @@ impl Requests {
         metrics::total(&self.writes)
     }
 
+    /// The same by verb and resource, in a line.
+    pub(crate) fn writes_by_resource(&self) -> String {
+        let some = self.writes.iter().filter(|(_, count)| **count > 0);
+        some.map(|(what, count)| format!("{count} {} {}", what.verb, what.resource))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     /// Writes that lost a compare-and-set.
     pub(crate) fn conflicts(&self) -> u64 {
         self.conflicts

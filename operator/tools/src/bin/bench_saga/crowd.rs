@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fooddelivery_api::{GROUP, VERSION};
+use fooddelivery_api::GROUP;
 use fooddelivery_e2e::etcd::Etcd;
 use fooddelivery_e2e::{ClusterAccess, POLL};
 use kube::api::{Api, DynamicObject};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::actors::{Actors, Placed, STEPS, position, resource};
 use crate::cost;
-use crate::stage::NAMESPACE;
+use crate::stage::{self, NAMESPACE};
 
 /// How long the orders that are copied may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -113,18 +113,12 @@ pub(crate) async fn fill(
 }
 
 fn marketplace() -> [Value; 4] {
-    let object = |kind: &str, name: &str, spec: Value| {
-        json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind,
-            "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
-        })
-    };
-    let menu = json!([{ "name": "bibimbap", "price": 9_500 }, { "name": "kimchi-jjigae", "price": 8_500 }]);
+    let coupon = json!({ "discount": { "amount": 1_000 }, "perCustomer": 3 });
     [
-        object("Store", STORE, json!({ "region": "mapo", "menu": menu })),
-        object("Rider", RIDER, json!({ "region": "mapo", "capacity": 20 })),
-        object("Customer", CUSTOMER, json!({ "contact": "010-0000-0000" })),
-        object("Coupon", COUPON, json!({ "discount": { "amount": 1_000 }, "perCustomer": 3 })),
+        stage::store(STORE),
+        stage::rider(RIDER),
+        stage::customer(CUSTOMER),
+        stage::object("Coupon", COUPON, &coupon),
     ]
 }
 
@@ -157,7 +151,7 @@ async fn play(actors: &Actors, client: &Client, name: &str, until: &str) -> Resu
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 404)
+    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.is_not_found())
 }
 
 /// An object of which there are to be copies.
@@ -258,21 +252,18 @@ async fn coupon_uses(client: &Client, count: usize) -> Result<impl Iterator<Item
     let coupon = Original::read(client, "Coupon", "coupons", COUPON).await?;
     Ok((0..count).map(move |n| {
         let name = format!("{COUPON}-{n:020x}");
-        let object = json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "CouponUse",
-            "metadata": {
-                "name": name, "namespace": NAMESPACE, "uid": copied_uid(&coupon.uid, n), "generation": 1,
-                "creationTimestamp": coupon.object["metadata"]["creationTimestamp"],
-                "ownerReferences": [{
-                    "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "Coupon", "name": COUPON, "uid": coupon.uid,
-                }],
-            },
-            "spec": {
-                "couponRef": { "name": COUPON, "uid": coupon.uid },
-                "customerRef": { "name": format!("{CUSTOMER}-{n}") },
-            },
-            "status": { "redeemed": 1 },
+        let spec = json!({
+            "couponRef": { "name": COUPON, "uid": coupon.uid },
+            "customerRef": { "name": format!("{CUSTOMER}-{n}") },
         });
+        let mut object = stage::object("CouponUse", &name, &spec);
+        object["metadata"]["uid"] = copied_uid(&coupon.uid, n).into();
+        object["metadata"]["generation"] = 1.into();
+        object["metadata"]["creationTimestamp"] = coupon.object["metadata"]["creationTimestamp"].clone();
+        object["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": object["apiVersion"], "kind": "Coupon", "name": COUPON, "uid": coupon.uid,
+        }]);
+        object["status"] = json!({ "redeemed": 1 });
         (format!("/registry/{GROUP}/couponuses/{NAMESPACE}/{name}"), object.to_string())
     }))
 }

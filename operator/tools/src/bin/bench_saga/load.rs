@@ -90,7 +90,7 @@ struct Seen {
 /// Plays a plan on a fresh stage.
 pub(crate) async fn play(arm: &Arm, plan: &Plan) -> Result<Figures> {
     let open = plan.pace.open(plan.orders);
-    let stage = Stage::set(arm, plan.latency.as_deref(), open, Vec::new()).await?;
+    let mut stage = Stage::set(arm, plan.latency.as_deref(), open, Vec::new()).await?;
     let standing = match arm.crowd {
         Some(_) => Some(Standing::measure(&stage).await?),
         None => None,

@@ -152,8 +152,8 @@ impl Options {
                 (figures.writes_per_order + figures.conflicts_per_order, figures.reads_per_order);
             let pace = figures.pace.text();
             if let Some(standing) = &figures.standing {
-                let writes = standing.idle_writes;
-                ensure!(writes == 0, "{writes} writes in an idle minute are too many");
+                let (writes, what) = (standing.idle_writes, &standing.idle_writes_by_resource);
+                ensure!(writes == 0, "{writes} writes in an idle minute are too many: {what}");
             }
             ensure!(
                 self.writes_max.is_none_or(|max| writes <= max),

@@ -61,7 +61,9 @@ pub(crate) fn table(all: &[Figures], arms: &[Arm]) -> String {
             let mut cells: Vec<String> = medians.iter().map(|it| format!("{it:.1}")).collect();
             for other in columns.iter().skip(1) {
                 let ratios = other.iter().zip(&columns[0]).map(|(other, first)| value(other) / value(first));
-                cells.push(format!("{:.2}", median(ratios.collect())));
+                let ratio = median(ratios.collect());
+                // Of what one of them has none of there is no ratio.
+                cells.push(if ratio.is_finite() { format!("{ratio:.2}") } else { "-".to_owned() });
             }
             row(&mut text, &name, &cells);
         }

@@ -1,7 +1,7 @@
 //! What a run is played on: a control plane of its own with a revision's base, its operator, a provider, and a marketplace of
 //! two stores, riders and customers. Everybody but the operator acts as an administrator.
 
-use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fooddelivery_api::{GROUP, VERSION};
@@ -43,8 +43,10 @@ pub(crate) struct Stage {
     /// The replicas of the operator.
     pub(crate) operators: Vec<Operator>,
     sandbox: Sandbox,
+    /// How long the last replica took from its start to being ready.
+    pub(crate) last_start: Duration,
     /// Ended after the replicas that are held by it.
-    shares: Mutex<Vec<CpuShare>>,
+    shares: Vec<CpuShare>,
     /// Last, so that it ends last.
     access: ClusterAccess,
 }
@@ -75,30 +77,26 @@ impl Stage {
         let kubeconfig = operator_kubeconfig(&access).await?;
         let operator_client = access.client_of(&kubeconfig).await?;
         let name = |number: usize| format!("operator-{number}");
-        let operator =
-            |number| Operator::new(&revision.operator, &kubeconfig, dir, &name(number), as_shipped());
+        let operator = |number| {
+            Operator::new(&revision.operator, &kubeconfig, dir, &name(number), OperatorOptions::default())
+        };
         let operators: Vec<Operator> = (0..arm.replicas).map(operator).collect::<Result<_>>()?;
-        let stage =
-            Self { client, operator_client, riders, operators, sandbox, shares: Mutex::default(), access };
         if let Some(size) = arm.crowd {
-            let first = stage.operators.first().context("a replica")?;
             // With counts that do not lag.
-            first.restart_with(OperatorOptions::default()).await?;
-            wait_stamped(&stage.access).await?;
-            let retired = async || first.stop().await.map(drop);
-            crowd::fill(&stage.access, &stage.client, size, retired).await?;
+            let first = operators.first().context("a replica")?;
+            first.restart().await?;
+            wait_stamped(&access).await?;
+            crowd::fill(&access, &client, size, async || first.stop().await.map(drop)).await?;
         }
-        stage.start_replicas().await?;
-        wait_stamped(&stage.access).await?;
-        Ok(stage)
-    }
-
-    /// Starts every replica anew, as it is shipped; ready when this returns.
-    pub(crate) async fn start_replicas(&self) -> Result<()> {
-        for operator in &self.operators {
+        let mut last_start = Duration::ZERO;
+        for operator in &operators {
+            let begun = Instant::now();
             operator.restart_with(as_shipped()).await?;
+            last_start = begun.elapsed();
         }
-        Ok(())
+        wait_stamped(&access).await?;
+        let shares = Vec::new();
+        Ok(Self { client, operator_client, riders, operators, sandbox, last_start, shares, access })
     }
 
     /// Ends all replicas.
@@ -110,13 +108,12 @@ impl Stage {
     }
 
     /// Gives each replica so much of a processor from now on; `None`: what there is.
-    pub(crate) fn hold_replicas(&self, cores: Option<f64>) -> Result<()> {
+    pub(crate) fn hold_replicas(&mut self, cores: Option<f64>) -> Result<()> {
         let Some(cores) = cores else { return Ok(()) };
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         for operator in &self.operators {
             let share = CpuShare::new(operator.name(), cores)?;
             share.hold(operator.pid().context("an operator that runs")?)?;
-            shares.push(share);
+            self.shares.push(share);
         }
         Ok(())
     }
@@ -134,33 +131,40 @@ impl Stage {
 }
 
 fn marketplace(endpoint: &str, riders: usize) -> Vec<Value> {
-    let food = |kind: &str, name: String, spec: Value| {
-        json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind,
-            "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
-        })
-    };
     let fields = Map::from_iter([("timeout".to_owned(), json!("5s")), ("concurrency".to_owned(), json!(64))]);
     let mut all = vec![
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
         provider_secret(PROVIDER),
         provider(PROVIDER, PROVIDER, endpoint, &fields),
     ];
-    all.extend((0..STORES).map(|n| {
-        let menu =
-            json!([{ "name": "bibimbap", "price": 9_500 }, { "name": "kimchi-jjigae", "price": 8_500 }]);
-        let spec = json!({ "region": "mapo", "menu": menu });
-        food("Store", format!("store-{n}"), spec)
-    }));
-    all.extend(
-        (0..riders)
-            .map(|n| food("Rider", format!("rider-{n}"), json!({ "region": "mapo", "capacity": CAPACITY }))),
-    );
-    all.extend(
-        (0..CUSTOMERS)
-            .map(|n| food("Customer", format!("customer-{n}"), json!({ "contact": "010-0000-0000" }))),
-    );
+    all.extend((0..STORES).map(|n| store(&format!("store-{n}"))));
+    all.extend((0..riders).map(|n| rider(&format!("rider-{n}"))));
+    all.extend((0..CUSTOMERS).map(|n| customer(&format!("customer-{n}"))));
     all
+}
+
+/// A store with what orders ask for.
+pub(crate) fn store(name: &str) -> Value {
+    let menu = json!([{ "name": "bibimbap", "price": 9_500 }, { "name": "kimchi-jjigae", "price": 8_500 }]);
+    object("Store", name, &json!({ "region": "mapo", "menu": menu }))
+}
+
+/// A rider of the store's region.
+pub(crate) fn rider(name: &str) -> Value {
+    object("Rider", name, &json!({ "region": "mapo", "capacity": CAPACITY }))
+}
+
+/// A customer.
+pub(crate) fn customer(name: &str) -> Value {
+    object("Customer", name, &json!({ "contact": "010-0000-0000" }))
+}
+
+/// An object of the group.
+pub(crate) fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind,
+        "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
+    })
 }
 
 /// Counts lag as they do where nobody waits for them.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fooddelivery_api::OPERATOR_NAMESPACE;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -22,8 +23,6 @@ use crate::stage::{NAMESPACE, Stage};
 const ACCEPTED: usize = 200;
 /// How long everything may take.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// Where the operator's Leases are.
-const SYSTEM: &str = "fooddelivery-system";
 
 /// Plays it with so many open orders; gives a sentence.
 pub(crate) async fn play(arm: &Arm, open: usize) -> Result<String> {
@@ -74,7 +73,7 @@ pub(crate) async fn play(arm: &Arm, open: usize) -> Result<String> {
 
 /// When a replica's Lease lapses.
 async fn lapse(client: &Client, replica: &str) -> Result<Instant> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM);
+    let leases: Api<Lease> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
     let spec = leases.get(&format!("fooddelivery-replica.{replica}")).await?.spec.context("a spec")?;
     let renewed = spec.renew_time.context("a renewal")?.0;
     let seconds = spec.lease_duration_seconds.context("a duration")?;

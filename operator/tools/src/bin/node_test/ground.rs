@@ -16,7 +16,7 @@ use crate::images::{Archives, dir};
 use crate::say;
 
 /// Where the operator is.
-pub(crate) const SYSTEM: &str = "fooddelivery-system";
+pub(crate) const SYSTEM: &str = fooddelivery_api::OPERATOR_NAMESPACE;
 /// Where the orders are.
 pub(crate) const FOOD: &str = "food";
 /// For what takes seconds on a quiet machine.

@@ -17,10 +17,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::indexes::Indexes;
+use crate::keeping;
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::settings::Settings;
-use crate::trim;
 
 /// Maximum time between a copy of an object, as the API server had it, and what is done on the strength of it elsewhere: a call
 /// of a provider, or the creation of a payment.
@@ -46,7 +46,7 @@ macro_rules! caches {
 
         impl Caches {
             fn of_any_kind() -> Self {
-                Self { $($field: Arc::new(Cache::trimming(trim::any)),)+ }
+                Self { $($field: Arc::new(Cache::new(keeping::any())),)+ }
             }
         }
 
@@ -64,10 +64,12 @@ for_each_kind!(caches);
 impl Default for Caches {
     fn default() -> Self {
         Self {
-            orders: Arc::new(Cache::trimming(trim::order)),
-            payments: Arc::new(Cache::trimming(trim::payment)),
-            tickets: Arc::new(Cache::trimming(trim::ticket)),
-            deliveries: Arc::new(Cache::trimming(trim::delivery)),
+            orders: Arc::new(Cache::new(keeping::orders())),
+            payments: Arc::new(Cache::new(keeping::payments())),
+            tickets: Arc::new(Cache::new(keeping::tickets())),
+            deliveries: Arc::new(Cache::new(keeping::deliveries())),
+            customers: Arc::new(Cache::new(keeping::customers())),
+            coupon_uses: Arc::new(Cache::new(keeping::coupon_uses())),
             ..Self::of_any_kind()
         }
     }

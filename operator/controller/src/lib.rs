@@ -12,6 +12,7 @@ pub mod cli;
 pub mod context;
 mod controllers;
 pub mod indexes;
+mod keeping;
 pub mod metrics;
 pub mod names;
 pub mod queues;
@@ -23,7 +24,6 @@ mod sharding;
 mod shared;
 pub mod stamp;
 pub mod telemetry;
-mod trim;
 
 pub use shared::message_clients::MakeMessagePort;
 pub use shared::payment_clients::MakePort;

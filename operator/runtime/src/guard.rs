@@ -22,17 +22,27 @@ struct MetadataAlone {
     metadata: ObjectMeta,
 }
 
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        let wrong = match serde_json::from_str(text.get()) {
+impl<K: DeserializeOwned> Guarded<K> {
+    /// Reads one from its JSON text.
+    ///
+    /// # Errors
+    /// What is wrong with the text, when not even metadata can be read from it.
+    pub(crate) fn of_text(text: &str) -> Result<Self, serde_json::Error> {
+        let wrong = match serde_json::from_str(text) {
             Ok(object) => return Ok(Self(Ok(object))),
             Err(wrong) => wrong.to_string(),
         };
-        let MetadataAlone { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let MetadataAlone { metadata } = serde_json::from_str(text)?;
         // Where in the line it stands says nothing to anybody, and changes with every version of the object.
         let error = wrong.rsplit_once(" at line ").map_or(&*wrong, |(error, _)| error).to_owned();
         Ok(Self(Err(Box::new(Malformed { metadata, error }))))
+    }
+}
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        Self::of_text(text.get()).map_err(D::Error::custom)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A queue of keys with due times. A key is in it once, runs at most once at a time, and is run again when something
 //! came in while it ran.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -9,17 +9,59 @@ use tokio::time::Instant;
 
 use crate::key::Key;
 
-#[derive(Default)]
-struct Slot {
-    due: Option<Instant>,
-    running: bool,
-    again: Option<Instant>,
+/// How a key stands.
+enum Slot {
+    /// It was to run as soon as possible when it came.
+    Ready,
+    /// It is to run then.
+    Due(Instant),
+    /// It runs, and is to run again then.
+    Running(Option<Instant>),
 }
 
+/// A start brings every key there is, so what is kept of one is little, and goes when they have run.
 #[derive(Default)]
 struct Inner {
     slots: HashMap<Key, Slot>,
+    /// When they came.
+    ready: VecDeque<(Instant, Key)>,
     due: BTreeSet<(Instant, Key)>,
+}
+
+/// Room for so many keys is kept.
+const ROOM_KEPT: usize = 1_024;
+
+impl Inner {
+    /// Whether a key has to be put in to run at `at`; it is not in for a later time any more.
+    fn is_wanted(&mut self, key: &Key, at: Instant) -> bool {
+        match self.slots.get_mut(key) {
+            None => true,
+            Some(Slot::Ready) => false,
+            Some(Slot::Running(again)) => {
+                *again = Some(again.map_or(at, |known| known.min(at)));
+                false
+            }
+            Some(Slot::Due(due)) if *due <= at => false,
+            Some(Slot::Due(due)) => self.due.remove(&(*due, key.clone())),
+        }
+    }
+
+    /// The time and the key of what is to run first, and whether it came to run as soon as possible.
+    fn first(&self) -> Option<(Instant, &Key, bool)> {
+        let ready = self.ready.front().map(|(at, key)| (*at, key, true));
+        let due = self.due.first().map(|(at, key)| (*at, key, false));
+        match (ready, due) {
+            (Some(ready), Some(due)) if due.0 < ready.0 => Some(due),
+            (ready, due) => ready.or(due),
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.slots.capacity() > ROOM_KEPT && self.slots.len() < self.slots.capacity() / 8 {
+            self.slots.shrink_to(ROOM_KEPT);
+            self.ready.shrink_to(ROOM_KEPT);
+        }
+    }
 }
 
 /// The queue of one controller.
@@ -47,41 +89,39 @@ impl Queue {
 
     /// Has `key` run as soon as possible.
     pub fn push(&self, key: Key) {
-        self.push_at(key, Instant::now());
+        let mut inner = self.lock();
+        let now = Instant::now();
+        if inner.is_wanted(&key, now) {
+            inner.slots.insert(key.clone(), Slot::Ready);
+            inner.ready.push_back((now, key));
+            self.changed.notify_one();
+        }
     }
 
     /// Has `key` run at `at`, or earlier if it is due earlier.
     pub fn push_at(&self, key: Key, at: Instant) {
         let mut inner = self.lock();
-        let inner = &mut *inner;
-        let slot = inner.slots.entry(key.clone()).or_default();
-        if slot.running {
-            slot.again = Some(slot.again.map_or(at, |again| again.min(at)));
-            return;
+        if inner.is_wanted(&key, at) {
+            inner.slots.insert(key.clone(), Slot::Due(at));
+            inner.due.insert((at, key));
+            self.changed.notify_one();
         }
-        if let Some(due) = slot.due {
-            if due <= at {
-                return;
-            }
-            inner.due.remove(&(due, key.clone()));
-        }
-        slot.due = Some(at);
-        inner.due.insert((at, key));
-        self.changed.notify_one();
     }
 
     /// Takes the key that is due longest.
     pub fn pop(&self, now: Instant) -> Popped {
         let mut inner = self.lock();
-        let Some((at, key)) = inner.due.first().cloned() else { return Popped::Empty };
+        let Some((at, key, is_ready)) = inner.first() else { return Popped::Empty };
         if at > now {
             return Popped::NotBefore(at);
         }
-        inner.due.pop_first();
-        if let Some(slot) = inner.slots.get_mut(&key) {
-            slot.due = None;
-            slot.running = true;
+        let key = key.clone();
+        if is_ready {
+            inner.ready.pop_front();
+        } else {
+            inner.due.pop_first();
         }
+        inner.slots.insert(key.clone(), Slot::Running(None));
         Popped::Key(key)
     }
 
@@ -90,7 +130,9 @@ impl Queue {
     pub fn done(&self, key: &Key, next: Option<Instant>, earliest: Option<Instant>) {
         let again = {
             let mut inner = self.lock();
-            inner.slots.remove(key).and_then(|slot| slot.again)
+            let slot = inner.slots.remove(key);
+            inner.shrink();
+            if let Some(Slot::Running(again)) = slot { again } else { None }
         };
         let again = again.map(|at| earliest.map_or(at, |earliest| at.max(earliest)));
         let at = match (again, next) {
@@ -156,5 +198,29 @@ mod tests {
         assert_eq!(queue.pop(Instant::now()), Popped::Key(key.clone()));
         queue.done(&key, None, None);
         assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_key_that_is_due_longest_runs_first_however_it_came() {
+        let queue = Queue::default();
+        let [a, b, c] = ["a", "b", "c"].map(|name| Key::new("food", name));
+        queue.push_at(a.clone(), Instant::now() + Duration::from_secs(1));
+        queue.push_at(b.clone(), Instant::now() + Duration::from_secs(3));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        queue.push(c.clone());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let order = [(); 3].map(|()| queue.pop(Instant::now()));
+        assert_eq!(order, [a, c, b].map(Popped::Key));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_many_keys_took_is_given_back_when_they_have_run() {
+        let queue = Queue::default();
+        (0..100_000).for_each(|number| queue.push(Key::new("food", &number.to_string())));
+        while let Popped::Key(key) = queue.pop(Instant::now()) {
+            queue.done(&key, None, None);
+        }
+        let inner = queue.lock();
+        assert!(inner.slots.capacity().max(inner.ready.capacity()) <= 4 * ROOM_KEPT);
     }
 }

@@ -8,6 +8,7 @@
 //! [`Index`], and what is added up a [`Tally`], both kept with each object that comes, changes or goes.
 
 mod difference;
+mod held;
 mod index;
 mod tally;
 #[cfg(test)]
@@ -25,6 +26,8 @@ use crate::key::Key;
 
 use difference::Comparer;
 pub use difference::Difference;
+use held::Held;
+pub use held::Keeping;
 pub use index::Index;
 use index::Indexer;
 use tally::Tallier;
@@ -59,18 +62,24 @@ impl<K> Clone for Cached<K> {
     }
 }
 
-struct Entry<K> {
-    version: u64,
-    cached: Cached<K>,
-}
-
-impl<K> Entry<K> {
+impl<K> Cached<K> {
     fn object(&self) -> Option<&K> {
-        match &self.cached {
-            Cached::Object(object) => Some(object),
-            Cached::Malformed(_) => None,
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Malformed(_) => None,
         }
     }
+}
+
+struct Entry<K> {
+    version: u64,
+    held: Held<K>,
+}
+
+/// What comes in, and how it will be held; made before the cache is locked.
+struct Incoming<K> {
+    entry: Entry<K>,
+    cached: Cached<K>,
 }
 
 /// Something that is kept beside the objects, as they are.
@@ -80,6 +89,7 @@ trait Observer<K>: Send + Sync {
 }
 
 struct Inner<K> {
+    keeping: Arc<Keeping<K>>,
     entries: HashMap<Key, Entry<K>>,
     /// The highest version that a watch has brought, by namespace.
     watched: HashMap<Arc<str>, u64>,
@@ -93,15 +103,15 @@ struct Inner<K> {
 
 impl<K> Inner<K> {
     /// The one way in.
-    fn put(&mut self, mut key: Key, entry: Entry<K>) {
+    fn put(&mut self, mut key: Key, Incoming { entry, cached }: Incoming<K>) {
         // Its text is kept once.
         if let Some((namespace, _)) = self.watched.get_key_value(&key.namespace) {
             key.namespace = namespace.clone();
         }
         let known = self.entries.get_key_value(&key);
-        let (known, old) = known.map_or((&key, None), |(known, old)| (known, old.object()));
+        let (known, old) = known.map_or((&key, None), |(known, old)| (known, self.keeping.object(&old.held)));
         for observer in &self.observers {
-            observer.changed(known, old, entry.object());
+            observer.changed(known, old.as_deref(), cached.object());
         }
         self.entries.insert(key, entry);
     }
@@ -109,14 +119,15 @@ impl<K> Inner<K> {
     /// The one way out.
     fn take(&mut self, key: &Key) {
         let Some(old) = self.entries.remove(key) else { return };
+        let old = self.keeping.object(&old.held);
         for observer in &self.observers {
-            observer.changed(key, old.object(), None);
+            observer.changed(key, old.as_deref(), None);
         }
     }
 
     fn observe(&mut self, observer: Box<dyn Observer<K>>) {
         for (key, entry) in &self.entries {
-            observer.changed(key, None, entry.object());
+            observer.changed(key, None, self.keeping.object(&entry.held).as_deref());
         }
         self.observers.push(observer);
     }
@@ -134,27 +145,36 @@ impl<K> Inner<K> {
 /// The cache of one kind.
 pub struct Cache<K> {
     inner: RwLock<Inner<K>>,
-    trim: fn(&mut K),
+    keeping: Arc<Keeping<K>>,
 }
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
-        Self::trimming(|_| {})
+        Self::new(Keeping::trimmed(|_| {}))
     }
 }
 
 impl<K> Cache<K> {
-    /// One that has `trim` take from each object what nobody here asks for, before it is put in; what nobody asks for of
-    /// any object is taken from it anyway.
-    pub fn trimming(trim: fn(&mut K)) -> Self {
+    /// One that keeps its objects so; what nobody asks for of any object is taken from it anyway.
+    pub fn new(keeping: Keeping<K>) -> Self {
+        let keeping = Arc::new(keeping);
         let inner = Inner {
+            keeping: keeping.clone(),
             entries: HashMap::new(),
             watched: HashMap::new(),
             relisting: HashMap::new(),
             forgotten: HashSet::new(),
             observers: Vec::new(),
         };
-        Self { inner: RwLock::new(inner), trim }
+        Self { inner: RwLock::new(inner), keeping }
+    }
+
+    fn incoming(&self, version: u64, cached: Cached<K>) -> Incoming<K> {
+        let held = match &cached {
+            Cached::Object(object) => self.keeping.hold(object.clone()),
+            Cached::Malformed(malformed) => Held::Malformed(malformed.clone()),
+        };
+        Incoming { entry: Entry { version, held }, cached }
     }
 }
 
@@ -173,7 +193,7 @@ impl<K: ResourceExt> Cache<K> {
 
     /// What stands under `key`.
     pub fn get(&self, key: &Key) -> Option<Cached<K>> {
-        self.read().entries.get(key).map(|entry| entry.cached.clone())
+        self.read().entries.get(key).map(|entry| self.keeping.cached(&entry.held))
     }
 
     /// The object under `key`, if it can be read.
@@ -197,10 +217,7 @@ impl<K: ResourceExt> Cache<K> {
     /// Those of `keys` that can be read, sorted as they are.
     pub fn objects(&self, keys: &[Key]) -> Vec<(Key, Arc<K>)> {
         let inner = self.read();
-        let object = |key: &Key| match &inner.entries.get(key)?.cached {
-            Cached::Object(object) => Some((key.clone(), object.clone())),
-            Cached::Malformed(_) => None,
-        };
+        let object = |key: &Key| Some((key.clone(), self.keeping.object(&inner.entries.get(key)?.held)?));
         keys.iter().filter_map(object).collect()
     }
 
@@ -242,9 +259,9 @@ impl<K: ResourceExt> Cache<K> {
 
     /// Walks over all objects: those that `keep` picks, sorted by key.
     pub fn walk(&self, keep: impl Fn(&Key, &K) -> bool) -> Vec<(Key, Arc<K>)> {
-        let picked = |(key, entry): (&Key, &Entry<K>)| match &entry.cached {
-            Cached::Object(object) if keep(key, object) => Some((key.clone(), object.clone())),
-            Cached::Object(_) | Cached::Malformed(_) => None,
+        let picked = |(key, entry): (&Key, &Entry<K>)| {
+            let object = self.keeping.object(&entry.held)?;
+            keep(key, &object).then(|| (key.clone(), object))
         };
         let mut objects: Vec<(Key, Arc<K>)> = self.read().entries.iter().filter_map(picked).collect();
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -253,7 +270,12 @@ impl<K: ResourceExt> Cache<K> {
 
     /// Walks over all objects: the keys of those that can be read, sorted.
     pub fn walk_keys(&self) -> Vec<Key> {
-        self.walk(|_, _| true).into_iter().map(|(key, _)| key).collect()
+        let readable = |entry: &Entry<K>| !matches!(entry.held, Held::Malformed(_));
+        let inner = self.read();
+        let known = inner.entries.iter().filter(|(_, entry)| readable(entry));
+        let mut keys: Vec<Key> = known.map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        keys
     }
 
     /// What is held, and in which version: for those who compare it with what there is.
@@ -266,12 +288,13 @@ impl<K: ResourceExt> Cache<K> {
         let Some(version) = version(object.meta()) else { return };
         self.trim(&mut object);
         let key = Key::of(&object);
+        let incoming = self.incoming(version, Cached::Object(Arc::new(object)));
         let mut inner = self.write();
         let known = inner.entries.get(&key).map(|entry| entry.version);
         // Without an entry, a version that the watch has gone past may be of an object deleted since.
         let outdated = known.map_or(version <= inner.watched(&key), |known| known >= version);
         if !outdated {
-            inner.put(key, Entry { version, cached: Cached::Object(Arc::new(object)) });
+            inner.put(key, incoming);
         }
     }
 
@@ -309,6 +332,7 @@ impl<K: ResourceExt> Cache<K> {
 
     fn take_in(&self, key: Key, version: Option<u64>, cached: Cached<K>) {
         let version = version.unwrap_or(0);
+        let incoming = self.incoming(version, cached);
         let mut inner = self.write();
         inner.saw(&key, version);
         inner.forgotten.remove(&key);
@@ -318,13 +342,13 @@ impl<K: ResourceExt> Cache<K> {
             }
         }
         if inner.entries.get(&key).is_none_or(|entry| entry.version <= version) {
-            inner.put(key, Entry { version, cached });
+            inner.put(key, incoming);
         }
     }
 
     fn trim(&self, object: &mut K) {
         trim(object.meta_mut());
-        (self.trim)(object);
+        (self.keeping.trim)(object);
     }
 
     /// Takes out an object whose deletion a watch brought.

@@ -187,11 +187,33 @@ fn step(cache: &Cache<ConfigMap>, random: &mut impl rand::RngExt, version: u64) 
     }
 }
 
+/// One that packs every other object.
+fn packing() -> Cache<ConfigMap> {
+    Cache::new(Keeping::packed(|_| {}, |object| data(object, "number") % 2 == 0))
+}
+
+fn is_packed(cache: &Cache<ConfigMap>, name: &str) -> bool {
+    matches!(cache.read().entries[&Key::new("food", name)].held, Held::Packed(_))
+}
+
+#[test]
+fn an_object_that_rests_is_packed_and_read_as_it_was() {
+    let cache = packing();
+    for (name, number) in [("rests", "4"), ("works", "5")] {
+        let data = [("number".to_owned(), number.to_owned())].into();
+        let object = ConfigMap { data: Some(data), ..object(name, 5) };
+        watched(&cache, object.clone());
+        assert_eq!(cache.object(&Key::of(&object)).as_deref(), Some(&object));
+    }
+    assert_eq!((is_packed(&cache, "rests"), is_packed(&cache, "works")), (true, false));
+    assert_eq!(cache.walk_keys(), ["rests", "works"].map(|name| Key::new("food", name)));
+}
+
 #[test]
 fn an_index_and_a_tally_are_what_a_walk_finds_whatever_comes_changes_and_goes() {
     for seed in 0..40 {
         let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
-        let cache = Cache::default();
+        let cache = if seed % 2 == 0 { Cache::default() } else { packing() };
         // Also of what is there already.
         for version in 1..20 {
             step(&cache, &mut random, version);

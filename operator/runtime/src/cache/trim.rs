@@ -9,13 +9,10 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Length of an annotation's value from which on [`trim_annotations`] leaves it out.
 pub const LARGE_ANNOTATION_BYTES: usize = 1_024;
 
-/// Takes away who manages which field, which is a third of an object or more, and kubectl's copy of it. What is left takes
-/// no more room than it needs.
+/// Takes away who manages which field, which is a third of an object or more, and kubectl's copy of it.
 pub(super) fn trim(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     retain_annotations(metadata, |name, _| name != LAST_APPLIED);
-    metadata.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
-    metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
 }
 
 /// Takes away large annotations that are not `known`.

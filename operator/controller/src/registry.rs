@@ -2,14 +2,14 @@
 //! of which kinds have which of its keys look again. From this follow the watches, the runners, the Leases and the takeover
 //! of shards.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use fooddelivery_api::for_each_kind;
 use fooddelivery_runtime::cache::{Difference, Malformed};
 use fooddelivery_runtime::events::{Note, reference};
 use fooddelivery_runtime::guard::Guarded;
 use fooddelivery_runtime::health::Health;
-use fooddelivery_runtime::runner::{self, IsMine, Runner};
+use fooddelivery_runtime::runner::{self, Runner};
 use fooddelivery_runtime::sharding::Sharding;
 use fooddelivery_runtime::watch::{Feed, FirstList, ObjectChange, run};
 use fooddelivery_runtime::{Jitter, Key, Limits, LoopWatchdogs, Queue, Reconciler};
@@ -64,27 +64,9 @@ impl When {
     }
 }
 
-/// The queue of a controller, for what may be another replica's.
-#[derive(Clone)]
-struct Inlet {
-    queue: Arc<Queue>,
-    /// Set when the controller starts.
-    is_mine: Arc<OnceLock<Arc<IsMine>>>,
-}
-
-impl Inlet {
-    /// Has a key look again. One of another replica's does not even wake the controller, as most changes that a replica
-    /// sees are of others' objects; what falls to it later is looked at then, from the caches.
-    fn push(&self, key: Key) {
-        if self.is_mine.get().is_none_or(|is_mine| is_mine(&key)) {
-            self.queue.push(key);
-        }
-    }
-}
-
 /// Which of a controller's keys look again after a change.
 struct Trigger<K> {
-    inlet: Inlet,
+    queue: Arc<Queue>,
     when: When,
     select: Box<Select<K>>,
 }
@@ -93,7 +75,7 @@ struct Trigger<K> {
 pub(crate) struct Triggers<K> {
     on_change: Vec<Trigger<K>>,
     /// After every complete list.
-    on_list: Vec<(Inlet, Box<SelectAll>)>,
+    on_list: Vec<(Arc<Queue>, Box<SelectAll>)>,
 }
 
 impl<K> Default for Triggers<K> {
@@ -107,15 +89,15 @@ impl<K: Kind> Triggers<K> {
         let change = Changed { key, object };
         for trigger in self.on_change.iter().filter(|trigger| trigger.when.is_met(key)) {
             for key in (trigger.select)(context, &change) {
-                trigger.inlet.push(key);
+                trigger.queue.push(key);
             }
         }
     }
 
     fn listed(&self, context: &Context) {
-        for (inlet, select) in &self.on_list {
+        for (queue, select) in &self.on_list {
             for key in select(context) {
-                inlet.push(key);
+                queue.push(key);
             }
         }
     }
@@ -268,7 +250,7 @@ type Start = dyn FnOnce(&mut JoinSet<()>, Runner, watch::Receiver<bool>) + Send;
 /// A controller that runs here, registered and not started.
 pub(crate) struct Registered {
     name: ControllerName,
-    inlet: Inlet,
+    queue: Arc<Queue>,
     shard: Shard,
     also_mine: Option<Arc<AlsoMine>>,
     start: Box<Start>,
@@ -295,7 +277,7 @@ pub(crate) struct Registration<'a> {
     availability: Availability,
     triggers: &'a mut AllTriggers,
     name: ControllerName,
-    inlet: Inlet,
+    queue: Arc<Queue>,
     also_mine: Option<Arc<AlsoMine>>,
 }
 
@@ -349,8 +331,8 @@ impl Registration<'_> {
     }
 
     fn trigger<K: Watched>(&mut self, when: When, select: Box<Select<K>>) {
-        let inlet = self.inlet.clone();
-        K::triggers(self.triggers).on_change.push(Trigger { inlet, when, select });
+        let queue = self.queue.clone();
+        K::triggers(self.triggers).on_change.push(Trigger { queue, when, select });
     }
 
     /// Has the keys that `select` names look again after every complete list of `K`, the first one or a new one.
@@ -358,17 +340,17 @@ impl Registration<'_> {
         &mut self,
         select: impl Fn(&Context) -> Vec<Key> + Send + Sync + 'static,
     ) {
-        let inlet = self.inlet.clone();
-        K::triggers(self.triggers).on_list.push((inlet, Box::new(select)));
+        let queue = self.queue.clone();
+        K::triggers(self.triggers).on_list.push((queue, Box::new(select)));
     }
 
     /// What reconciles its keys, and whose shard a key is.
     pub(crate) fn run(self, shard: Shard, reconciler: impl Reconciler) -> Registered {
-        let Self { name, inlet, also_mine, .. } = self;
+        let Self { name, queue, also_mine, .. } = self;
         let start = move |tasks: &mut JoinSet<()>, runner: Runner, stop: watch::Receiver<bool>| {
             tasks.spawn(runner::run(Arc::new(reconciler), runner, stop));
         };
-        Registered { name, inlet, shard, also_mine, start: Box::new(start) }
+        Registered { name, queue, shard, also_mine, start: Box::new(start) }
     }
 }
 
@@ -387,7 +369,7 @@ impl Registry {
             availability: self.availability.clone(),
             triggers: &mut self.triggers,
             name: controller.name,
-            inlet: Inlet { queue, is_mine: Arc::default() },
+            queue,
             also_mine: None,
         };
         self.controllers.push((controller.register)(registration));
@@ -434,17 +416,15 @@ impl Controllers {
     ) {
         let Self { context, controllers } = self;
         let concurrency = context.settings.concurrency;
-        for Registered { name, inlet, shard, also_mine, start } in controllers {
+        for Registered { name, queue, shard, also_mine, start } in controllers {
             let (shared, sharding) = (context.clone(), sharding.clone());
             let is_mine = move |key: &Key| {
                 also_mine.as_ref().is_some_and(|also| also(key))
                     || shard.is_mine(&shared, &sharding, name, key)
             };
-            let is_mine: Arc<IsMine> = Arc::new(is_mine);
-            inlet.is_mine.get_or_init(|| is_mine.clone());
             let runner = Runner {
-                queue: inlet.queue,
-                is_mine,
+                queue,
+                is_mine: Arc::new(is_mine),
                 limits: Limits { concurrency, ..Limits::default() },
                 metrics: context.metrics.clone(),
                 jitter: jitter.clone(),

@@ -209,8 +209,8 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         queue.push(c.clone());
         tokio::time::advance(Duration::from_secs(2)).await;
-        let order = [(); 3].map(|()| queue.pop(Instant::now()));
-        assert_eq!(order, [a, c, b].map(Popped::Key));
+        let popped = [(); 3].map(|()| queue.pop(Instant::now()));
+        assert_eq!(popped, [a, c, b].map(Popped::Key));
     }
 
     #[tokio::test(start_paused = true)]

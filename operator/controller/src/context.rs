@@ -23,7 +23,7 @@ use crate::queues::Queues;
 use crate::settings::Settings;
 
 /// Maximum time between a copy of an object, as the API server had it, and what is done on the strength of it elsewhere: a call
-/// of a provider, or the creation of a payment.
+/// of a provider, or the creation of a child.
 pub(crate) const COPY_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A kind that is watched.
@@ -143,8 +143,8 @@ impl Context {
         age.is_some_and(|age| (0..=i64::try_from(COPY_AGE_MAX.as_millis()).unwrap_or(0)).contains(&age))
     }
 
-    /// Writes a status and puts what was written into the cache. When somebody wrote first, what they wrote is read: until
-    /// the watch brings it, every further try would be in vain.
+    /// Writes a status, puts what was written into the cache and returns its resourceVersion. When somebody wrote first, what
+    /// they wrote is read: until the watch brings it, every further try would be in vain.
     ///
     /// # Errors
     /// As [`ApiServer::write_status`].
@@ -154,11 +154,12 @@ impl Context {
         object: &K,
         old: &impl Serialize,
         new: &impl Serialize,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<String>, ApiError> {
         match self.api.write_status(object, old, new).await {
             Ok(written) => {
+                let version = written.resource_version();
                 cache.remember(written);
-                Ok(())
+                Ok(version)
             }
             Err(error @ (ApiError::Conflict | ApiError::NotFound)) => {
                 self.refresh(cache, &Key::of(object)).await?;

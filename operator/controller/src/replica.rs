@@ -89,6 +89,7 @@ impl Replica {
                 clock.clone(),
             )),
             intents: Arc::default(),
+            fresh_orders: Arc::default(),
             message_clients: Arc::new(MessageClients::new(messages, &settings.secrets_namespace)),
             notifications: Arc::new(NotificationProgress::default()),
         };

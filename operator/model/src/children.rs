@@ -129,10 +129,20 @@ pub fn recorded<F>(world: &mut World, decided: Result<Option<F>, Violation>) -> 
     })
 }
 
-/// As the controllers' `is_as_seen`: the order, read live, is the version that was decided on. The model's one timing
-/// assumption: this read and the create that follows it are one step, but where [`Bounds::freezes`] says otherwise.
+/// Whether the copy in hand is as good as one that the replica has just written by compare-and-set: the operator has written no
+/// status since. What the customer has is what such a replica cannot know. That another replica takes the order over takes longer
+/// than such a copy counts, but where [`Bounds::freezes`] says otherwise.
+fn is_fresh(world: &World, bounds: &Bounds, version: u8) -> bool {
+    let chain = Order::chain(world);
+    let Some(held) = chain.at(version) else { return false };
+    let since = chain.0.iter().skip(usize::from(version));
+    !bounds.freezes && since.copied().all(|later| later.is_some_and(|later| later.has_status_of(&held)))
+}
+
+/// As the controllers': the order was just written, or, read live, is the version that was decided on. The model's one timing
+/// assumption: what shows that and the create that follows are one step, but where [`Bounds::freezes`] says otherwise.
 fn is_as_seen(world: &mut World, bounds: &Bounds, replica: usize, version: u8) -> bool {
-    if !bounds.carrying.order_is_live {
+    if !bounds.carrying.order_is_live || is_fresh(world, bounds, version) {
         return true;
     }
     world.refresh::<Order>(replica);

@@ -64,6 +64,12 @@ pub struct Conditions {
 }
 
 impl Order {
+    /// Whether the status is the same; what the customer asked for may differ.
+    pub fn has_status_of(&self, other: &Self) -> bool {
+        let Self { cancel, confirmed, deleting, .. } = *other;
+        Self { cancel, confirmed, deleting, ..*self } == *other
+    }
+
     /// As the customer applied it.
     pub fn new() -> Self {
         Self {

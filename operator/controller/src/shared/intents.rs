@@ -1,7 +1,7 @@
 //! Intents to charge that this replica has just recorded by creating payments, and under which nothing has been sent yet.
 //! Handed from the controller of orders to that of payments, in memory alone: what is lost is asked of the provider.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fooddelivery_api::Payment;
@@ -10,6 +10,7 @@ use fooddelivery_runtime::key::uid_of;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use super::in_hand::{InHand, Taken};
 use crate::context::{COPY_AGE_MAX, Context};
 use crate::names::ControllerName;
 
@@ -23,20 +24,18 @@ struct Created {
 #[derive(Default)]
 pub(crate) struct FreshIntents {
     created: Mutex<HashMap<String, Created>>,
-    making: Mutex<HashSet<String>>,
+    making: InHand,
 }
 
 impl FreshIntents {
-    /// A payment of this order is about to be created. A watch may show it before the answer to the request is here: until the
-    /// guard goes, it is not for anybody, and then the payment's controller looks at it.
-    pub(crate) fn making<'a>(&'a self, context: &'a Context, key: &Key, order_uid: &str) -> Making<'a> {
-        locked(&self.making).insert(order_uid.to_owned());
-        Making { intents: self, context, key: key.clone(), order_uid: order_uid.to_owned() }
+    /// A payment of this order is about to be created: until the guard goes, it is not for the payment's controller.
+    pub(crate) fn making<'a>(&'a self, context: &'a Context, key: &Key, order_uid: &str) -> Taken<'a> {
+        self.making.take(context, ControllerName::Payment, key, order_uid)
     }
 
     /// Whether the payment is being created by this replica, which does not know yet what came of it.
     pub(crate) fn is_being_made(&self, payment: &Payment) -> bool {
-        locked(&self.making).contains(&payment.spec.order_ref.uid)
+        self.making.has(&payment.spec.order_ref.uid)
     }
 
     /// This payment was created, with an intent, by a request that was sent at `asked`.
@@ -52,21 +51,6 @@ impl FreshIntents {
         let created = locked(&self.created).remove(&uid_of(payment))?;
         let is_unchanged = created.resource_version == payment.resource_version();
         (is_unchanged && created.asked.elapsed() <= COPY_AGE_MAX).then_some(created.asked)
-    }
-}
-
-/// A payment that is being created. However that ends, also when it is given up midway, the payment is looked at afterwards.
-pub(crate) struct Making<'a> {
-    intents: &'a FreshIntents,
-    context: &'a Context,
-    key: Key,
-    order_uid: String,
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        locked(&self.intents.making).remove(&self.order_uid);
-        self.context.queues.push_at(ControllerName::Payment, self.key.clone(), Instant::now());
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) mod correlation;
 pub(crate) mod counting;
 pub(crate) mod coupon_keys;
 pub(crate) mod credentials;
+pub(crate) mod fresh_orders;
+pub(crate) mod in_hand;
 pub(crate) mod intents;
 pub(crate) mod machine;
 pub(crate) mod message_clients;

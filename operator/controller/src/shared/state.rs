@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fresh_orders::FreshOrders;
 use super::intents::FreshIntents;
 use super::message_clients::MessageClients;
 use super::notification_progress::NotificationProgress;
@@ -14,6 +15,8 @@ pub(crate) struct Shared {
     pub(crate) payment_clients: Arc<PaymentClients>,
     /// Intents that were recorded a moment ago: of the controllers of orders and payments.
     pub(crate) intents: Arc<FreshIntents>,
+    /// Orders that were written a moment ago: of the controllers of orders, tickets and deliveries.
+    pub(crate) fresh_orders: Arc<FreshOrders>,
     /// Clients of the message providers: of the controllers of notifications and of message providers.
     pub(crate) message_clients: Arc<MessageClients>,
     /// How far notifications have come: of the controllers of orders, notifications and customers.

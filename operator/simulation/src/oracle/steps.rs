@@ -42,6 +42,8 @@ pub const NO_REVIEW: &str = "no payment needs a person";
 
 /// A reconcile takes at most a minute, and reads the order at its beginning.
 const PATIENCE_MS: i64 = 60_000;
+/// A ticket is made on the strength of a copy of the order that is at most this old: read, or written by compare-and-set.
+const COPY_AGE_MAX_MS: i64 = 2_000;
 
 impl Oracle {
     pub(super) fn changed(&mut self, kind: Kind, uid: &str, was: Option<&Seen>, now: &Seen) {
@@ -159,17 +161,17 @@ impl Oracle {
         if ticket.stage != "Pending" {
             return;
         }
-        // The order is read live right before: what has become of it since then nobody can know.
-        let sent = self.sent.step;
-        let undone = self.undone_since.get(&ticket.of).map(|since| since.step);
+        // What has become of the order since then nobody can know.
+        let sent = self.sent.ms;
+        let undone = self.undone_since.get(&ticket.of).map(|since| since.ms);
         let (money, was_sent_in_time) =
-            (self.money_of(&ticket.of), undone.is_some_and(|step| step + 1 >= sent));
+            (self.money_of(&ticket.of), undone.is_some_and(|ms| ms + COPY_AGE_MAX_MS >= sent));
         if money.captured <= 0 || (money.net() <= 0 && !was_sent_in_time) {
             self.fail(NO_UNPAID_TICKET, format!("{} has a ticket and is not paid", ticket.name));
         }
-        if let Some(step) = undone.filter(|_| !was_sent_in_time) {
-            let steps = sent - step;
-            self.fail(NO_LATE_TICKET, format!("{} was undone {steps} steps before", ticket.name));
+        if let Some(ms) = undone.filter(|_| !was_sent_in_time) {
+            let before = sent - ms;
+            self.fail(NO_LATE_TICKET, format!("{} was undone {before} ms before", ticket.name));
         }
     }
 

@@ -55,7 +55,7 @@ impl Coupons {
         counts: &Redemptions,
     ) -> Result<(), ApiError> {
         let (old, new) = (CouponStatus::from_redemptions(before), CouponStatus::from_redemptions(counts));
-        self.context.write_status(cache, object, &old, &new).await
+        self.context.write_status(cache, object, &old, &new).await.map(drop)
     }
 
     /// Counts for a customer who has none yet. They go with the coupon.

@@ -28,7 +28,9 @@ impl DeliveryReconcile<'_> {
         match (command, &view.delivery, &view.order) {
             (Command::Create, _, Some(order)) => {
                 // A replica that had stalled must not make one for an order that has been undone meanwhile.
-                if context.is_unchanged(&context.caches.orders, key, &**order).await? {
+                if self.controller.shared.fresh_orders.has(order)
+                    || context.is_unchanged(&context.caches.orders, key, &**order).await?
+                {
                     self.create(order).await?;
                 }
             }

@@ -23,6 +23,7 @@ use crate::shared::concerns::{order_concerns_delivery, payment_concerns_children
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step};
+use crate::shared::state::Shared;
 
 use gather::{Gathered, gather};
 
@@ -39,12 +40,14 @@ fn register(mut controller: Registration<'_>) -> Registered {
     });
     controller.on_spec_change::<Ticket>(|_, change| vec![order_key(change.key, change.object)]);
     controller.on::<Rider>(|_, change| listed::<Delivery>(change.key, change.object));
-    let reconciler = Deliveries { context: controller.context().clone() };
+    let reconciler =
+        Deliveries { context: controller.context().clone(), shared: controller.shared().clone() };
     controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Deliveries {
     context: Arc<Context>,
+    shared: Shared,
 }
 
 impl Reconciler for Deliveries {
@@ -58,6 +61,9 @@ impl Reconciler for Deliveries {
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let caches = &self.context.caches;
+        if caches.orders.object(&key).is_some_and(|order| self.shared.fresh_orders.is_being_written(&order)) {
+            return Ok(Outcome::Done);
+        }
         let whose = caches.deliveries.object(&key).map(|known| known.spec.order_ref.uid.clone());
         correlate(whose.or_else(|| caches.orders.object(&key)?.uid()));
         let reconcile = DeliveryReconcile { controller: self, key: &key, orphan: None };

@@ -18,10 +18,12 @@ use fooddelivery_api::{
 };
 use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{ContentionBackoff, Debounce, Key, Outcome, ReconcileError, Reconciler};
-use fooddelivery_saga::order::{Command, OrderState, OrderView, Rest, decide, may_lag};
+use fooddelivery_saga::order::steps::step as step_of;
+use fooddelivery_saga::order::{ChildKind, Command, OrderState, OrderView, Rest, decide, may_lag};
 use fooddelivery_saga::phases::{CancellationVerdict, OrderPhase};
 use fooddelivery_saga::quote::{Blocker, Quote};
 use kube::ResourceExt;
+use tokio::time::Instant;
 use tracing::{Span, info};
 
 use crate::names::ControllerName;
@@ -144,7 +146,11 @@ impl Orders {
         }
         let mut new = new;
         self.sources.shared.notifications.put_into(key, order, &mut new, context.clock.now());
-        context.write_status(&context.caches.orders, order, &old, &new).await?;
+        let (fresh, asked) = (&self.sources.shared.fresh_orders, Instant::now());
+        let writing = maker(new.phase).map(|maker| fresh.writing(context, maker, key, order));
+        let version = context.write_status(&context.caches.orders, order, &old, &new).await?;
+        fresh.put(order, version, asked);
+        drop(writing);
         self.contention.wrote(key, &new);
         self.lag.clear(key);
         if new.phase != old.phase {
@@ -247,6 +253,15 @@ impl Reconcile for OrderReconcile<'_> {
             Ok(rest) => self.controller.write(self.key, &gathered.order, rest).await,
             Err(outcome) => Ok(outcome),
         }
+    }
+}
+
+/// The controller that makes what the phase's actor acts on.
+fn maker(phase: OrderPhase) -> Option<ControllerName> {
+    match step_of(phase).acts_on? {
+        ChildKind::Ticket => Some(ControllerName::Ticket),
+        ChildKind::Delivery => Some(ControllerName::Delivery),
+        ChildKind::Payment => None,
     }
 }
 

@@ -29,7 +29,9 @@ impl TicketReconcile<'_> {
         match (command, &view.ticket, &view.order) {
             (Command::Create, _, Some(order)) => {
                 // A replica that had stalled must not make one for an order that has been undone meanwhile.
-                if context.is_unchanged(&context.caches.orders, key, &**order).await? {
+                if self.controller.shared.fresh_orders.has(order)
+                    || context.is_unchanged(&context.caches.orders, key, &**order).await?
+                {
                     self.create(order).await?;
                 }
             }

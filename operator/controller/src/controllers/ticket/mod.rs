@@ -24,6 +24,7 @@ use crate::shared::concerns::{order_concerns_ticket, payment_concerns_children};
 use crate::shared::correlation::{correlate, order_span};
 use crate::shared::counting::listed;
 use crate::shared::machine::{Apply, Resting, step};
+use crate::shared::state::Shared;
 use crate::shared::waiting::orders_of_store;
 
 use gather::{Gathered, gather};
@@ -42,12 +43,13 @@ fn register(mut controller: Registration<'_>) -> Registered {
     // Its counts are nothing that an order waits for.
     controller.on_spec_change::<Store>(|context, change| orders_of_store(context, change.key));
     controller.on::<Store>(|_, change| listed::<Ticket>(change.key, change.object));
-    let reconciler = Tickets { context: controller.context().clone() };
+    let reconciler = Tickets { context: controller.context().clone(), shared: controller.shared().clone() };
     controller.run(Shard::OfOrder, reconciler)
 }
 
 struct Tickets {
     context: Arc<Context>,
+    shared: Shared,
 }
 
 impl Reconciler for Tickets {
@@ -61,6 +63,9 @@ impl Reconciler for Tickets {
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         let caches = &self.context.caches;
+        if caches.orders.object(&key).is_some_and(|order| self.shared.fresh_orders.is_being_written(&order)) {
+            return Ok(Outcome::Done);
+        }
         let whose = caches.tickets.object(&key).map(|known| known.spec.order_ref.uid.clone());
         correlate(whose.or_else(|| caches.orders.object(&key)?.uid()));
         let reconcile = TicketReconcile { controller: self, key: &key, orphan: None };

@@ -85,11 +85,11 @@ impl<K> Default for Triggers<K> {
 }
 
 impl<K: Kind> Triggers<K> {
-    fn fire(&self, context: &Context, key: &Key, object: Option<&K>) {
+    fn fire(&self, context: &Context, key: &Key, object: Option<&K>, push: fn(&Queue, Key)) {
         let change = Changed { key, object };
         for trigger in self.on_change.iter().filter(|trigger| trigger.when.is_met(key)) {
             for key in (trigger.select)(context, &change) {
-                trigger.queue.push(key);
+                push(&trigger.queue, key);
             }
         }
     }
@@ -211,10 +211,15 @@ impl Starter<'_> {
         for scope in scopes {
             let (context, changed) = (self.context.clone(), triggers.clone());
             let listener = move |change: ObjectChange<'_, K>| match change {
-                ObjectChange::Object(key, object) => changed.fire(&context, key, object),
+                ObjectChange::Object(key, object) => changed.fire(&context, key, object, Queue::push),
+                ObjectChange::Listed(key, object) => {
+                    let rests = K::cache(&context.caches).rests(object);
+                    let push = if rests { Queue::push_resting } else { Queue::push };
+                    changed.fire(&context, key, Some(object), push);
+                }
                 ObjectChange::Malformed(key, malformed) => {
                     report_malformed::<K>(&context, key, malformed);
-                    changed.fire(&context, key, None);
+                    changed.fire(&context, key, None, Queue::push);
                 }
             };
             let (context, listed, health) = (self.context.clone(), triggers.clone(), self.health.clone());

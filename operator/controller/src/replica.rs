@@ -161,7 +161,7 @@ impl Replica {
             info!(controllers = ?context.settings.controllers, "caches are complete; reconciling");
             tasks.spawn(circuits::run(context.clone(), self.circuits, stopping.clone()));
             self.availability.start(&mut tasks, &context, &jitter, &stopping).await;
-            share(&mut tasks, &context, &sharding, controllers.acquirers(), &jitter, &stopping).await;
+            share(&mut tasks, &context, &sharding, controllers.acquirers(), &stopping).await;
             health.joined();
             let mut runners = JoinSet::new();
             controllers.start(&mut runners, &sharding, &jitter, &watchdogs, &stopping);
@@ -227,13 +227,12 @@ async fn share(
     context: &Arc<Context>,
     sharding: &Arc<Sharding>,
     acquirers: Vec<Acquirer>,
-    jitter: &Arc<Jitter>,
     stopping: &watch::Receiver<bool>,
 ) {
     sharding.join().await;
-    let (context, jitter) = (context.clone(), jitter.clone());
+    let context = context.clone();
     let changed = move |before: &Rendezvous, after: &Rendezvous| {
-        resync_acquired(&context, &acquirers, &jitter, before, after);
+        resync_acquired(&context, &acquirers, before, after);
     };
     tasks.spawn(sharding.clone().run(changed, stopping.clone()));
 }

@@ -1,5 +1,6 @@
 //! A queue of keys with due times. A key is in it once, runs at most once at a time, and is run again when something
-//! came in while it ran.
+//! came in while it ran. What has come to rest runs when nothing else is due, and gets a small share of the turns where there
+//! always is something: a start, a new list and a take-over bring ten times as much of it as of what somebody waits for.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,8 @@ enum Slot {
     Ready,
     /// It is to run then.
     Due(Instant),
+    /// It is to run when it is the turn of what rests.
+    Resting,
     /// It runs, and is to run again then.
     Running(Option<Instant>),
 }
@@ -26,8 +29,14 @@ struct Inner {
     /// When they came.
     ready: VecDeque<(Instant, Key)>,
     due: BTreeSet<(Instant, Key)>,
+    /// Those at rest, and some that have been put in otherwise since.
+    resting: VecDeque<Key>,
+    /// How many others have run since one of them.
+    passed_over: usize,
 }
 
+/// Of so many keys that run one has been at rest, where others are always due.
+const TURNS: usize = 16;
 /// Room for so many keys is kept.
 const ROOM_KEPT: usize = 1_024;
 
@@ -36,6 +45,8 @@ impl Inner {
     fn is_wanted(&mut self, key: &Key, at: Instant) -> bool {
         match self.slots.get_mut(key) {
             None => true,
+            // What is to be done then is found out when it runs.
+            Some(Slot::Resting) => at <= Instant::now(),
             Some(Slot::Ready) => false,
             Some(Slot::Running(again)) => {
                 *again = Some(again.map_or(at, |known| known.min(at)));
@@ -46,13 +57,43 @@ impl Inner {
         }
     }
 
-    /// The time and the key of what is to run first, and whether it came to run as soon as possible.
-    fn first(&self) -> Option<(Instant, &Key, bool)> {
-        let ready = self.ready.front().map(|(at, key)| (*at, key, true));
-        let due = self.due.first().map(|(at, key)| (*at, key, false));
-        match (ready, due) {
-            (Some(ready), Some(due)) if due.0 < ready.0 => Some(due),
-            (ready, due) => ready.or(due),
+    /// Takes out the key that has been due longest, or else when one is.
+    fn next_due(&mut self, now: Instant) -> Popped {
+        let ready = self.ready.front().map(|(at, _)| *at);
+        let due = self.due.first().map(|(at, _)| *at);
+        let is_ready = ready.is_some_and(|ready| due.is_none_or(|due| ready <= due));
+        match ready.into_iter().chain(due).min() {
+            None => Popped::Empty,
+            Some(at) if at > now => Popped::NotBefore(at),
+            Some(_) => {
+                let first = if is_ready { self.ready.pop_front() } else { self.due.pop_first() };
+                first.map_or(Popped::Empty, |(_, key)| Popped::Key(key))
+            }
+        }
+    }
+
+    /// Takes out the key that has been at rest longest.
+    fn next_resting(&mut self) -> Option<Key> {
+        self.passed_over = 0;
+        loop {
+            let key = self.resting.pop_front()?;
+            if matches!(self.slots.get(&key), Some(Slot::Resting)) {
+                return Some(key);
+            }
+        }
+    }
+
+    fn next(&mut self, now: Instant) -> Popped {
+        let turn = if self.passed_over >= TURNS { self.next_resting() } else { None };
+        if let Some(key) = turn {
+            return Popped::Key(key);
+        }
+        match self.next_due(now) {
+            Popped::Key(key) => {
+                self.passed_over += 1;
+                Popped::Key(key)
+            }
+            later => self.next_resting().map_or(later, Popped::Key),
         }
     }
 
@@ -60,6 +101,7 @@ impl Inner {
         if self.slots.capacity() > ROOM_KEPT && self.slots.len() < self.slots.capacity() / 8 {
             self.slots.shrink_to(ROOM_KEPT);
             self.ready.shrink_to(ROOM_KEPT);
+            self.resting.shrink_to(ROOM_KEPT);
         }
     }
 }
@@ -108,21 +150,34 @@ impl Queue {
         }
     }
 
-    /// Takes the key that is due longest.
+    /// Has `key` run when it is the turn of what rests, unless it is to run now anyway.
+    pub fn push_resting(&self, key: Key) {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        match inner.slots.get_mut(&key) {
+            Some(Slot::Running(again)) => *again = Some(now),
+            Some(Slot::Ready | Slot::Resting) => {}
+            Some(Slot::Due(due)) if *due <= now => {}
+            known => {
+                if let Some(Slot::Due(due)) = known {
+                    let due = *due;
+                    inner.due.remove(&(due, key.clone()));
+                }
+                inner.slots.insert(key.clone(), Slot::Resting);
+                inner.resting.push_back(key);
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// Takes the key that is to run next.
     pub fn pop(&self, now: Instant) -> Popped {
         let mut inner = self.lock();
-        let Some((at, key, is_ready)) = inner.first() else { return Popped::Empty };
-        if at > now {
-            return Popped::NotBefore(at);
+        let popped = inner.next(now);
+        if let Popped::Key(key) = &popped {
+            inner.slots.insert(key.clone(), Slot::Running(None));
         }
-        let key = key.clone();
-        if is_ready {
-            inner.ready.pop_front();
-        } else {
-            inner.due.pop_first();
-        }
-        inner.slots.insert(key.clone(), Slot::Running(None));
-        Popped::Key(key)
+        popped
     }
 
     /// Says that the run of `key` is over and when it should run next, if at all. What came in while it ran has it
@@ -211,6 +266,39 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         let popped = [(); 3].map(|()| queue.pop(Instant::now()));
         assert_eq!(popped, [a, c, b].map(Popped::Key));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rests_runs_when_nothing_else_is_due_and_once() {
+        let queue = Queue::default();
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| Key::new("food", name));
+        for key in [&a, &b, &a] {
+            queue.push_resting(key.clone());
+        }
+        queue.push_at(c.clone(), Instant::now() + Duration::from_secs(1));
+        queue.push(d.clone());
+        // Somebody waits for it now.
+        queue.push(b.clone());
+        let popped = [(); 3].map(|()| queue.pop(Instant::now()));
+        assert_eq!(popped, [d.clone(), b.clone(), a.clone()].map(Popped::Key));
+        queue.push_resting(b.clone());
+        for key in [&a, &b, &d] {
+            queue.done(key, None, None);
+        }
+        assert_eq!(queue.pop(Instant::now()), Popped::Key(b), "it came in while it ran");
+        assert!(matches!(queue.pop(Instant::now()), Popped::NotBefore(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rests_has_its_turn_where_others_are_always_due() {
+        let (queue, rests) = (Queue::default(), Key::new("food", "rests"));
+        queue.push_resting(rests.clone());
+        queue.push_at(rests.clone(), Instant::now() + Duration::from_mins(1));
+        for n in 0..=2 * TURNS {
+            queue.push(Key::new("food", &n.to_string()));
+        }
+        let popped: Vec<Popped> = (0..=TURNS).map(|_| queue.pop(Instant::now())).collect();
+        assert_eq!(popped.iter().position(|popped| *popped == Popped::Key(rests.clone())), Some(TURNS));
     }
 
     #[tokio::test(start_paused = true)]

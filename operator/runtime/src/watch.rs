@@ -25,6 +25,8 @@ use crate::watchdog::LoopWatchdog;
 pub enum ObjectChange<'a, K> {
     /// This object is new or changed, or was just deleted.
     Object(&'a Key, Option<&'a K>),
+    /// This object was there as a watch began.
+    Listed(&'a Key, &'a K),
     /// This object has a shape that this version does not know.
     Malformed(&'a Key, &'a Malformed),
 }
@@ -144,16 +146,18 @@ fn take_in<K: Resource<DynamicType = ()> + Clone>(
 ) {
     match event {
         Event::Init => cache.relist_begins(scope),
-        Event::InitApply(Guarded(object)) | Event::Apply(Guarded(object)) => match object {
-            Ok(object) => {
-                let (key, object) = cache.apply(object);
-                listener(ObjectChange::Object(&key, Some(&object)));
-            }
-            Err(malformed) => {
-                let (key, malformed) = cache.apply_malformed(*malformed);
-                listener(ObjectChange::Malformed(&key, &malformed));
-            }
-        },
+        Event::InitApply(Guarded(Ok(object))) => {
+            let (key, object) = cache.apply(object);
+            listener(ObjectChange::Listed(&key, &object));
+        }
+        Event::Apply(Guarded(Ok(object))) => {
+            let (key, object) = cache.apply(object);
+            listener(ObjectChange::Object(&key, Some(&object)));
+        }
+        Event::InitApply(Guarded(Err(malformed))) | Event::Apply(Guarded(Err(malformed))) => {
+            let (key, malformed) = cache.apply_malformed(*malformed);
+            listener(ObjectChange::Malformed(&key, &malformed));
+        }
         Event::Delete(object) => {
             let (metadata, key) = (object.meta().clone(), Key::of(&object));
             cache.delete(&metadata, &key);

@@ -1,20 +1,13 @@
 //! Takeover: what this replica acquires when others come or go is looked at, as if it had just been seen for the first
 //! time.
 
-use std::time::Duration;
-
-use fooddelivery_runtime::Jitter;
 use fooddelivery_runtime::Key;
 use fooddelivery_runtime::sharding::Rendezvous;
-use tokio::time::Instant;
 use tracing::debug;
 
 use super::shard::Shard;
 use crate::context::Context;
 use crate::names::ControllerName;
-
-/// Span over which what has ended is looked at: it waits for nothing.
-const ENDED_RESYNC_SPREAD: Duration = Duration::from_secs(5);
 
 /// A controller, and whose shards its keys are.
 #[derive(Clone, Copy)]
@@ -29,7 +22,6 @@ pub(crate) struct Acquirer {
 pub(crate) fn resync_acquired(
     context: &Context,
     acquirers: &[Acquirer],
-    jitter: &Jitter,
     before: &Rendezvous,
     after: &Rendezvous,
 ) {
@@ -47,8 +39,13 @@ pub(crate) fn resync_acquired(
             }
             let ended = matches!(shard, Shard::OfOrder)
                 && context.caches.orders.object(&key).is_some_and(|order| order.phase().is_terminal());
-            let pause = if ended { ENDED_RESYNC_SPREAD.mul_f64(jitter.fraction()) } else { Duration::ZERO };
-            context.queues.push_at(*controller, key, Instant::now() + pause);
+            let Some(queue) = context.queues.of(*controller) else { continue };
+            // What has ended waits for nothing.
+            if ended {
+                queue.push_resting(key);
+            } else {
+                queue.push(key);
+            }
             count += 1;
         }
     }

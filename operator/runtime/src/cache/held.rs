@@ -55,8 +55,12 @@ impl<K: Serialize + DeserializeOwned> Keeping<K> {
 }
 
 impl<K> Keeping<K> {
+    pub(super) fn rests(&self, object: &K) -> bool {
+        self.packing.as_ref().is_some_and(|packing| (packing.rests)(object))
+    }
+
     pub(super) fn hold(&self, object: Arc<K>) -> Held<K> {
-        let packed = self.packing.as_ref().filter(|packing| (packing.rests)(&object));
+        let packed = self.packing.as_ref().filter(|_| self.rests(&object));
         packed.and_then(|packing| packing.pack(&object)).map_or(Held::Object(object), Held::Packed)
     }
 

@@ -169,6 +169,11 @@ impl<K> Cache<K> {
         Self { inner: RwLock::new(inner), keeping }
     }
 
+    /// Whether an object has come to rest: it is seldom asked for and seldom changes.
+    pub fn rests(&self, object: &K) -> bool {
+        self.keeping.rests(object)
+    }
+
     fn incoming(&self, version: u64, cached: Cached<K>) -> Incoming<K> {
         let held = match &cached {
             Cached::Object(object) => self.keeping.hold(object.clone()),

@@ -130,10 +130,10 @@ impl Sharding {
         let watchdog = watchdogs.register("the watch of replicas".into());
         let api: Api<Guarded<Lease>> = Api::namespaced(self.api.client(), &self.settings.namespace);
         let (sharding, listed) = (self.clone(), self.clone());
-        let listener = move |change: ObjectChange<'_, Lease>| {
-            if let ObjectChange::Object(key, lease) = change {
-                sharding.lease_changed(key, lease);
-            }
+        let listener = move |change: ObjectChange<'_, Lease>| match change {
+            ObjectChange::Object(key, lease) => sharding.lease_changed(key, lease),
+            ObjectChange::Listed(key, lease) => sharding.lease_changed(key, Some(lease)),
+            ObjectChange::Malformed(..) => {}
         };
         let synced = move || {
             listed.listed.store(true, Ordering::SeqCst);

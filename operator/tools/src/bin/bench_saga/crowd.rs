@@ -122,6 +122,13 @@ fn marketplace() -> [Value; 4] {
     ]
 }
 
+/// Places an order and waits until it is paid and shown to its store: how long that took.
+pub(crate) async fn first_order(client: &Client) -> Result<Duration> {
+    let begun = Instant::now();
+    play(&Actors::new(client, 1), client, "crowd-first", "AwaitingStore").await?;
+    Ok(begun.elapsed())
+}
+
 /// Places an order and brings it to a phase.
 async fn play(actors: &Actors, client: &Client, name: &str, until: &str) -> Result<()> {
     let orders: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &resource("Order"));

@@ -86,8 +86,9 @@ fn values(columns: &[Vec<&Figures>]) -> Vec<(String, Value)> {
         ("CPU ms an order, without the load".into(), Box::new(Figures::cpu_ms)),
     ];
     if columns.iter().flatten().any(|it| it.standing.is_some()) {
-        let standing: [(&str, OfStanding); 4] = [
+        let standing: [(&str, OfStanding); 5] = [
             ("start to ready, s", |it| it.ready_s),
+            ("an order just then, to its store, s", |it| it.first_order_s),
             ("memory of a replica then, MiB", |it| it.memory_mb),
             ("CPU of an idle minute, % of a core", |it| it.idle_cpu_percent),
             ("writes of an idle minute", |it| f64::from(u32::try_from(it.idle_writes).unwrap_or(u32::MAX))),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::cost::{self, Requests};
+use crate::crowd;
 use crate::meter::{self, OPERATOR, Used};
 use crate::stage::Stage;
 
@@ -23,6 +24,8 @@ const BUSY_MS: u64 = 100;
 pub(crate) struct Standing {
     /// From the start of the last replica to its being ready, in s.
     pub(crate) ready_s: f64,
+    /// From the placing of an order just then to its being paid and shown to its store, in s.
+    pub(crate) first_order_s: f64,
     /// What a replica takes once it is ready, in MiB.
     pub(crate) memory_mb: f64,
     /// CPU of a replica in an idle minute, in hundredths of a core.
@@ -37,6 +40,7 @@ impl Standing {
     /// Lets a stage be whose replicas have just been started.
     pub(crate) async fn measure(stage: &Stage) -> Result<Self> {
         let begins_with = used(stage)?.memory_kb;
+        let first_order = crowd::first_order(&stage.client).await?;
         at_rest(stage).await?;
         let (requests, before) = (Requests::read(&stage.client).await?, used(stage)?);
         tokio::time::sleep(IDLE).await;
@@ -44,6 +48,7 @@ impl Standing {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
         let (memory_mb, busy_ms) = (begins_with as f64 / 1_024.0, (after.cpu_ms - before.cpu_ms) as f64);
         Ok(Self {
+            first_order_s: first_order.as_secs_f64(),
             ready_s: stage.last_start.as_secs_f64(),
             memory_mb,
             idle_cpu_percent: busy_ms / IDLE.as_secs_f64() / 10.0,

@@ -85,7 +85,7 @@ fn go_on(world: &mut World, bounds: &Bounds, replica: usize, mut flight: Payment
                 world.violations.halted = true;
                 return;
             }
-            PaymentStep::CheckOrder => flight.results.order = Some(standing_for(world, replica, &flight)),
+            PaymentStep::CheckOrder => flight.results.order = Some(standing(world)),
             PaymentStep::CheckAccess => flight.results.access = true,
             PaymentStep::Write(new)
                 if mutant == Some(Mutant::ChargeBeforeIntent) && payment.attempt == 0 && new.attempt == 1 =>
@@ -253,23 +253,13 @@ fn write(
     }
 }
 
-/// What the payment's controller knows of the order: for a payment that it has just made, what the cache has, however old.
-fn standing_for(world: &World, replica: usize, flight: &PaymentFlight) -> OrderStanding {
-    let copy = world.held::<Order>(replica).filter(|_| flight.results.intent_is_fresh);
-    copy.map_or_else(|| standing(world), |(_, order)| standing_by(&order))
-}
-
-fn standing_by(order: &Order) -> OrderStanding {
-    OrderStanding::of(order.phase, order.verdict, order.cancel_wanted())
-}
-
 /// As the controller's `standing`: the order, read live.
 pub fn standing(world: &World) -> OrderStanding {
     let Some(order) = world.live::<Order>() else {
         let begun = world.live::<Ticket>().is_some_and(|t| ticket_seen(&t).has_begun());
         return OrderStanding::Gone { store_has_begun: begun };
     };
-    standing_by(&order)
+    OrderStanding::of(order.phase, order.verdict, order.cancel_wanted())
 }
 
 /// What was read and answered, as `saga` has it.

@@ -36,11 +36,7 @@ impl PaymentReconcile<'_> {
         match command {
             Command::AddFinalizer => self.patch(&payment, with_finalizer(&*payment, FINALIZER)).await,
             Command::CheckOrder => {
-                let known = gather::standing_of_new(context, &payment).filter(|_| self.is_just_made);
-                self.responses.order = Some(match known {
-                    Some(known) => known,
-                    None => gather::standing(context, key, &payment).await?,
-                });
+                self.responses.order = Some(gather::standing(context, key, &payment).await?);
                 Ok(ControlFlow::Continue(payment))
             }
             Command::CheckAccess => {

@@ -7,10 +7,9 @@ use fooddelivery_runtime::api::ApiError;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::payment::{Access, NoToken, OrderStanding, PaymentView, ProviderSession, Responses};
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use crate::context::{COPY_AGE_MAX, Context};
+use crate::context::Context;
 use crate::shared::credentials::text_of;
 use crate::shared::payment_clients::{PaymentClient, PaymentClients};
 
@@ -42,28 +41,8 @@ fn spread(uid: &str) -> u16 {
     u16::try_from(sum % 1_001).unwrap_or(0)
 }
 
-/// The order behind a payment that has just been made, as the cache has it, where it was placed a moment before, by the API
-/// server's own clock. No copy of it is older than that, so that what a live read could tell more is that the customer has
-/// changed their mind since; then the money goes back, as it does when they do while the provider is called.
-pub(super) fn standing_of_new(context: &Context, payment: &Payment) -> Option<OrderStanding> {
-    let reference = &payment.spec.order_ref;
-    let order = context.caches.orders.object(&Key::new(&payment.namespace()?, &reference.name))?;
-    if uid_of(&*order) != reference.uid {
-        return None;
-    }
-    let created =
-        |metadata: &ObjectMeta| metadata.creation_timestamp.as_ref().map(|at| at.0.as_millisecond());
-    let age = created(&payment.metadata)?.checked_sub(created(&order.metadata)?)?;
-    let is_new = (0..=i64::try_from(COPY_AGE_MAX.as_millis()).unwrap_or(0)).contains(&age);
-    is_new.then(|| standing_by(&order))
-}
-
-fn standing_by(order: &Order) -> OrderStanding {
-    let state = order.state();
-    OrderStanding::of(state.phase, state.cancellation, order.cancel_wanted())
-}
-
-/// The order behind a payment, read live: money moves only for an order that is there and wants it.
+/// The order behind a payment, read live: money moves only for an order that is there and wants it. Read when the payment is
+/// there already, which whoever lets the order go looks for live: one of the two sees the other.
 pub(super) async fn standing(
     context: &Context,
     key: &Key,
@@ -76,7 +55,8 @@ pub(super) async fn standing(
         let ticket = context.api.read::<Ticket>(key).await?.filter(|t| t.spec.order_ref.uid == reference.uid);
         return Ok(OrderStanding::Gone { store_has_begun: ticket.is_some_and(|t| t.seen().has_begun()) });
     };
-    Ok(standing_by(&order))
+    let state = order.state();
+    Ok(OrderStanding::of(state.phase, state.cancellation, order.cancel_wanted()))
 }
 
 /// The session with the provider, and the token to charge.

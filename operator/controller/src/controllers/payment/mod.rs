@@ -15,7 +15,6 @@ use fooddelivery_runtime::driver::{Reconcile, Step, drive};
 use fooddelivery_runtime::{Key, Outcome, ReconcileError, Reconciler};
 use fooddelivery_saga::payment::{Command, PaymentState, PaymentView, Responses, decide};
 use fooddelivery_saga::phases::PaymentPhase;
-use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -85,15 +84,8 @@ impl Reconciler for Payments {
         let read_at = self.shared.intents.take(&payment);
         let known = if read_at.is_some() { Responses::of_created() } else { Responses::default() };
         let responses = Responses { unresolved_attempts: tries, ..known };
-        let reconcile = PaymentReconcile {
-            controller: self,
-            key: &key,
-            payment,
-            responses,
-            client: None,
-            is_just_made: read_at.is_some(),
-            read_at,
-        };
+        let reconcile =
+            PaymentReconcile { controller: self, key: &key, payment, responses, client: None, read_at };
         drive(self.name(), &key, reconcile).await
     }
 }
@@ -109,8 +101,6 @@ struct PaymentReconcile<'a> {
     client: Option<(PaymentClient, Option<Token>)>,
     /// When the copy in hand was read live or written; `None` for one from the cache.
     read_at: Option<Instant>,
-    /// Whether the copy in hand is as this replica has just created it.
-    is_just_made: bool,
 }
 
 impl Reconcile for PaymentReconcile<'_> {
@@ -141,7 +131,6 @@ impl Reconcile for PaymentReconcile<'_> {
         };
         Ok(match applied {
             ControlFlow::Continue(payment) => {
-                self.is_just_made &= payment.resource_version() == self.payment.resource_version();
                 self.payment = payment;
                 ControlFlow::Continue(())
             }

@@ -1,9 +1,8 @@
 //! What holds of every decision about a payment, whatever its view: the postconditions.
 
-use super::{Access, Command, Decision, PaymentState, PaymentView, ProviderCall, Responses};
+use super::{Access, Command, Decision, PaymentState, PaymentView, ProviderCall, Responses, void};
 use crate::machine::Violation;
 use crate::phases::{PaymentDesired, PaymentPhase};
-use crate::provider::LookUpOutcome;
 use crate::table;
 
 /// Holds a decision against the rules.
@@ -24,8 +23,12 @@ fn of_status(view: &PaymentView, is: &PaymentState) -> Result<(), Violation> {
     if was.phase != is.phase && !table::allows(table::PAYMENT, was.phase, is.phase) {
         return broken("a payment moves along the table", format!("{} to {}", was.phase, is.phase));
     }
-    let Responses { intent_is_fresh, look_up, charge, .. } = &view.responses;
-    let is_known_unsent = *intent_is_fresh || *look_up == Some(LookUpOutcome::NotFound);
+    let Responses { intent_is_fresh, access, look_up, charge, .. } = &view.responses;
+    let shows_no_charge = match (access, look_up) {
+        (Some(Access::Ready(session)), Some(look_up)) => void::shows_no_charge(session, look_up),
+        (Some(Access::NotReady { .. }) | None, _) | (_, None) => false,
+    };
+    let is_known_unsent = *intent_is_fresh || shows_no_charge;
     let may_be_taken_back = view.as_created && is_known_unsent && charge.is_none();
     let is_taken_back = may_be_taken_back && (was.attempt, is.attempt) == (1, 0);
     if (is.attempt < was.attempt && !is_taken_back) || is.refund_attempt < was.refund_attempt {

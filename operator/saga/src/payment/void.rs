@@ -7,7 +7,7 @@ use super::{
     ProviderSession, Responses, RetryAfter, session,
 };
 use crate::phases::PaymentPhase;
-use crate::provider::{LookUpOutcome, Refusal};
+use crate::provider::{LookUpOutcome, ProviderStatus, Refusal};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -33,10 +33,22 @@ pub(super) fn withdraw(view: &PaymentView) -> Decision {
                 (Some(Access::Ready(_)), None) => {
                     Decision::Act(Command::Call(ProviderCall::LookUp { payment_id: None }))
                 }
-                (Some(Access::Ready(_)), Some(LookUpOutcome::NotFound)) => never_sent(view),
+                (Some(Access::Ready(session)), Some(found)) if shows_no_charge(session, found) => {
+                    never_sent(view)
+                }
                 (Some(_), _) => may_be_sent(view),
             }
         }
+    }
+}
+
+/// Whether the provider knows of no charge: it has no payment, or a checkout of the customer's that nobody has confirmed. One
+/// that is prepared there is to be cancelled.
+pub(super) fn shows_no_charge(session: &ProviderSession, look_up: &LookUpOutcome) -> bool {
+    match look_up {
+        LookUpOutcome::NotFound => true,
+        LookUpOutcome::Found(payment) => !session.prepares && payment.status == ProviderStatus::Open,
+        LookUpOutcome::CallFailure(_) => false,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Every step of the table is taken by a decision, and what is not understood moves nothing.
 
-use fooddelivery_saga::payment::{Command, Decision, OrderStanding, PaymentView, ProviderCall, decide};
+use fooddelivery_saga::payment::{
+    Access, Command, Decision, OrderStanding, PaymentView, ProviderCall, ProviderSession, decide,
+};
 use fooddelivery_saga::phases::{PaymentDesired as Want, PaymentPhase as P, Resolution};
 use fooddelivery_saga::provider::{
-    CallFailure, ChargeOutcome, ProviderPayment, ProviderStatus, RefundOutcome, VoidOutcome,
+    CallFailure, ChargeOutcome, LookUpOutcome, ProviderPayment, ProviderStatus, RefundOutcome, VoidOutcome,
 };
 use fooddelivery_saga::table::{self, PAYMENT};
 
@@ -152,4 +154,26 @@ fn another_amount_currency_order_or_payment_waits_for_a_person() {
         assert_eq!(state.phase, P::NeedsReview, "{wrong:?}");
         assert_eq!(state.captured, 0, "what is not understood is not stated");
     }
+}
+
+#[test]
+fn what_a_stalled_replica_made_for_an_order_that_has_ended_is_voided_without_a_charge() {
+    let late = |look_up| {
+        let mut view = PaymentView { as_created: true, ..begun(paying(P::Pending, Want::Refunded)) };
+        view.responses.order = Some(OrderStanding::Gone { store_has_begun: false });
+        view.responses.look_up = Some(look_up);
+        view
+    };
+    let phase = |view: &PaymentView| match decide(view, NOW) {
+        Decision::Write(state) => state.phase,
+        other => panic!("{other:?}"),
+    };
+    let open = LookUpOutcome::Found(at_provider(ProviderStatus::Open, 0));
+    for no_charge in [LookUpOutcome::NotFound, open.clone()] {
+        assert_eq!(phase(&late(no_charge)), P::Voided);
+    }
+    assert_eq!(phase(&late(LookUpOutcome::Found(taken()))), P::Voiding, "the money goes back");
+    let mut prepared = late(open);
+    prepared.responses.access = Some(Access::Ready(ProviderSession { prepares: true, ..way() }));
+    assert_eq!(phase(&prepared), P::Voiding, "it is cancelled at the provider");
 }

@@ -14,8 +14,10 @@ use crate::api::{ApiError, ApiServer};
 use crate::clock::Clock;
 use crate::time::micro_time;
 
-/// Maximum length of an Event's note, in characters.
-const NOTE_LENGTH_MAX: usize = 1_000;
+/// Maximum length of an Event's note, in bytes, as the API server counts.
+const NOTE_LENGTH_MAX: usize = 1_024;
+/// Stands where a note was cut.
+const CUT: &str = "…";
 
 /// The text of an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Events {
             event_time: Some(micro_time(self.clock.now())),
             action: Some("Reconcile".into()),
             reason: Some(note.reason.to_owned()),
-            note: Some(note.message.chars().take(NOTE_LENGTH_MAX).collect()),
+            note: Some(cut(note.message)),
             type_: Some(if note.warning { "Warning" } else { "Normal" }.into()),
             regarding: Some(regarding),
             reporting_controller: Some(self.reporter.to_owned()),
@@ -94,6 +96,15 @@ impl Events {
             ..Event::default()
         }
     }
+}
+
+/// As much of a message as a note takes.
+fn cut(message: &str) -> String {
+    if message.len() <= NOTE_LENGTH_MAX {
+        return message.to_owned();
+    }
+    let end = message.floor_char_boundary(NOTE_LENGTH_MAX - CUT.len());
+    format!("{}{CUT}", &message[..end])
 }
 
 /// A reference to an object of which only the metadata could be read.
@@ -105,5 +116,20 @@ pub fn reference<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta) -> Object
         namespace: metadata.namespace.clone(),
         uid: metadata.uid.clone(),
         ..ObjectReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_where_the_api_server_would_refuse_it_and_between_two_letters() {
+        for whole in ["가".repeat(341), "a".repeat(1_024)] {
+            assert_eq!(cut(&whole), whole);
+        }
+        for (letter, kept) in [("가", 340), ("a", 1_021), ("é", 510)] {
+            assert_eq!(cut(&letter.repeat(1_100)), letter.repeat(kept) + CUT, "{letter}");
+        }
     }
 }

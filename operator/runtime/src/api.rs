@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::causes::with_root_cause;
+use crate::guard::Guarded;
 use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::runner::{Category, ReconcileError};
@@ -211,6 +212,21 @@ impl ApiServer {
         }
         let api: Api<K> = Api::all(self.client.clone());
         self.bounded(&K::kind(&()), "get", api.get_opt(name)).await
+    }
+
+    /// Reads all objects of a cluster-scoped kind live, also those that this version cannot read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn list_cluster<K>(&self) -> Result<Vec<Guarded<K>>, ApiError>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<Guarded<K>> = Api::all(self.client.clone());
+        Ok(self.bounded(&K::kind(&()), "list", api.list(&ListParams::default())).await?.items)
     }
 
     /// Creates an object.

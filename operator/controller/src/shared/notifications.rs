@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use fooddelivery_api::{MessageProvider, MessageTransport, Order, convert};
 use fooddelivery_runtime::Key;
+use fooddelivery_runtime::api::ApiError;
+use fooddelivery_runtime::guard::Guarded;
 use fooddelivery_runtime::key::uid_of;
 use fooddelivery_saga::message_log::Message;
 use fooddelivery_saga::notification::{self, NotificationView, Step};
@@ -63,6 +65,29 @@ pub(crate) fn view(
         permit: None,
         response: None,
     }
+}
+
+/// Reads live who is to be notified of an order, and where, and puts what was found into the caches. A replica that has just
+/// started may have been shown lists from before a provider or a customer was there.
+///
+/// # Errors
+/// As [`ApiServer::read`](fooddelivery_runtime::api::ApiServer::read).
+pub(crate) async fn read_who_is_notified(
+    context: &Context,
+    key: &Key,
+    order: &Order,
+) -> Result<(), ApiError> {
+    for Guarded(provider) in context.api.list_cluster::<MessageProvider>().await? {
+        // What this version cannot read is sent nothing.
+        if let Ok(provider) = provider {
+            context.caches.message_providers.remember(provider);
+        }
+    }
+    if providers(context).iter().any(|provider| provider.spec.transport.needs_contact()) {
+        let customer = Key::new(&key.namespace, &order.spec.customer_ref.name);
+        context.refresh(&context.caches.customers, &customer).await?;
+    }
+    Ok(())
 }
 
 /// Whether somebody is still to be notified of an order, and can be.

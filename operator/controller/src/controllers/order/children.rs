@@ -11,3 +11,11 @@ pub(super) struct Children {
     pub(super) ticket: Option<Arc<Ticket>>,
     pub(super) delivery: Option<Arc<Delivery>>,
 }
+
+impl Children {
+    /// Whether none is left.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { payment, ticket, delivery } = self;
+        payment.is_none() && ticket.is_none() && delivery.is_none()
+    }
+}

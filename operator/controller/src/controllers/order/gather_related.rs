@@ -11,10 +11,12 @@ use fooddelivery_saga::order::admission::{CouponChoice, CouponCounts, StoreChoic
 use fooddelivery_saga::phases::{DeliveryStage, OrderPhase};
 use fooddelivery_saga::time::Timestamp;
 use fooddelivery_saga::view::{DeletionBlocker, RelatedState};
+use tokio::time::Instant;
 
 use super::children::Children;
 use super::sources::Sources;
 use crate::context::Context;
+use crate::names::ControllerName;
 use crate::shared::counting::{awaits_count, who_counts};
 use crate::shared::coupon_keys::{redemption_record, use_key};
 use crate::shared::notifications;
@@ -94,10 +96,29 @@ async fn deletion_blockers(
     {
         deletion_blockers.push(DeletionBlocker::Coupon);
     }
-    if !terminating && notifications::is_pending(context, &sources.shared.notifications, key, order) {
+    if !terminating && is_to_be_told(sources, key, order, children).await? {
         deletion_blockers.push(DeletionBlocker::Messages);
     }
     Ok(deletion_blockers)
+}
+
+/// Whether somebody is still to be notified of the order. Before it goes they are looked for live: when nothing else is left.
+async fn is_to_be_told(
+    sources: &Sources,
+    key: &Key,
+    order: &Order,
+    children: &Children,
+) -> Result<bool, ApiError> {
+    let (context, progress) = (&*sources.context, &sources.shared.notifications);
+    let is_pending = || notifications::is_pending(context, progress, key, order);
+    if is_pending() || !children.is_empty() {
+        return Ok(is_pending());
+    }
+    notifications::read_who_is_notified(context, key, order).await?;
+    if is_pending() {
+        context.queues.push_at(ControllerName::Notification, key.clone(), Instant::now());
+    }
+    Ok(is_pending())
 }
 
 /// A coupon has to know what became of its redemption before the payment, which is the record of it, may go.

@@ -28,7 +28,7 @@ use crate::names::ControllerName;
 use crate::queues::Queues;
 use crate::registry::{Controllers, Registry, Watches};
 use crate::settings::Settings;
-use crate::sharding::{Acquirer, LEASE_NAMES, resync_acquired};
+use crate::sharding::{Acquirer, LEASE_NAMES, resync_moved};
 use crate::shared::circuit_events::{self, CircuitReceiver};
 use crate::shared::circuits;
 use crate::shared::message_clients::{MakeMessagePort, MessageClients};
@@ -233,7 +233,7 @@ async fn share(
     sharding.join().await;
     let (context, jitter) = (context.clone(), jitter.clone());
     let changed = move |before: &Rendezvous, after: &Rendezvous| {
-        resync_acquired(&context, &acquirers, &jitter, before, after);
+        resync_moved(&context, &acquirers, &jitter, before, after);
     };
     tasks.spawn(sharding.clone().run(changed, stopping.clone()));
 }

@@ -1,5 +1,5 @@
 //! Takeover: what this replica acquires when others come or go is looked at, as if it had just been seen for the first
-//! time.
+//! time; and what it loses is forgotten.
 
 use std::time::Duration;
 
@@ -25,8 +25,9 @@ pub(crate) struct Acquirer {
     pub(crate) shard: Shard,
 }
 
-/// Has every controller look at what was another replica's before and is this one's now.
-pub(crate) fn resync_acquired(
+/// Has every controller look at what was another replica's before and is this one's now, and forget what it was the other
+/// way round.
+pub(crate) fn resync_moved(
     context: &Context,
     acquirers: &[Acquirer],
     jitter: &Jitter,
@@ -34,23 +35,32 @@ pub(crate) fn resync_acquired(
     after: &Rendezvous,
 ) {
     let me = &*context.replica;
-    let acquired = |controller: ControllerName, key: &Key, uid: &str| {
-        let (name, namespace) = (controller.as_str(), &*key.namespace);
-        after.owner(name, namespace, uid) == Some(me) && before.owner(name, namespace, uid) != Some(me)
-    };
-    let mut count = 0_usize;
+    let (mut acquired, mut released) = (0_usize, 0_usize);
     for Acquirer { controller, shard } in acquirers {
         for key in shard.keys(context) {
             let Some(uid) = shard.uid(context, &key) else { continue };
-            if !acquired(*controller, &key, &uid) {
-                continue;
-            }
-            let ended = matches!(shard, Shard::OfOrder)
-                && context.caches.orders.object(&key).is_some_and(|order| order.phase().is_terminal());
-            let pause = if ended { ENDED_RESYNC_SPREAD.mul_f64(jitter.fraction()) } else { Duration::ZERO };
+            let is_mine =
+                |among: &Rendezvous| among.owner(controller.as_str(), &key.namespace, &uid) == Some(me);
+            let pause = match (is_mine(before), is_mine(after)) {
+                (false, true) => {
+                    acquired += 1;
+                    pause_before(context, *shard, &key, jitter)
+                }
+                // The runner finds that it is not this replica's.
+                (true, false) => {
+                    released += 1;
+                    Duration::ZERO
+                }
+                (false, false) | (true, true) => continue,
+            };
             context.queues.push_at(*controller, key, Instant::now() + pause);
-            count += 1;
         }
     }
-    debug!(count, "acquired shards");
+    debug!(acquired, released, "shards moved");
+}
+
+fn pause_before(context: &Context, shard: Shard, key: &Key, jitter: &Jitter) -> Duration {
+    let ended = matches!(shard, Shard::OfOrder)
+        && context.caches.orders.object(key).is_some_and(|order| order.phase().is_terminal());
+    if ended { ENDED_RESYNC_SPREAD.mul_f64(jitter.fraction()) } else { Duration::ZERO }
 }

@@ -96,6 +96,10 @@ impl Reconciler for Payments {
         };
         drive(self.name(), &key, reconcile).await
     }
+
+    fn released(&self, key: &Key) {
+        self.count(key, None);
+    }
 }
 
 /// One reconcile of one payment.

@@ -81,7 +81,9 @@ impl Replica {
         let replica = settings.replica();
         let names = controllers_of(&settings);
         let (events, circuits) = circuit_events::channel();
+        let sharding = Arc::new(sharding(&api, &clock, &replica, &names, &settings));
         let shared = Shared {
+            sharding: sharding.clone(),
             payment_clients: Arc::new(PaymentClients::new(
                 ports,
                 &settings.secrets_namespace,
@@ -93,7 +95,6 @@ impl Replica {
             message_clients: Arc::new(MessageClients::new(messages, &settings.secrets_namespace)),
             notifications: Arc::new(NotificationProgress::default()),
         };
-        let sharding = Arc::new(sharding(&api, &clock, &replica, &names, &settings));
         let leased = names.iter().filter(|name| controller(**name).deadlines_rest_on_it);
         let leased = leased.map(|name| name.as_str()).collect();
         let availability = Availability::new(api.clone(), clock.clone(), &replica, leased, &settings);

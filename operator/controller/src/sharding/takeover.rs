@@ -56,6 +56,10 @@ pub(crate) fn resync_moved(
             context.queues.push_at(*controller, key, Instant::now() + pause);
         }
     }
+    // What replicas show of themselves goes with them.
+    for key in context.caches.providers.walk_keys() {
+        context.queues.push_at(ControllerName::PaymentProvider, key, Instant::now());
+    }
     debug!(acquired, released, "shards moved");
 }
 

@@ -196,6 +196,7 @@ async fn references(context: &Context, key: &Key, order: &Order) -> Result<Refer
         customer: spec.customer_ref.name.clone(),
         items: order.ordered_items(),
         expected_total: spec.expected_total,
+        first_total: order.status.as_ref().and_then(|status| status.first_total),
         store,
         menu,
         coupon,

@@ -90,7 +90,7 @@ pub(super) async fn gather(
         delivery: seen(&delivery, Delivery::seen),
         session: quote.is_some().then(|| session(sources, order)).flatten(),
         quote,
-        watching_since: context.watching_since,
+        watching_since: *context.watching_since.get_or_init(|| context.clock.now()),
         related,
     };
     Ok((view, children))

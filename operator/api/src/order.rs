@@ -171,6 +171,9 @@ pub struct OrderStatus {
     /// Discount by the coupon, in KRW; absent without a coupon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<i64>,
+    /// What the order came to when it was first priced, in KRW, if it had to wait then. It is charged no more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_total: Option<i64>,
     /// Verdict on the request to cancel. Never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation: Option<CancellationVerdict>,
@@ -214,6 +217,7 @@ impl Default for OrderStatus {
             store_ref: None,
             total: None,
             discount: None,
+            first_total: None,
             cancellation: None,
             history: Vec::new(),
             history_dropped: 0,

@@ -1,5 +1,7 @@
 //! PaymentProvider: where money is charged. Cluster-scoped, for administrators only.
 
+use std::collections::BTreeSet;
+
 use fooddelivery_saga::circuit::{self, Entry, Summary};
 use fooddelivery_saga::phases::CircuitState;
 use kube::CustomResource;
@@ -214,6 +216,9 @@ pub struct ReplicaCircuit {
     pub failure_rate_percent: i64,
     /// Percentage of calls that had been slow at the last change.
     pub slow_call_rate_percent: i64,
+    /// Whether the replica holds no Lease (`--shard-lease-ms 0`). An entry with a Lease goes when that does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_lease: bool,
 }
 
 fn closed() -> CircuitState {
@@ -274,7 +279,18 @@ impl PaymentProviderStatus {
     #[must_use]
     pub fn with_circuit(&self, own: &Entry) -> Self {
         let entries: Vec<Entry> = self.replicas.iter().map(Entry::from).collect();
-        let Summary { entries, worst } = circuit::turned(&entries, own);
+        self.with_circuits(circuit::turned(&entries, own))
+    }
+
+    /// The status without the circuits of replicas that are gone.
+    #[must_use]
+    pub fn with_live_circuits(&self, live: &BTreeSet<String>) -> Self {
+        let entries: Vec<Entry> = self.replicas.iter().map(Entry::from).collect();
+        let summary = circuit::of_live(&entries, live);
+        if summary.entries.len() == entries.len() { self.clone() } else { self.with_circuits(summary) }
+    }
+
+    fn with_circuits(&self, Summary { entries, worst }: Summary) -> Self {
         Self {
             circuit: worst.as_ref().map_or(CircuitState::Closed, |entry| entry.circuit),
             since: worst.as_ref().map(|entry| Time(entry.since)),
@@ -294,6 +310,7 @@ impl From<&ReplicaCircuit> for Entry {
             since: shown.since.0,
             failure_percent: shown.failure_rate_percent,
             slow_percent: shown.slow_call_rate_percent,
+            without_lease: shown.without_lease,
         }
     }
 }
@@ -306,6 +323,7 @@ impl From<Entry> for ReplicaCircuit {
             since: Time(entry.since),
             failure_rate_percent: entry.failure_percent,
             slow_call_rate_percent: entry.slow_percent,
+            without_lease: entry.without_lease,
         }
     }
 }

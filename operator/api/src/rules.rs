@@ -94,6 +94,29 @@ fn set_once(field: &str, sentence: &str) -> Rule {
     rule(Place::Update, text, sentence)
 }
 
+/// An optional field of the spec that is an act, such as a cancellation, and not a state that a file can describe: applied
+/// from one, it would make every later apply fail that says something else. So the first is refused, and says why; what
+/// was set before the rule was there stays. `sentence` is how it is done instead.
+///
+/// Who applied it is known by the managed fields on the server's side, and by kubectl's annotation on the client's.
+fn not_applied(field: &str, sentence: &str) -> Rule {
+    let set = format!("has(object.spec.{field})");
+    let before = format!("(request.operation == 'UPDATE' && has(oldObject.spec.{field}))");
+    let by_server = format!(
+        "(has(object.metadata.managedFields) && object.metadata.managedFields.exists(fields, \
+         fields.operation == 'Apply' && has(fields.fieldsV1) && 'f:spec' in fields.fieldsV1 && \
+         'f:{field}' in fields.fieldsV1['f:spec']))"
+    );
+    let by_client = format!(
+        "(has(object.metadata.annotations) && '{LAST_APPLIED}' in object.metadata.annotations && \
+         object.metadata.annotations['{LAST_APPLIED}'].contains('\"{field}\":'))"
+    );
+    rule(Place::Write, format!("!{set} || {before} || !({by_server} || {by_client})"), sentence)
+}
+
+/// Where client-side apply keeps what it said last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// A value and what it was before, as expressions.
 struct Ends<'a> {
     new: &'a str,
@@ -171,6 +194,11 @@ pub fn order() -> Vec<Rule> {
             "receiptConfirmed can only be set to true",
         ),
         rule(
+            Place::Create,
+            "!has(object.spec.receiptConfirmed)",
+            "an order is placed without receiptConfirmed: receipt can be confirmed only once the food is delivered",
+        ),
+        rule(
             Place::Update,
             format!(
                 "has(oldObject.spec.receiptConfirmed) || !has(object.spec.receiptConfirmed) || \
@@ -198,12 +226,22 @@ pub fn order() -> Vec<Rule> {
         immutable_optional("spec.expectedTotal", &format!("expectedTotal {fixed}")),
         set_once("spec.cancellation", "a cancellation can be neither changed nor taken back"),
         set_once("spec.receiptConfirmed", "a confirmed receipt cannot be taken back"),
+        not_applied("cancellation", &patched("cancellation")),
+        not_applied("receiptConfirmed", &patched("receiptConfirmed")),
         immutable("spec.payment.providerRef", &format!("payment.providerRef {fixed}")),
         immutable_optional("spec.payment.providerOrderId", &format!("payment.providerOrderId {fixed}")),
         immutable("spec.payment.whenUnavailable", &format!("payment.whenUnavailable {fixed}")),
         journeys("status.phase", "an order", table::ORDER, OrderPhase::ALL),
         set_once_within("status", "cancellation", "the verdict on a cancellation never changes"),
     ]
+}
+
+/// How a field that is set once, and stays, is not set.
+fn patched(field: &str) -> String {
+    format!(
+        "{field} is set with kubectl patch, and never applied from a file: it stays for good, and every later apply of the \
+         file without it would be refused"
+    )
 }
 
 /// The rules of Payment.
@@ -243,6 +281,11 @@ pub fn payment() -> Vec<Rule> {
             "!has(object.spec.resolution) || !has(oldObject.spec.resolution) || \
              object.spec.resolution == oldObject.spec.resolution",
             "a resolution stands until the operator has acted on it",
+        ),
+        not_applied(
+            "resolution",
+            "a resolution is set with kubectl patch, and never applied from a file: the operator removes it once it has acted \
+             on it, and every later apply of the file would be refused",
         ),
         steps((Place::Update, WANTED), "what is wanted of a payment", table::DESIRED, PaymentDesired::ALL),
         steps((Place::Schema("status.phase"), HERE), "a payment", table::PAYMENT, PaymentPhase::ALL),

@@ -41,6 +41,10 @@ pub struct TicketSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub reason: Option<String>,
+    /// Whether another store was made under the name of its store: those who act for the name move it no more.
+    /// Set by the operator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub store_replaced: bool,
     /// Maximum duration of each step, copied when the ticket was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<TicketDeadlines>,

@@ -7,7 +7,14 @@ use fooddelivery_saga::phases::CircuitState;
 use fooddelivery_saga::time::Timestamp;
 
 fn entry(replica: &str, circuit: CircuitState, at: i64) -> Entry {
-    Entry { replica: replica.into(), circuit, since: Timestamp(at), failure_percent: 60, slow_percent: 10 }
+    Entry {
+        replica: replica.into(),
+        circuit,
+        since: Timestamp(at),
+        failure_percent: 60,
+        slow_percent: 10,
+        without_lease: false,
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! controller stands here: that is in its own folder, and what several share is in `shared`.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fooddelivery_api::for_each_kind;
@@ -96,7 +96,7 @@ pub struct Context {
     /// Name of this replica.
     pub replica: Arc<str>,
     /// Start of this process's watches.
-    pub watching_since: Timestamp,
+    pub watching_since: OnceLock<Timestamp>,
 }
 
 impl Context {

@@ -3,7 +3,7 @@
 //! simulation runs exactly what production runs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fooddelivery_runtime::api::ApiServer;
@@ -17,7 +17,7 @@ use fooddelivery_saga::time::Millis;
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::availability::Availability;
 use crate::context::{Caches, Context};
@@ -28,7 +28,7 @@ use crate::names::ControllerName;
 use crate::queues::Queues;
 use crate::registry::{Controllers, Registry, Watches};
 use crate::settings::Settings;
-use crate::sharding::{Acquirer, LEASE_NAMES, resync_acquired};
+use crate::sharding::{Acquirer, LEASE_NAMES, resync_moved};
 use crate::shared::circuit_events::{self, CircuitReceiver};
 use crate::shared::circuits;
 use crate::shared::message_clients::{MakeMessagePort, MessageClients};
@@ -40,6 +40,8 @@ use crate::shared::state::Shared;
 const REPORTER: &str = "fooddelivery.dev/operator";
 /// How long shutdown waits for running reconciles before the shards are released.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// How often the clocks are compared while they are too far apart to begin.
+const CLOCK_RECHECK: Duration = Duration::from_millis(500);
 /// How long the first lists may take before that is logged.
 const SLOW_SYNC_AFTER: Duration = Duration::from_secs(10);
 
@@ -81,7 +83,9 @@ impl Replica {
         let replica = settings.replica();
         let names = controllers_of(&settings);
         let (events, circuits) = circuit_events::channel();
+        let sharding = Arc::new(sharding(&api, &clock, &replica, &names, &settings));
         let shared = Shared {
+            sharding: sharding.clone(),
             payment_clients: Arc::new(PaymentClients::new(
                 ports,
                 &settings.secrets_namespace,
@@ -93,7 +97,6 @@ impl Replica {
             message_clients: Arc::new(MessageClients::new(messages, &settings.secrets_namespace)),
             notifications: Arc::new(NotificationProgress::default()),
         };
-        let sharding = Arc::new(sharding(&api, &clock, &replica, &names, &settings));
         let leased = names.iter().filter(|name| controller(**name).deadlines_rest_on_it);
         let leased = leased.map(|name| name.as_str()).collect();
         let availability = Availability::new(api.clone(), clock.clone(), &replica, leased, &settings);
@@ -108,7 +111,7 @@ impl Replica {
             indexes,
             queues: Queues::new(&names),
             replica: replica.into(),
-            watching_since: clock.now(),
+            watching_since: OnceLock::new(),
             clock: clock.clone(),
             settings,
         });
@@ -157,7 +160,10 @@ impl Replica {
         let mut tasks = JoinSet::new();
         watches.start(&mut tasks, &watchdogs, &health, &stopping);
         sharding.watch(&mut tasks, &jitter, &watchdogs, &stopping);
-        if wait_until_synced(&health, stopping.clone()).await {
+        if wait_until_synced(&health, stopping.clone()).await
+            && wait_until_timed(&context.clock, stopping.clone()).await
+        {
+            context.watching_since.get_or_init(|| context.clock.now());
             info!(controllers = ?context.settings.controllers, "caches are complete; reconciling");
             tasks.spawn(circuits::run(context.clone(), self.circuits, stopping.clone()));
             self.availability.start(&mut tasks, &context, &jitter, &stopping).await;
@@ -221,6 +227,23 @@ async fn wait_until_synced(health: &Health, stopping: watch::Receiver<bool>) -> 
     true
 }
 
+/// Nor is anything decided while it is open what time it is: deadlines would be seen to pass, or set, by an hour that is none.
+/// False when told to stop before.
+async fn wait_until_timed(clock: &Clock, stopping: watch::Receiver<bool>) -> bool {
+    let mut logged = false;
+    while clock.is_in_doubt() {
+        if *stopping.borrow() {
+            return false;
+        }
+        if !std::mem::replace(&mut logged, true) {
+            let why = clock.skew_failure().unwrap_or_default();
+            warn!(why, "nobody knows what time it is: waiting until the two clocks agree");
+        }
+        tokio::time::sleep(CLOCK_RECHECK).await;
+    }
+    true
+}
+
 /// Joins the other replicas, before the first decision, and from then on takes over what this one acquires.
 async fn share(
     tasks: &mut JoinSet<()>,
@@ -232,7 +255,7 @@ async fn share(
     sharding.join().await;
     let context = context.clone();
     let changed = move |before: &Rendezvous, after: &Rendezvous| {
-        resync_acquired(&context, &acquirers, before, after);
+        resync_moved(&context, &acquirers, before, after);
     };
     tasks.spawn(sharding.clone().run(changed, stopping.clone()));
 }

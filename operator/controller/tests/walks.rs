@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 const WALKS: [&str; 3] = [".walk(", ".walk_keys(", ".versions("];
 
 /// Functions that may, by file, and when they do.
-const WALKERS: [(&str, &str, &str); 7] = [
+const WALKERS: [(&str, &str, &str); 8] = [
     ("controller/src/controllers/coupon/mod.rs", "reserved_coupons", "after a complete list"),
     ("controller/src/controllers/rider/mod.rs", "register", "after a complete list"),
     ("controller/src/controllers/store/mod.rs", "register", "after a complete list"),
     ("controller/src/shared/notifications.rs", "providers", "message providers: a few, in no namespace"),
     ("controller/src/sharding/shard.rs", "keys_of_orders", "on a take-over"),
     ("controller/src/sharding/shard.rs", "own", "on a take-over"),
+    ("controller/src/sharding/takeover.rs", "resync_moved", "payment providers, on a take-over"),
     ("runtime/src/sharding/mod.rs", "leases_where", "the replicas' Leases"),
 ];
 

@@ -8,7 +8,7 @@
 use fooddelivery_saga::delivery::{self, DeliveryView};
 use fooddelivery_saga::machine::Violation;
 use fooddelivery_saga::phases::{Acceptance, DeliveryStage, TicketStage};
-use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
+use fooddelivery_saga::ticket::{self, OrderSeen, StoreSeen, TicketView};
 use fooddelivery_saga::view::Child;
 
 use crate::bounds::Bounds;
@@ -45,7 +45,8 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Result<Option<TicketFli
         order: order_seen(world, replica, orphan),
         payment: child(payment_of(world, replica).as_ref(), payment_seen),
         ticket: held.map_or(Child::Absent, |t| Child::Present(t.stage)),
-        acceptance: Some(Acceptance::Manual),
+        store: StoreSeen::Present(Acceptance::Manual),
+        store_replaced: false,
         awaits_count: false,
         paused: false,
         deleting: false,
@@ -60,7 +61,12 @@ pub fn next_for_ticket(world: &World, replica: usize) -> Result<Option<TicketFli
         }
         ticket::Decision::Act(ticket::Command::Delete) => Ok(held.map(|t| TicketFlight::Delete(t.uid))),
         ticket::Decision::Halt(violation) => Err(violation),
-        ticket::Decision::Act(ticket::Command::Accept | ticket::Command::CheckOrder)
+        ticket::Decision::Act(
+            ticket::Command::Accept
+            | ticket::Command::CheckOrder
+            | ticket::Command::CheckStore
+            | ticket::Command::Withhold,
+        )
         | ticket::Decision::Skip
         | ticket::Decision::Write(_)
         | ticket::Decision::Rest(_)

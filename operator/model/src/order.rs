@@ -356,6 +356,7 @@ fn state(order: &Order) -> OrderState {
         store: None,
         total: order.priced.then_some(TOTAL),
         discount: None,
+        first_total: None,
         cancellation: order.verdict,
         history: vec![PhaseEntry { phase: order.phase.as_str().into(), at: at(order.entered) }],
         dropped: 0,

@@ -72,10 +72,12 @@ impl Health {
         if !self.is_synced() || *self.stopping.borrow() {
             return Some("the caches are not complete, or the process is stopping".into());
         }
-        if !self.joined.load(Ordering::SeqCst) {
-            return Some("this replica does not know its part of the work yet".into());
+        // First, as it may be what the replica waits for.
+        if let Some(failure) = self.clock.skew_failure() {
+            return Some(failure);
         }
-        self.clock.skew_failure()
+        let knows_its_part = self.joined.load(Ordering::SeqCst);
+        (!knows_its_part).then(|| "this replica does not know its part of the work yet".into())
     }
 
     /// Beats until the process ends, which shows that the event loop makes progress. Logs once when the machine's clock goes

@@ -66,6 +66,10 @@ pub trait Reconciler: Send + Sync + 'static {
     /// before this one.
     fn reconcile(&self, key: Key, tries: u32)
     -> impl Future<Output = Result<Outcome, ReconcileError>> + Send;
+
+    /// `key` is another replica's: what was remembered of it, or shown, is forgotten. Called for every key that is due and
+    /// not this replica's, also when there is nothing to forget.
+    fn released(&self, _key: &Key) {}
 }
 
 /// Bounds of a runner.
@@ -157,6 +161,7 @@ fn start_due<R: Reconciler>(
         match queue.pop(Instant::now()) {
             Popped::Key(key) if !is_mine(&key) => {
                 retries.remove(&key);
+                reconciler.released(&key);
                 queue.done(&key, None, None);
             }
             Popped::Key(key) => {

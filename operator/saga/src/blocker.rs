@@ -11,16 +11,18 @@ pub struct Blocker {
     pub message: String,
     /// Whether waiting may help (something that may still be applied), or nothing will.
     pub retryable: bool,
+    /// What the order comes to meanwhile, where that is known: it is not to come to more later.
+    pub total: Option<i64>,
 }
 
 impl Blocker {
     /// Something that may still appear or change.
     pub fn retryable(reason: Reason, message: String) -> Self {
-        Self { reason, message, retryable: true }
+        Self { reason, message, retryable: true, total: None }
     }
 
     /// Something that no waiting will change.
     pub fn terminal(reason: Reason, message: String) -> Self {
-        Self { reason, message, retryable: false }
+        Self { reason, message, retryable: false, total: None }
     }
 }

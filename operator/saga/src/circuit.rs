@@ -1,6 +1,7 @@
 //! The circuits of a payment provider, replica by replica, as its status sums them up: each replica has a breaker of its
 //! own, and writes only its own entry. And the payments that wait for one: which they are, and how they come back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::phases::{CircuitState, PaymentPhase};
@@ -9,7 +10,8 @@ use crate::time::{Millis, Timestamp};
 /// Maximum number of entries, as the schema has it.
 pub const REPLICAS_MAX: usize = 16;
 
-/// How long an entry that is not closed is kept after its replica last wrote it: a replica that is gone closes nothing.
+/// How long an entry that is not closed is kept after its replica last wrote it, where nobody knows which replicas are live: one
+/// that is gone closes nothing.
 pub const STALE_AFTER: Millis = Millis::seconds(3600);
 
 /// A replica's circuit to a provider.
@@ -25,6 +27,8 @@ pub struct Entry {
     pub failure_percent: i64,
     /// Percentage of its last calls that were slow.
     pub slow_percent: i64,
+    /// Whether the replica holds no Lease: nobody can tell whether it is live.
+    pub without_lease: bool,
 }
 
 /// All replicas' circuits to a provider.
@@ -52,6 +56,16 @@ pub fn turned(entries: &[Entry], own: &Entry) -> Summary {
     }
     entries.sort_by_key(|entry| std::cmp::Reverse((is_own(entry), entry.since)));
     entries.truncate(REPLICAS_MAX);
+    summary(entries)
+}
+
+/// The circuits of the replicas that are live: nobody waits for one of a replica that is gone, and nobody would close it.
+pub fn of_live(entries: &[Entry], live: &BTreeSet<String>) -> Summary {
+    let may_be_live = |entry: &&Entry| entry.without_lease || live.contains(&entry.replica);
+    summary(entries.iter().filter(may_be_live).cloned().collect())
+}
+
+fn summary(mut entries: Vec<Entry>) -> Summary {
     let worst = entries.iter().max_by_key(|entry| (entry.circuit, entry.since)).cloned();
     entries.sort_by(|a, b| a.replica.cmp(&b.replica));
     Summary { entries, worst }
@@ -165,6 +179,7 @@ mod tests {
             since: Timestamp(since),
             failure_percent: 60,
             slow_percent: 10,
+            without_lease: false,
         }
     }
 
@@ -193,6 +208,18 @@ mod tests {
         let closed = turned(&two.entries, &entry("a", CircuitState::Closed, 3));
         assert_eq!(worst(&closed), Some((CircuitState::HalfOpen, Timestamp(2))));
         assert_eq!(closed.entries.len(), 2);
+    }
+
+    #[test]
+    fn the_circuit_of_a_replica_that_is_gone_is_nobodys() {
+        let one = turned(&[], &entry("a", CircuitState::Open, 1));
+        let two = turned(&one.entries, &entry("b", CircuitState::HalfOpen, 2));
+        let live = |names: &[&str]| of_live(&two.entries, &names.iter().map(|&name| name.into()).collect());
+        assert_eq!(live(&["a", "b", "c"]), two);
+        assert_eq!(worst(&live(&["b"])), Some((CircuitState::HalfOpen, Timestamp(2))));
+        assert_eq!(live(&["c"]), Summary { entries: Vec::new(), worst: None });
+        let unknown = Entry { without_lease: true, ..entry("a", CircuitState::Open, 1) };
+        assert_eq!(of_live(std::slice::from_ref(&unknown), &BTreeSet::new()).entries, [unknown]);
     }
 
     #[test]

@@ -258,6 +258,30 @@ impl Tally for Dishes {
     }
 }
 
+/// Where two counts of a store differ: in how many orders a dish was, by the one and by the other. Dishes that are off the
+/// menu and that not both of them list are one, without a name: each lists some of them and adds up the others, and which,
+/// changes with the menu.
+pub fn differences(
+    shown: &Dishes,
+    right: &Dishes,
+    menu: &BTreeSet<String>,
+) -> Vec<(Option<String>, i64, i64)> {
+    let is_named = |name: &String| {
+        menu.contains(name) || (shown.listed.contains_key(name) && right.listed.contains_key(name))
+    };
+    let named: BTreeSet<&String> =
+        shown.listed.keys().chain(right.listed.keys()).filter(|name| is_named(name)).collect();
+    let orders = |dishes: &Dishes, name: &String| dishes.listed.get(name).map_or(0, |dish| dish.orders);
+    let others = |dishes: &Dishes| {
+        let listed = dishes.listed.iter().filter(|(name, _)| !is_named(name));
+        listed.fold(dishes.retired.orders, |sum, (_, dish)| sum.saturating_add(dish.orders))
+    };
+    let by_name =
+        named.into_iter().map(|name| (Some(name.clone()), orders(shown, name), orders(right, name)));
+    let all = by_name.chain([(None, others(shown), others(right))]);
+    all.filter(|(_, shown, right)| shown != right).collect()
+}
+
 /// What an order's lines add to each dish: one order each, however many lines have it.
 fn by_dish(lines: &[(String, i64)]) -> BTreeMap<&str, DishCount> {
     let mut dishes: BTreeMap<&str, DishCount> = BTreeMap::new();
@@ -398,6 +422,23 @@ mod tests {
         let mut all = shown.retired;
         shown.listed.values().for_each(|dish| all.add(*dish));
         assert_eq!(all, DishCount { orders: 1_000, quantity: 1_500 });
+    }
+
+    #[test]
+    fn a_dish_that_has_left_the_menu_differs_once_and_only_if_its_orders_do() {
+        let menu: BTreeSet<String> = ["rice".to_owned()].into();
+        let mut all = Dishes::default();
+        all.put_in(&lines(&[("rice", 1), ("old", 1), ("older", 1)]));
+        let mut added_up = all.clone();
+        added_up.retired.add(added_up.listed.remove("old").unwrap());
+        assert_eq!(differences(&all, &added_up, &menu), [], "one lists what the other adds up");
+        assert_eq!(differences(&added_up, &all, &menu), []);
+        let mut more = added_up.clone();
+        more.put_in(&lines(&[("rice", 1), ("older", 1), ("old", 2)]));
+        let named = |name: &str, shown, right| (Some(name.to_owned()), shown, right);
+        let found = differences(&added_up, &more, &menu);
+        assert_eq!(found, [named("older", 1, 2), named("rice", 1, 2), (None, 1, 2)]);
+        assert_eq!(differences(&Dishes::default(), &all, &menu), [named("rice", 0, 1), (None, 0, 2)]);
     }
 
     #[test]

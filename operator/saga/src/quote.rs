@@ -120,6 +120,17 @@ pub fn price(
             "the store is closed; the order waits for it to open".into(),
         ));
     }
+    price_when_open(items, menu, coupon, expected_total, ordered_at)
+}
+
+/// The same, whether the store is open or not.
+pub(crate) fn price_when_open(
+    items: &[OrderedItem],
+    menu: &Menu,
+    coupon: Option<&Terms>,
+    expected_total: Option<i64>,
+    ordered_at: Timestamp,
+) -> Result<Quote, Blocker> {
     let mut lines = Vec::with_capacity(items.len());
     let mut subtotal = 0_i64;
     for item in items {

@@ -122,6 +122,8 @@ reasons! {
     TotalTooLarge in [Order],
     /// The order does not come to the total that the customer expects.
     TotalMismatch in [Order],
+    /// The order comes to more now than when it was first priced.
+    PriceRisen in [Order],
     /// There is no such coupon.
     CouponNotFound in [Order],
     /// The coupon was not valid yet when the order was placed.

@@ -24,6 +24,19 @@ pub enum OrderSeen {
     Gone,
 }
 
+/// The store that a ticket is in the queue of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreSeen {
+    /// It is there, and takes tickets so.
+    Present(Acceptance),
+    /// There is none under its name, or none that can be read.
+    Absent,
+    /// In the cache another one stands under its name; whether it does has not been read.
+    Another,
+    /// Another one was made under its name (read live).
+    Replaced,
+}
+
 /// All that a decision about a ticket depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketView {
@@ -33,8 +46,10 @@ pub struct TicketView {
     pub payment: Child<PaymentSeen>,
     /// The ticket's stage, when there is one.
     pub ticket: Child<TicketStage>,
-    /// How the store takes tickets; `None` when there is no such store.
-    pub acceptance: Option<Acceptance>,
+    /// Its store.
+    pub store: StoreSeen,
+    /// Whether the ticket says that its store was replaced.
+    pub store_replaced: bool,
     /// Whether its store's counts have to keep it before it may go.
     pub awaits_count: bool,
     /// Whether a person stopped the order.
@@ -53,6 +68,10 @@ pub enum Command {
     Create,
     /// Accept on the store's behalf.
     Accept,
+    /// Find out whether another store was really made under the name of the ticket's.
+    CheckStore,
+    /// Take the ticket out of the hands of who acts for the name of its store: that is another store's now.
+    Withhold,
     /// Find out whether the order is really gone.
     CheckOrder,
     /// Clear the ticket away.
@@ -83,6 +102,9 @@ impl StateMachine for TicketMachine {
                 if view.ticket.present().is_none_or(|stage| *stage != TicketStage::Pending) =>
             {
                 Err(Violation::new("only a ticket in the queue is accepted", format!("{:?}", view.ticket)))
+            }
+            Decision::Act(Command::Withhold) if view.store != StoreSeen::Replaced => {
+                Err(Violation::new("only a replaced store loses a ticket", format!("{:?}", view.store)))
             }
             Decision::Act(Command::Delete) if view.order != OrderSeen::Gone || view.awaits_count => {
                 Err(Violation::new("only a counted orphan is cleared away", format!("{:?}", view.order)))
@@ -122,13 +144,26 @@ fn next(view: &TicketView) -> Decision {
     match view.order {
         OrderSeen::Missing => Decision::Act(Command::CheckOrder),
         OrderSeen::Gone if !view.awaits_count => Decision::Act(Command::Delete),
+        OrderSeen::Present { .. } if is_open(stage) && view.store == StoreSeen::Another => {
+            Decision::Act(Command::CheckStore)
+        }
+        OrderSeen::Present { .. }
+            if is_open(stage) && view.store == StoreSeen::Replaced && !view.store_replaced =>
+        {
+            Decision::Act(Command::Withhold)
+        }
         OrderSeen::Present { cancel_wanted: false, .. }
-            if view.acceptance == Some(Acceptance::Automatic) && stage == TicketStage::Pending =>
+            if view.store == StoreSeen::Present(Acceptance::Automatic) && stage == TicketStage::Pending =>
         {
             Decision::Act(Command::Accept)
         }
         OrderSeen::Gone | OrderSeen::Present { .. } => Decision::Wait(None),
     }
+}
+
+/// Whether a store would move it on.
+fn is_open(stage: TicketStage) -> bool {
+    matches!(stage, TicketStage::Pending | TicketStage::Accepted | TicketStage::Cooking)
 }
 
 /// No ticket before the money is in; none for an order that somebody wants undone.
@@ -161,7 +196,8 @@ mod tests {
             order: OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: false },
             payment: Child::Present(paid()),
             ticket: Child::Absent,
-            acceptance: Some(Acceptance::Manual),
+            store: StoreSeen::Present(Acceptance::Manual),
+            store_replaced: false,
             awaits_count: false,
             paused: false,
             deleting: false,
@@ -192,10 +228,36 @@ mod tests {
     #[test]
     fn a_store_that_accepts_by_itself_has_it_done_unless_the_customer_wants_out() {
         let ticket = Child::Present(TicketStage::Pending);
-        let automatic = TicketView { ticket, acceptance: Some(Acceptance::Automatic), ..view() };
+        let automatic = TicketView { ticket, store: StoreSeen::Present(Acceptance::Automatic), ..view() };
         assert_eq!(decide(&automatic), Decision::Act(Command::Accept));
         let order = OrderSeen::Present { phase: OrderPhase::AwaitingStore, cancel_wanted: true };
         assert_eq!(decide(&TicketView { order, ..automatic }), Decision::Wait(None));
+    }
+
+    #[test]
+    fn a_ticket_is_withheld_from_a_namesake_of_its_store_once_and_after_a_live_look() {
+        for stage in TicketStage::ALL.iter().copied() {
+            let other = TicketView { ticket: Child::Present(stage), store: StoreSeen::Another, ..view() };
+            let check =
+                if is_open(stage) { Decision::Act(Command::CheckStore) } else { Decision::Wait(None) };
+            assert_eq!(decide(&other), check, "{stage}");
+            let replaced = TicketView { store: StoreSeen::Replaced, ..other };
+            let withhold =
+                if is_open(stage) { Decision::Act(Command::Withhold) } else { Decision::Wait(None) };
+            assert_eq!(decide(&replaced), withhold, "{stage}");
+            assert_eq!(
+                decide(&TicketView { store_replaced: true, ..replaced }),
+                Decision::Wait(None),
+                "once"
+            );
+        }
+        let gone =
+            TicketView { ticket: Child::Present(TicketStage::Cooking), store: StoreSeen::Absent, ..view() };
+        assert_eq!(
+            decide(&gone),
+            Decision::Wait(None),
+            "who cooks for a store that is gone ends what they began"
+        );
     }
 
     #[test]

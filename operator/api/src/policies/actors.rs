@@ -120,17 +120,27 @@ fn is_pause_kept() -> String {
 
 fn tickets(prefix: &str) -> Policy {
     let group = format!("{} + object.spec.storeRef.name", of_kind(prefix, "store"));
+    // A group is called after a name, and a ticket is one store's: of one that was made again under the name, its people
+    // move nothing that the store before left.
+    let is_its_stores = "!(has(oldObject.spec.storeReplaced) && oldObject.spec.storeReplaced)";
     Policy {
         name: "fooddelivery-actors-tickets",
         constraints: resources(&["UPDATE"], &["tickets"]),
-        lacks: format!("!({})", is_in(&group)),
+        lacks: format!("!({} && {is_its_stores})", is_in(&group)),
         variables: vec![variable("group", &group)],
-        validations: vec![acts(
-            &is_in("variables.group"),
-            "'store ' + object.spec.storeRef.name",
-            "variables.group",
-            "only those who act for its store, by a group of theirs, may move a ticket",
-        )],
+        validations: vec![
+            acts(
+                &is_in("variables.group"),
+                "'store ' + object.spec.storeRef.name",
+                "variables.group",
+                "only those who act for its store, by a group of theirs, may move a ticket",
+            ),
+            check(
+                is_its_stores,
+                "this ticket is of a store that is gone, and another one was made under its name: an administrator \
+             moves it, or the order is cancelled",
+            ),
+        ],
     }
 }
 

@@ -97,10 +97,10 @@ fn guard(operators: &[String], kind: &Kind) -> [Value; 2] {
         &["CREATE", "UPDATE"]
     };
     checks.extend(match kind.plural {
-        "payments" => Some(resolution()),
-        "tickets" => Some(stages(&table::operator_only(table::TICKET))),
-        "deliveries" => Some(stages(&table::operator_only(table::DELIVERY))),
-        _ => None,
+        "payments" => vec![resolution()],
+        "tickets" => vec![withheld(), stages(&table::operator_only(table::TICKET))],
+        "deliveries" => vec![stages(&table::operator_only(table::DELIVERY))],
+        _ => Vec::new(),
     });
     let spec = json!({
         "failurePolicy": "Fail",
@@ -122,6 +122,16 @@ fn resolution() -> Value {
          oldObject.spec.all(k, k == 'resolution' || k in object.spec) && \
          (!('resolution' in oldObject.spec) || 'resolution' in object.spec))",
         "a payment is the operator's alone, but for spec.resolution, by which a person resolves what needs review",
+    )
+}
+
+/// What the operator alone says of a ticket.
+fn withheld() -> Value {
+    check(
+        "request.operation != 'UPDATE' || variables.isOperator || \
+         (has(object.spec.storeReplaced) && object.spec.storeReplaced) == \
+         (has(oldObject.spec.storeReplaced) && oldObject.spec.storeReplaced)",
+        "storeReplaced is set by the operator alone",
     )
 }
 

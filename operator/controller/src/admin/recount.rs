@@ -14,7 +14,7 @@ use fooddelivery_api::{
 };
 use fooddelivery_runtime::api::{ApiServer, Namespaced};
 use fooddelivery_runtime::key::uid_of;
-use fooddelivery_saga::counter::{Count, Dishes, Tally, shown};
+use fooddelivery_saga::counter::{Count, Dishes, Tally, differences, shown};
 use fooddelivery_saga::coupon::RedemptionState;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -63,7 +63,7 @@ pub async fn recount(client: Client, namespace: Option<&str>, repair: bool) -> a
         let count = store.status.as_ref().map(StoreStatus::to_count).unwrap_or_default();
         let menu = store.spec.menu.iter().map(|dish| dish.name.clone()).collect();
         let right = comes_to(store, &count, &tickets, &menu);
-        found.behind.extend(dishes_behind(&whose("store", store), &count.shown, &right));
+        found.behind.extend(dishes_behind(&whose("store", store), &count.shown, &right, &menu));
     }
     for rider in &riders {
         let count = rider.status.as_ref().map(RiderStatus::to_count).unwrap_or_default();
@@ -105,14 +105,12 @@ fn comes_to<K: Counted>(
     shown(&count.base, &live, bounds)
 }
 
-fn dishes_behind(whose: &str, shown: &Dishes, right: &Dishes) -> Vec<String> {
-    let names: BTreeSet<&String> = shown.listed.keys().chain(right.listed.keys()).collect();
-    let orders = |dishes: &Dishes, name: &String| dishes.listed.get(name).map_or(0, |dish| dish.orders);
-    let of_dish =
-        |name: &String| behind(whose, &format!("orders of {name}"), orders(shown, name), orders(right, name));
-    let listed = names.into_iter().filter_map(of_dish);
-    let retired = behind(whose, "orders of other dishes", shown.retired.orders, right.retired.orders);
-    listed.chain(retired).collect()
+fn dishes_behind(whose: &str, shown: &Dishes, right: &Dishes, menu: &BTreeSet<String>) -> Vec<String> {
+    let lines = differences(shown, right, menu).into_iter().filter_map(|(dish, shown, right)| {
+        let of = dish.as_deref().unwrap_or("other dishes");
+        behind(whose, &format!("orders of {of}"), shown, right)
+    });
+    lines.collect()
 }
 
 fn behind(whose: &str, of: &str, shown: i64, right: i64) -> Option<String> {

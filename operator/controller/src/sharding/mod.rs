@@ -5,7 +5,7 @@ mod shard;
 mod takeover;
 
 pub(crate) use shard::Shard;
-pub(crate) use takeover::{Acquirer, resync_acquired};
+pub(crate) use takeover::{Acquirer, resync_moved};
 
 use fooddelivery_runtime::sharding::LeaseNames;
 

@@ -117,6 +117,7 @@ async fn show(context: &Context, provider: &str, transition: &CircuitTransition)
         since: transition.at,
         failure_percent: transition.failure_percent,
         slow_percent: transition.slow_percent,
+        without_lease: context.settings.shard_lease_ms == 0,
     };
     let mut known = context.caches.providers.object(&key);
     for _ in 0..5 {

@@ -316,7 +316,7 @@ impl<K: Counted> Counting<K> {
         self.departures().insert(key.clone());
     }
 
-    /// Who counts is not there.
+    /// Who counts is not there, or is another replica's.
     pub(crate) fn gone(&self, key: &Key) {
         self.departures().remove(key);
         self.rested(key);

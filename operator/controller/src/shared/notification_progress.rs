@@ -102,6 +102,13 @@ impl NotificationProgress {
         self.with(key, order, |progress| progress.status = Some(status));
     }
 
+    /// The order is another replica's, which says how it stands with its notifications. What was told stays told.
+    pub(crate) fn released(&self, key: &Key) {
+        if let Some(progress) = self.lock().get_mut(key) {
+            (progress.status, progress.refused) = (None, None);
+        }
+    }
+
     /// There is no such order any more.
     pub(crate) fn gone(&self, key: &Key) {
         self.lock().remove(key);

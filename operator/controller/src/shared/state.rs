@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use fooddelivery_runtime::sharding::Sharding;
+
 use super::fresh_orders::FreshOrders;
 use super::intents::FreshIntents;
 use super::message_clients::MessageClients;
@@ -21,4 +23,6 @@ pub(crate) struct Shared {
     pub(crate) message_clients: Arc<MessageClients>,
     /// How far notifications have come: of the controllers of orders, notifications and customers.
     pub(crate) notifications: Arc<NotificationProgress>,
+    /// Which replicas are live: of the controller of payment providers, whose circuits each of them shows.
+    pub(crate) sharding: Arc<Sharding>,
 }

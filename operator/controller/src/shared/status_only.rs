@@ -40,6 +40,11 @@ pub(crate) trait StatusOnly: Sized + Send + Sync + 'static {
 
     /// The object rests, written or not.
     fn rested(&self, _: &Key) {}
+
+    /// The object is another replica's.
+    fn released(&self, key: &Key) {
+        self.rested(key);
+    }
 }
 
 /// What the controller's machine decides on.
@@ -59,6 +64,10 @@ impl<C: StatusOnly> Reconciler for StatusReconciler<C> {
 
     async fn reconcile(&self, key: Key, _tries: u32) -> Result<Outcome, ReconcileError> {
         drive(self.name(), &key, StatusReconcile { controller: &self.0, key: &key }).await
+    }
+
+    fn released(&self, key: &Key) {
+        self.0.released(key);
     }
 }
 

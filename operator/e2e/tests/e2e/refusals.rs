@@ -53,6 +53,7 @@ async fn a_ticket_takes_the_steps_of_its_table_and_no_others() -> Result<()> {
         for to in TicketStage::ALL.iter().filter(|to| *to != from) {
             n += 1;
             let spec = fooddelivery_api::TicketSpec {
+                store_replaced: false,
                 order_ref: order_ref(n),
                 store_ref: StoreRef { name: "hanok".into(), uid: "s".into() },
                 items: vec![Item { menu_item: "bibimbap".into(), quantity: 1, options: vec![] }],

@@ -60,12 +60,8 @@ async fn only_an_order_that_is_applied_is_tracked() -> Result<()> {
     assert!(applied.contains(&"Apply kubectl".to_owned()), "{applied:?}");
     assert!(applied.iter().any(|who| who.starts_with("Update ")), "the operator's status, too: {applied:?}");
     // A file needs no tracking to be applied again: what it said last stands in an annotation.
-    let mut cancelled = document(&ns, "from-a-file");
-    cancelled["spec"]["cancellation"] = json!({ "reason": "no longer hungry" });
-    kubectl(&ns, &["apply"], &cancelled).await?;
+    kubectl(&ns, &["apply"], &document(&ns, "from-a-file")).await?;
     assert!(managers::<Order>(&ns, "from-a-file").await?.is_empty());
-    let order = ns.wait_phase("from-a-file", OrderPhase::Cancelled, LONG).await?;
-    assert!(order.spec.cancellation.is_some());
     ns.audit().await
 }
 
@@ -79,23 +75,42 @@ async fn an_order_that_is_not_tracked_can_be_applied_later() -> Result<()> {
     let order = ns.order("lunch", |_| {}).await?;
     assert!(order.managed_fields().is_empty());
     ns.wait_phase("lunch", OrderPhase::AwaitingStore, LONG).await?;
-    // The same again, and what may be added: both without a conflict.
-    let mut cancelled = document(&ns, "lunch");
-    kubectl(&ns, &["apply", "--server-side"], &cancelled).await?;
-    cancelled["spec"]["cancellation"] = json!({ "reason": "no longer hungry" });
-    kubectl(&ns, &["apply", "--server-side"], &cancelled).await?;
+    // The same again is no conflict, and goes on being none when the order was cancelled.
+    kubectl(&ns, &["apply", "--server-side"], &document(&ns, "lunch")).await?;
+    ns.cancel("lunch", "no longer hungry").await?;
+    kubectl(&ns, &["apply", "--server-side"], &document(&ns, "lunch")).await?;
     let managers = managers::<Order>(&ns, "lunch").await?;
     assert!(managers.iter().any(|who| who.ends_with("before-first-apply")), "{managers:?}");
     // Another value of what was there before is somebody else's.
     let orders = ns.api::<Order>();
     let other = json!({
         "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Order", "metadata": { "name": "lunch" },
-        "spec": { "expectedTotal": 1, "cancellation": { "reason": "late" } },
+        "spec": { "expectedTotal": 1, "delivery": { "address": "elsewhere" } },
     });
     let params = PatchParams::apply("somebody-else");
     let said = orders.patch("lunch", &params, &Patch::Apply(&other)).await.expect_err("a conflict");
     assert!(said.to_string().contains("conflict"), "{said}");
     ns.wait_phase("lunch", OrderPhase::Cancelled, LONG).await?;
+    ns.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_cancellation_is_refused_by_its_first_apply() -> Result<()> {
+    let cluster = TestCluster::shared().await?;
+    let ns = cluster.namespace("file-of-acts").await?;
+    for way in [&["apply"][..], &["apply", "--server-side"]] {
+        let name = format!("lunch-{}", way.len());
+        kubectl(&ns, way, &document(&ns, &name)).await?;
+        let mut cancelled = document(&ns, &name);
+        cancelled["spec"]["cancellation"] = json!({ "reason": "no longer hungry" });
+        let said = kubectl(&ns, way, &cancelled).await.expect_err("an act is no file's").to_string();
+        assert!(said.contains("cancellation is set with kubectl patch"), "{said}");
+        ns.cancel(&name, "no longer hungry").await?;
+        // The file goes on being applied, as it was and with what is there.
+        kubectl(&ns, way, &document(&ns, &name)).await?;
+        kubectl(&ns, way, &cancelled).await?;
+        ns.wait_phase(&name, OrderPhase::Cancelled, LONG).await?;
+    }
     ns.audit().await
 }
 

@@ -1,7 +1,12 @@
 //! The one place that time comes from: the monotonic clock, put right by the API server's.
 //!
-//! A wall clock that jumps neither fires a deadline nor holds one up: it is read once, at the start, and from then on
-//! only to say how far it is from the API server's.
+//! A clock that jumps neither fires a deadline nor holds one up. There are three witnesses of the time: what went by on the
+//! monotonic clock since it was known, the machine's wall clock, and the answer of an API server, of which there may be several.
+//! What two of them say is believed. A wall clock that jumps is outvoted, and so is an API server whose clock is wrong; and where
+//! the monotonic clock stood still, as in a suspended machine, the other two put it right. At the start there is nothing that went
+//! by: then two clocks that are far apart leave it in doubt what time it is, and nothing is to be decided.
+//!
+//! Bounds: two clocks that are wrong alike are believed. An API server whose clock runs fast or slow, and does not jump, is followed.
 
 pub mod dates;
 mod offset;
@@ -15,6 +20,14 @@ use offset::{Bounds, Offset};
 
 /// Maximum distance of the wall clock from the API server's; beyond it the replica is not ready.
 pub const SKEW_MAX: Duration = Duration::from_secs(2);
+
+/// Maximum distance of an answer, which names a second, from the time that went by, for it to need no other witness, in
+/// milliseconds.
+const STEP_MS_MAX: i64 = 2_000;
+
+/// Maximum distance of the first answer from the wall clock for it to be believed, in milliseconds: less than anything that is waited
+/// for where many wait.
+const FIRST_STEP_MS_MAX: i64 = 60_000;
 
 /// Maximum time that the clock stands still rather than go back: the resolution of a `Date` and some drift, in milliseconds.
 const STANDSTILL_MS_MAX: i64 = 2_000;
@@ -47,6 +60,26 @@ struct Inner {
     /// The latest time that was returned.
     returned_ms: i64,
     server: Offset,
+    /// Whether an answer was ever believed.
+    is_settled: bool,
+    /// The last answer, if it was not believed.
+    refused: Option<Bounds>,
+}
+
+impl Inner {
+    /// Whether an answer agrees with one of the other two witnesses. `wall` is what the wall clock is ahead of the monotonic one.
+    fn believes(&self, sample: Bounds, wall: i64) -> bool {
+        let step_max = if self.is_settled { STEP_MS_MAX } else { FIRST_STEP_MS_MAX };
+        sample.distance(self.offset_ms) <= step_max || sample.distance(wall) <= STEP_MS_MAX
+    }
+
+    fn take(&mut self, sample: Bounds, now: i64) {
+        (self.is_settled, self.refused) = (true, None);
+        self.server.add(sample, now);
+        if let Some(Bounds { earliest, latest }) = self.server.bounds(now) {
+            self.offset_ms = self.offset_ms.clamp(earliest, latest);
+        }
+    }
 }
 
 /// A clock that follows the API server's.
@@ -59,7 +92,13 @@ impl Clock {
     /// Starts from the wall clock.
     pub fn new(source: impl Source + 'static) -> Self {
         let offset_ms = source.wall_ms().saturating_sub(source.monotonic_ms());
-        let inner = Mutex::new(Inner { offset_ms, returned_ms: i64::MIN, server: Offset::default() });
+        let inner = Mutex::new(Inner {
+            offset_ms,
+            returned_ms: i64::MIN,
+            server: Offset::default(),
+            is_settled: false,
+            refused: None,
+        });
         Self { source: Box::new(source), inner }
     }
 
@@ -90,23 +129,46 @@ impl Clock {
         self.source.monotonic_ms()
     }
 
-    /// The API server's clock showed the second that begins at `date_ms`, at some moment between `sent_at` and now.
+    /// The API server's clock showed the second that begins at `date_ms`, at some moment between `sent_at` and now. It is
+    /// believed if the time that went by, or the wall clock, says the same.
     fn heard(&self, date_ms: i64, sent_at: i64) {
         let now = self.source.monotonic_ms();
         let sample =
             Bounds { earliest: date_ms.saturating_sub(now), latest: date_ms.saturating_add(999) - sent_at };
+        let wall = self.source.wall_ms().saturating_sub(now);
         let mut inner = self.lock();
-        inner.server.add(sample, now);
-        if let Some(Bounds { earliest, latest }) = inner.server.bounds(now) {
-            inner.offset_ms = inner.offset_ms.clamp(earliest, latest);
+        if inner.believes(sample, wall) {
+            inner.take(sample, now);
+        } else {
+            inner.refused = Some(sample);
         }
     }
 
+    /// Whether it is open what time it is: no answer was believed yet, and one was not. The wall clock may have been put right
+    /// since that one.
+    pub fn is_in_doubt(&self) -> bool {
+        let (wall, now) = (self.source.wall_ms(), self.source.monotonic_ms());
+        let mut inner = self.lock();
+        let Some(sample) = inner.refused.filter(|_| !inner.is_settled) else { return false };
+        let wall = wall.saturating_sub(now);
+        if sample.distance(wall) > FIRST_STEP_MS_MAX {
+            return true;
+        }
+        // As a start: nothing was decided by the time of before.
+        inner.offset_ms = wall;
+        inner.take(sample, now);
+        false
+    }
+
     /// By how much the machine's wall clock is certainly ahead of the API server's, or behind it (negative), in
-    /// milliseconds. Zero also while it is not known: a second is the finest that the API server tells.
+    /// milliseconds; by its last answer, if that was not believed. Zero also while it is not known: a second is the finest that
+    /// the API server tells.
     pub fn skew_ms(&self) -> i64 {
         let (wall, now) = (self.source.wall_ms(), self.source.monotonic_ms());
-        let Some(Bounds { earliest, latest }) = self.lock().server.bounds(now) else { return 0 };
+        let inner = self.lock();
+        let Some(Bounds { earliest, latest }) = inner.refused.or_else(|| inner.server.bounds(now)) else {
+            return 0;
+        };
         let ours = wall.saturating_sub(now);
         ours.saturating_sub(ours.clamp(earliest, latest))
     }
@@ -273,17 +335,75 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_contradicts_the_others_is_believed_and_they_are_forgotten() {
+    fn one_server_of_several_whose_clock_is_wrong_is_outvoted_and_reported() {
+        for wrong in [HOUR, -HOUR, 5_000, -5_000] {
+            let (clock, hands) = machine(0);
+            listen(&clock, &hands, 10);
+            for _ in 0..10 {
+                hands.pass(1_370);
+                ask(&clock, &hands, wrong);
+                assert!(error(&clock, &hands) < 1_000, "{wrong}");
+                assert!(clock.skew_failure().is_some(), "{wrong}: it answered last");
+                hands.pass(1_370);
+                ask(&clock, &hands, 0);
+                assert!(error(&clock, &hands) < 1_000, "{wrong}");
+                assert_eq!(clock.skew_failure(), None, "{wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_only_server_whose_clock_jumps_passes_no_time_however_often_it_says_so() {
         let (clock, hands) = machine(0);
         listen(&clock, &hands, 10);
-        // The API server's own clock is set.
-        for _ in 0..10 {
+        for _ in 0..1_000 {
             hands.pass(1_370);
             ask(&clock, &hands, HOUR);
         }
+        assert!(error(&clock, &hands) < 1_000, "{}", error(&clock, &hands));
+        assert!((clock.skew_ms() + HOUR).abs() < 1_000, "{}", clock.skew_ms());
+        // The machine's clock says so, too: the time was set everywhere.
+        hands.jump(HOUR);
+        ask(&clock, &hands, HOUR);
         let server = START + HOUR + hands.monotonic_ms();
-        assert!((clock.now().0 - server).abs() < 1_000);
-        assert!(clock.skew_failure().is_some());
+        assert!((clock.now().0 - server).abs() < 1_100);
+        assert_eq!(clock.skew_failure(), None);
+    }
+
+    #[test]
+    fn a_machine_that_was_suspended_is_put_right_by_the_other_two() {
+        let (clock, hands) = machine(0);
+        listen(&clock, &hands, 10);
+        // The monotonic clock stands still meanwhile.
+        hands.jump(HOUR);
+        hands.pass(1_370);
+        ask(&clock, &hands, HOUR);
+        assert!((clock.now().0 - START - HOUR - hands.monotonic_ms()).abs() < 1_100);
+        assert_eq!(clock.skew_failure(), None);
+    }
+
+    #[test]
+    fn at_the_start_two_clocks_that_are_far_apart_leave_it_in_doubt_what_time_it_is() {
+        for skew in [HOUR, -HOUR] {
+            let (clock, hands) = machine(skew);
+            assert!(!clock.is_in_doubt(), "nobody says otherwise");
+            ask(&clock, &hands, 0);
+            assert!(clock.is_in_doubt());
+            listen(&clock, &hands, 10);
+            assert!(clock.is_in_doubt(), "however often");
+            assert!((clock.skew_ms() - skew).abs() < 1_000, "{}", clock.skew_ms());
+            hands.jump(-skew);
+            assert!(!clock.is_in_doubt(), "the machine was wrong, and was put right");
+            assert!(error(&clock, &hands) <= 1_100, "{}", error(&clock, &hands));
+            assert_eq!(clock.skew_failure(), None);
+        }
+        let (clock, hands) = machine(0);
+        ask(&clock, &hands, HOUR);
+        assert!(clock.is_in_doubt());
+        ask(&clock, &hands, 0);
+        assert!(!clock.is_in_doubt(), "one API server was wrong, and another one answered");
+        ask(&clock, &hands, HOUR);
+        assert!(!clock.is_in_doubt(), "and is outvoted from then on");
     }
 
     #[test]

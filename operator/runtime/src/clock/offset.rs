@@ -25,6 +25,11 @@ impl Bounds {
         (both.earliest <= both.latest).then_some(both)
     }
 
+    /// How far an offset is outside of them.
+    pub(super) fn distance(self, offset: i64) -> i64 {
+        offset.saturating_sub(offset.clamp(self.earliest, self.latest)).saturating_abs()
+    }
+
     fn widened(self, by: i64) -> Self {
         Self { earliest: self.earliest.saturating_sub(by), latest: self.latest.saturating_add(by) }
     }
@@ -42,8 +47,8 @@ pub(super) struct Offset {
 }
 
 impl Offset {
-    /// Takes in an answer that arrived when the monotonic clock showed `at`. One that contradicts those before it is
-    /// believed, and they are forgotten: one of the two clocks was set.
+    /// Takes in an answer that is believed and arrived when the monotonic clock showed `at`. If it contradicts those before it,
+    /// they are forgotten: one of the two clocks was set.
     pub(super) fn add(&mut self, sample: Bounds, at: i64) {
         if self.bounds(at).is_some_and(|known| known.narrowed(sample).is_none()) {
             self.slices.clear();

@@ -7,6 +7,7 @@
 mod membership;
 mod rendezvous;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Sharding {
     settings: Settings,
     leases: Arc<Cache<Lease>>,
     listed: AtomicBool,
+    /// Whether the members were read since the Leases were listed.
+    met: AtomicBool,
     /// Whether no other replica is live, which need not be looked up for each object.
     alone: AtomicBool,
     rendezvous: RwLock<Arc<Rendezvous>>,
@@ -79,6 +82,7 @@ impl Sharding {
             settings,
             leases: Arc::default(),
             listed: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             alone: AtomicBool::new(true),
             rendezvous,
             membership,
@@ -102,6 +106,13 @@ impl Sharding {
     /// Whether all is this replica's.
     pub fn is_alone(&self) -> bool {
         self.alone.load(Ordering::SeqCst)
+    }
+
+    /// The names of the replicas that are live, this one's among them; `None` while they are not known, and where nothing is
+    /// shared.
+    pub fn live(&self) -> Option<BTreeSet<String>> {
+        let is_known = self.settings.duration.is_some() && self.met.load(Ordering::SeqCst);
+        is_known.then(|| self.rendezvous().names().into_iter().map(str::to_owned).collect())
     }
 
     fn rendezvous(&self) -> Arc<Rendezvous> {
@@ -170,7 +181,8 @@ impl Sharding {
         info!(replicas = ?self.rendezvous().names(), "shard membership known");
     }
 
-    /// Renews the Lease and follows the members, until `stop` turns true. `changed` is called with the members before and after.
+    /// Renews the Lease and follows the members, until `stop` turns true. `changed` is called with the members before and after,
+    /// also when they are the same and known only now.
     pub async fn run(
         self: Arc<Self>,
         changed: impl Fn(&Rendezvous, &Rendezvous) + Send,
@@ -198,8 +210,9 @@ impl Sharding {
                     Change::Unchanged => {}
                 }
             }
+            let had_met = self.met.load(Ordering::SeqCst);
             let (before, after) = self.update_members();
-            if before != after {
+            if before != after || had_met != self.met.load(Ordering::SeqCst) {
                 info!(replicas = ?after.names(), before = ?before.names(), "shard membership changed");
                 changed(&before, &after);
             }
@@ -208,6 +221,7 @@ impl Sharding {
 
     /// Reads the members anew; returns them before and after.
     fn update_members(&self) -> (Arc<Rendezvous>, Arc<Rendezvous>) {
+        let listed = self.listed.load(Ordering::SeqCst);
         let leases = self.leases_where(|_| true);
         let leases = leases.iter().map(|lease| &**lease);
         let mut there = self.membership().members(leases, self.clock.now(), self.now_ms());
@@ -217,6 +231,7 @@ impl Sharding {
         let after = Arc::new(Rendezvous::new(there));
         let mut rendezvous = self.rendezvous.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *rendezvous, after.clone());
+        self.met.store(listed, Ordering::SeqCst);
         (before, after)
     }
 

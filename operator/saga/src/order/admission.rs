@@ -7,7 +7,7 @@ use super::steps;
 use crate::counter::OrderId;
 use crate::coupon::{Redemptions, Terms};
 use crate::phases::OrderPhase;
-use crate::quote::{Blocker, Menu, OrderedItem, Quote, price};
+use crate::quote::{Blocker, CURRENCY, Menu, OrderedItem, Quote, price, price_when_open};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -24,6 +24,8 @@ pub struct References {
     pub items: Vec<OrderedItem>,
     /// What the customer expects to pay, where they say so.
     pub expected_total: Option<i64>,
+    /// What it came to when it was first priced, where it has waited since.
+    pub first_total: Option<i64>,
     /// The store that it goes to.
     pub store: StoreChoice,
     /// That store's menu; `None` when there is no such store.
@@ -73,12 +75,20 @@ pub struct CouponCounts {
     pub of_customer: Option<Redemptions>,
 }
 
-/// Prices the order, or says what it waits for or is refused for. A blocker for the reason `CouponPending` asks for one
+/// Prices the order, or says what it waits for or is refused for. What it comes to while it waits is told with the blocker,
+/// and holds: an order that comes to more in the end is refused, and one that comes to less is charged less. A blocker for the reason `CouponPending` asks for one
 /// of the coupon to be kept for the order.
 ///
 /// # Errors
 /// What is missing or wrong.
 pub fn admit(references: &References) -> Result<Quote, Blocker> {
+    admit_now(references).map_err(|blocker| {
+        let total = if blocker.retryable { total_meanwhile(references) } else { None };
+        Blocker { total, ..blocker }
+    })
+}
+
+fn admit_now(references: &References) -> Result<Quote, Blocker> {
     let store = store_name(references)?;
     let coupon = match &references.coupon {
         CouponChoice::None => None,
@@ -97,10 +107,30 @@ pub fn admit(references: &References) -> Result<Quote, Blocker> {
     }
     let References { items, expected_total, placed_at, .. } = references;
     let quote = price(items, menu, coupon.map(|coupon| &coupon.terms), *expected_total, *placed_at)?;
+    if let Some(first) = references.first_total.filter(|first| quote.total > *first) {
+        let message = format!(
+            "the order comes to {} {CURRENCY} now, and came to {first} {CURRENCY} when it was first priced; nothing was \
+             charged, and it can be placed again",
+            quote.total
+        );
+        return Err(Blocker::terminal(Reason::PriceRisen, message));
+    }
     if let Some(coupon) = coupon {
         is_reserved(references, coupon)?;
     }
     Ok(quote)
+}
+
+/// What the order would come to if nothing kept it waiting, as far as that is known.
+fn total_meanwhile(references: &References) -> Option<i64> {
+    let References { items, expected_total, placed_at, menu, coupon, .. } = references;
+    let terms = match coupon {
+        CouponChoice::None => None,
+        CouponChoice::Missing(_) => return None,
+        CouponChoice::Found(counts) => Some(&counts.terms),
+    };
+    let quote = price_when_open(items, menu.as_ref()?, terms, *expected_total, *placed_at);
+    quote.ok().map(|quote| quote.total)
 }
 
 fn store_name(references: &References) -> Result<&str, Blocker> {
@@ -213,6 +243,7 @@ mod tests {
             customer: "jiwoo".into(),
             items: vec![OrderedItem { menu_item: "bibimbap".into(), quantity: 1, options: Vec::new() }],
             expected_total: None,
+            first_total: None,
             store: StoreChoice::Named("seoul".into()),
             menu: Some(Menu {
                 store_name: "seoul".into(),
@@ -235,6 +266,29 @@ mod tests {
     #[test]
     fn an_order_whose_references_are_there_is_priced() {
         assert_eq!(admit(&references()).map(|quote| quote.total), Ok(9_000));
+    }
+
+    #[test]
+    fn while_an_order_waits_its_price_may_fall_and_not_rise() {
+        let closed = |mut references: References| {
+            references.menu.as_mut().expect("a menu").open = false;
+            references
+        };
+        let waits = |references: &References| {
+            let blocker = admit(references).expect_err("it waits");
+            assert!(blocker.retryable, "{blocker:?}");
+            blocker.total
+        };
+        assert_eq!(waits(&closed(references())), Some(9_000), "told where it waits");
+        assert_eq!(waits(&References { provider_exists: false, ..references() }), Some(9_000));
+        let coupon = CouponChoice::Found(Box::new(counts()));
+        assert_eq!(waits(&References { coupon, ..references() }), Some(8_000), "with its coupon");
+        assert_eq!(waits(&References { menu: None, ..references() }), None, "nobody knows");
+        let after = |first| References { first_total: Some(first), ..references() };
+        assert_eq!(admit(&after(9_000)).map(|quote| quote.total), Ok(9_000));
+        assert_eq!(admit(&after(9_500)).map(|quote| quote.total), Ok(9_000), "it fell");
+        assert_eq!(refused(&after(8_999)), (Reason::PriceRisen, false));
+        assert_eq!(refused(&closed(after(8_999))), (Reason::StoreClosed, true), "it may fall again");
     }
 
     #[test]

@@ -176,6 +176,8 @@ fn blocked(view: &OrderView, blocker: &Blocker, now: Timestamp) -> Rest {
         return Rest { state, notes, wake_at: Some(known_by) };
     }
     state.store = view.related.store.clone().or(state.store);
+    // The first price holds: see `admission::admit`.
+    state.first_total = state.first_total.or(blocker.total);
     if state.reason != blocker.reason || state.message != blocker.message {
         state.set_reason(blocker.reason, &blocker.message);
         notes.push(Note::warning(blocker.reason, blocker.message.clone()));

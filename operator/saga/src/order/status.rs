@@ -23,6 +23,8 @@ pub struct OrderState {
     pub total: Option<i64>,
     /// What its coupon takes off; `None` without one.
     pub discount: Option<i64>,
+    /// What it came to when it was first priced, if it had to wait then: it is charged no more than that.
+    pub first_total: Option<i64>,
     /// The verdict on the request to cancel, once there is one. It never changes.
     pub cancellation: Option<CancellationVerdict>,
     /// When each phase was entered.
@@ -96,6 +98,7 @@ impl Default for OrderState {
             store: None,
             total: None,
             discount: None,
+            first_total: None,
             cancellation: None,
             history: Vec::new(),
             dropped: 0,

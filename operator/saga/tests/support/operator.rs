@@ -6,7 +6,7 @@ use fooddelivery_saga::payment::{Intent, PaymentState};
 use fooddelivery_saga::phases::{Acceptance, DeliveryStage, PaymentDesired, TicketStage};
 use fooddelivery_saga::quote::Quote;
 use fooddelivery_saga::table;
-use fooddelivery_saga::ticket::{self, OrderSeen, TicketView};
+use fooddelivery_saga::ticket::{self, OrderSeen, StoreSeen, TicketView};
 use fooddelivery_saga::view::{Child, DeliverySeen, Reversal, TicketSeen};
 
 use super::{Payment, TOTAL, World};
@@ -125,7 +125,8 @@ impl World {
             order: self.order_seen(),
             payment: self.payment_seen(),
             ticket: self.ticket.as_ref().map_or(Child::Absent, |t| Child::Present(t.stage)),
-            acceptance: Some(Acceptance::Manual),
+            store: StoreSeen::Present(Acceptance::Manual),
+            store_replaced: false,
             awaits_count: false,
             paused: self.paused,
             deleting: false,

@@ -57,14 +57,23 @@ pub(super) fn tidy(object: &mut Value) {
     }
 }
 
-/// Says that fields are tracked, from an apply on or from another request. What is said of them is not simulated.
-pub(super) fn track(object: &mut Value, api_version: &str, is_applied: bool, now: Timestamp) {
-    let operation = if is_applied { "Apply" } else { "Update" };
-    let fields = json!([{
+/// Says that fields are tracked, from an apply on or from another request. Of what is said of them, only which fields of the
+/// spec were applied is simulated.
+pub(super) fn track(object: &mut Value, api_version: &str, applied: Option<&Value>, now: Timestamp) {
+    let operation = if applied.is_some() { "Apply" } else { "Update" };
+    let of_spec = applied.and_then(|body| body["spec"].as_object());
+    let set: Map<String, Value> =
+        of_spec.into_iter().flatten().map(|(field, _)| (format!("f:{field}"), json!({}))).collect();
+    let fields = if set.is_empty() { json!({}) } else { json!({ "f:spec": set }) };
+    let known = &object["metadata"]["managedFields"][0];
+    if known["operation"] == operation && known["fieldsV1"] == fields {
+        return;
+    }
+    let managers = json!([{
         "manager": "simulated", "operation": operation, "apiVersion": api_version,
-        "fieldsType": "FieldsV1", "fieldsV1": {}, "time": seconds(now),
+        "fieldsType": "FieldsV1", "fieldsV1": fields, "time": seconds(now),
     }]);
-    of(object).insert("managedFields".into(), fields);
+    of(object).insert("managedFields".into(), managers);
 }
 
 /// Whether an object was ever applied, so far as its fields are tracked.

@@ -38,7 +38,8 @@ impl Server {
         self.admit_creation(kind, &key)?;
         let about =
             Attributes { kind, resource: &kind.plural, operation: "CREATE", user: act.user, name: &name };
-        metadata::track(&mut object, &kind.api_version(), way == Creation::Applied, act.now);
+        let applied = (way == Creation::Applied).then(|| object.clone());
+        metadata::track(&mut object, &kind.api_version(), applied.as_ref(), act.now);
         catalog.policies.change_newborn(&about, &mut object);
         self.give_birth(kind, &mut object, act);
         self.validate(kind, &name, &object, None, false, &about)?;
@@ -122,8 +123,8 @@ impl Server {
         if request.namespace.is_some() {
             place_in_namespace(kind, request.namespace.as_deref(), &mut new)?;
         }
-        if request.patch == Some(PatchKind::Apply) && new["metadata"].get("managedFields").is_none() {
-            metadata::track(&mut new, &kind.api_version(), true, act.now);
+        if request.patch == Some(PatchKind::Apply) {
+            metadata::track(&mut new, &kind.api_version(), Some(&change), act.now);
         }
         self.update(number, &key, &existing, new, request, act)
     }

@@ -14,6 +14,7 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario::new("a claim is first wins and fits the stage", claims()),
         Scenario::new("a status is held to rules of its own", status_rules()),
         Scenario::new("a payment is resolved by hand only under review", resolution()),
+        Scenario::new("what is an act is patched and never applied", acts()),
         Scenario::new("nonsense in an order is refused at the door", nonsense()),
         Scenario::new("nonsense in a store is refused at the door", menus()),
         Scenario::new("a provider is reached by https unless plain http is allowed", providers()),
@@ -106,6 +107,65 @@ fn set_once() -> Vec<Step> {
         Operator.status("orders", "lunch", json!({ "cancellation": "Refused" })).into(),
         Operator.status("orders", "lunch", json!({ "cancellation": "Accepted" })).into(),
         Operator.status("orders", "lunch", json!({ "cancellation": null })).into(),
+    ]
+}
+
+fn acts() -> Vec<Step> {
+    let last_applied = |spec: &Value| {
+        let said = json!({ "kind": "Order", "spec": spec }).to_string();
+        json!({ "annotations": { "kubectl.kubernetes.io/last-applied-configuration": said } })
+    };
+    let cancel = json!({ "cancellation": { "reason": "x" } });
+    // Words that only look like it.
+    let plain = json!({ "delivery": { "address": "at the \"cancellation\": corner" } });
+    let with = |name: &str, spec: &Value| {
+        let mut body = order(name);
+        if let Some(cancellation) = spec.get("cancellation") {
+            body["spec"]["cancellation"] = cancellation.clone();
+        }
+        body
+    };
+    let by_client = |name: &str, said: &Value, spec: &Value| {
+        let change = json!({ "metadata": last_applied(said), "spec": spec });
+        Step::from(Customer.merge("orders", name, change).show(&["/spec/cancellation"]))
+    };
+    let mut born = with("born", &cancel);
+    born["metadata"]["annotations"] = last_applied(&cancel)["annotations"].clone();
+    let apply = |name: &str, spec: &Value| {
+        let call = Customer.apply("orders", name, with(name, spec)).with("fieldManager=me");
+        Step::from(call.show(&["/spec/cancellation"]))
+    };
+    let resolution = json!({ "resolution": { "action": "Retry", "note": "n" } });
+    let resolve = Admin.merge("payments", "p", json!({ "spec": resolution }));
+    let resolved = json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Payment", "metadata": { "name": "p" },
+        "spec": resolution,
+    });
+    vec![
+        // In a file of kubectl's, born with it and later.
+        Customer.create("orders", born).into(),
+        Customer.create("orders", order("file")).quietly(),
+        by_client("file", &cancel, &cancel),
+        by_client("file", &plain, &json!({ "cancellation": { "reason": "by hand" } })),
+        // Once it is there, it is the file's business.
+        by_client("file", &json!({ "cancellation": { "reason": "by hand" } }), &json!({})),
+        // By the server's apply.
+        apply("born-applied", &cancel),
+        apply("applied", &json!({})),
+        apply("applied", &cancel),
+        Customer.merge("orders", "applied", json!({ "spec": cancel })).show(&["/spec/cancellation"]).into(),
+        apply("applied", &cancel),
+        Operator.status("orders", "file", json!({ "phase": "Delivered" })).quietly(),
+        by_client("file", &json!({ "receiptConfirmed": true }), &json!({ "receiptConfirmed": true })),
+        by_client("file", &plain, &json!({ "receiptConfirmed": true })),
+        // What a person finds of a payment.
+        Operator.create("payments", payment("p")).quietly(),
+        Operator.status("payments", "p", json!({ "phase": "NeedsReview" })).quietly(),
+        Admin.apply("payments", "p", resolved).with("fieldManager=me").into(),
+        Admin
+            .merge("payments", "p", json!({ "metadata": last_applied(&resolution), "spec": resolution }))
+            .into(),
+        resolve.show(&["/spec/resolution"]).into(),
     ]
 }
 

@@ -299,14 +299,28 @@ impl Bench {
 
     /// A controller runs for `time`, and no other does.
     pub(crate) async fn reconcile_for(&self, controller: &str, time: Duration) -> Vec<String> {
-        let controllers = format!("--controllers={controller}");
+        let (_stop, stopping) = watch::channel(false);
+        let replica = tokio::spawn(self.replica("bench", controller, 0, stopping).run());
+        tokio::time::sleep(time).await;
+        replica.abort();
+        std::mem::take(&mut *self.outside.writes.lock().unwrap())
+    }
+
+    /// A replica with one controller or several, which shares its work by Leases of so long; 0: with nobody.
+    pub(crate) fn replica(
+        &self,
+        name: &str,
+        controllers: &str,
+        lease_ms: u32,
+        stopping: watch::Receiver<bool>,
+    ) -> Replica {
         let flags = [
-            "bench",
-            &controllers,
-            "--replica=bench",
-            "--count-lag-ms=1500",
-            "--message-log-lag-ms=2000",
-            "--shard-lease-ms=0",
+            "bench".to_owned(),
+            format!("--controllers={controllers}"),
+            format!("--replica={name}"),
+            "--count-lag-ms=1500".to_owned(),
+            "--message-log-lag-ms=2000".to_owned(),
+            format!("--shard-lease-ms={lease_ms}"),
         ];
         let settings = Flags::try_parse_from(flags).unwrap().settings;
         let (outside, paid) = (self.outside.clone(), self.outside.clone());
@@ -322,12 +336,12 @@ impl Bench {
             messages: Arc::new(move |_, _: &MessageProviderSpec, _| Ok(Arc::new(Listener(outside.clone())))),
             first_list: FirstList::Streamed,
         };
-        let client = self.cluster.client(CLIENT, &policies::operator_user());
-        let (_stop, stopping) = watch::channel(false);
-        let replica = tokio::spawn(Replica::new(client, settings, parts, stopping).run());
-        tokio::time::sleep(time).await;
-        replica.abort();
-        std::mem::take(&mut *self.outside.writes.lock().unwrap())
+        Replica::new(self.operators_client(), settings, parts, stopping)
+    }
+
+    /// A client of the operator's user.
+    pub(crate) fn operators_client(&self) -> kube::Client {
+        self.cluster.client(CLIENT, &policies::operator_user())
     }
 
     /// An object as it stands; null where there is none.

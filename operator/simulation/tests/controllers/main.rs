@@ -10,6 +10,8 @@ mod notification;
 mod order;
 mod payment;
 mod payment_provider;
+mod recount;
 mod rider;
+mod sharing;
 mod store;
 mod ticket;

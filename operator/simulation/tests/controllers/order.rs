@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::bench::{Bench, PRICE, is_held};
+use super::bench::{Bench, DISH, PRICE, is_held};
 
 #[tokio::test(start_paused = true)]
 async fn an_order_is_priced_and_its_payment_made() {
@@ -108,4 +108,37 @@ async fn a_claim_is_released_when_another_order_says_that_it_knew_of_its_own_bef
     };
     tokio::join!(bench.reconcile("order"), heard);
     assert_eq!(rider(&bench), json!(null));
+}
+
+/// A closed store, and an order that waits for it to open.
+async fn waiting_for_a_closed_store() -> Bench {
+    let closed = json!({ "spec": { "open": false } });
+    let bench = Bench::new().change("store", "stores", "hanok", &closed).order("lunch");
+    bench.reconcile("order").await;
+    let status = bench.get("orders", "lunch")["status"].clone();
+    assert_eq!((&status["reason"], &status["firstTotal"]), (&json!("StoreClosed"), &json!(PRICE)));
+    bench
+}
+
+fn opens_at(price: i64) -> Value {
+    json!({ "spec": { "open": true, "menu": [{ "name": DISH, "price": price }] } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_waited_is_not_charged_more_than_when_it_was_first_priced() {
+    let bench = waiting_for_a_closed_store().await;
+    let bench = bench.change("store", "stores", "hanok", &opens_at(PRICE + 1));
+    bench.reconcile("order,payment").await;
+    let status = &bench.get("orders", "lunch")["status"];
+    assert_eq!((&status["phase"], &status["reason"]), (&json!("Cancelled"), &json!("PriceRisen")));
+    assert!(status["message"].as_str().unwrap().contains(&PRICE.to_string()), "{status}");
+    assert!(bench.calls().is_empty(), "nothing was charged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_waited_is_charged_less_when_its_price_fell() {
+    let bench = waiting_for_a_closed_store().await;
+    let bench = bench.change("store", "stores", "hanok", &opens_at(PRICE - 1));
+    bench.reconcile("order").await;
+    assert_eq!(bench.get("payments", "lunch")["spec"]["quote"]["total"], PRICE - 1);
 }

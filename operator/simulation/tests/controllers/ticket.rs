@@ -57,3 +57,20 @@ async fn a_ticket_whose_order_has_vanished_stays_until_its_store_keeps_it_in_its
     let bench = bench.status("stores", "hanok", &json!({ "departing": [reference] }));
     assert_eq!(bench.reconcile("ticket").await, ["delete tickets"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_is_withheld_from_a_store_that_was_made_again_under_the_name_of_its_own() {
+    let bench = Bench::new().order("lunch").paid().ticket(&["Accepted"]).store_made_anew();
+    assert_eq!(bench.reconcile("ticket").await, ["patch tickets"]);
+    assert_eq!(bench.get("tickets", "lunch")["spec"]["storeReplaced"], true);
+    assert!(bench.reconcile("ticket").await.is_empty(), "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_made_again_does_not_accept_what_was_its_namesakes() {
+    let automatic = json!({ "spec": { "acceptance": "Automatic" } });
+    let bench = Bench::new().order("lunch").paid().ticket(&[]).store_made_anew();
+    let bench = bench.change("store", "stores", "hanok", &automatic);
+    bench.reconcile("ticket").await;
+    assert_eq!(bench.get("tickets", "lunch")["spec"]["stage"], "Pending");
+}

@@ -84,6 +84,10 @@ impl Reconciler for Notifications {
             NotificationReconcile { controller: self, key: &key, order: None, attempts: Attempts::new() };
         drive(self.name(), &key, reconcile).await
     }
+
+    fn released(&self, key: &Key) {
+        self.shared.notifications.released(key);
+    }
 }
 
 /// One reconcile of the notifications of one order.

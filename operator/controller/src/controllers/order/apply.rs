@@ -248,6 +248,7 @@ fn ticket_tombstone(order: &Order, store: String, reason: String) -> Ticket {
         order_ref: order.order_ref(),
         store_ref: StoreRef { name: store, uid: String::new() },
         items: order.spec.items.clone(),
+        store_replaced: false,
         stage: TicketStage::Cancelled,
         reason: Some(reason),
         deadlines: None,

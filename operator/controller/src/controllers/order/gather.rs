@@ -90,7 +90,7 @@ pub(super) async fn gather(
         delivery: seen(&delivery, Delivery::seen),
         session: quote.is_some().then(|| session(sources, order)).flatten(),
         quote,
-        watching_since: context.watching_since,
+        watching_since: *context.watching_since.get_or_init(|| context.clock.now()),
         related,
     };
     Ok((view, children))
@@ -196,6 +196,7 @@ async fn references(context: &Context, key: &Key, order: &Order) -> Result<Refer
         customer: spec.customer_ref.name.clone(),
         items: order.ordered_items(),
         expected_total: spec.expected_total,
+        first_total: order.status.as_ref().and_then(|status| status.first_total),
         store,
         menu,
         coupon,

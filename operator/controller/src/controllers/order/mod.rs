@@ -179,6 +179,11 @@ impl Reconciler for Orders {
         correlate(self.sources.context.caches.orders.object(&key).and_then(|order| order.uid()));
         drive(self.name(), &key, OrderReconcile { controller: self, key: &key, quote: None }).await
     }
+
+    fn released(&self, key: &Key) {
+        self.contention.gone(key);
+        self.lag.clear(key);
+    }
 }
 
 /// One reconcile of one order.

@@ -88,6 +88,10 @@ impl Reconciler for Payments {
             PaymentReconcile { controller: self, key: &key, payment, responses, client: None, read_at };
         drive(self.name(), &key, reconcile).await
     }
+
+    fn released(&self, key: &Key) {
+        self.count(key, None);
+    }
 }
 
 /// One reconcile of one payment.

@@ -66,8 +66,8 @@ impl StatusOnly for PaymentProviders {
         let new = PaymentProviderStatus {
             observed_generation: provider.metadata.generation,
             conditions: vec![condition(&old.conditions, &rest.state, context.clock.now())],
-            // The circuits' part: see `shared::circuits`.
-            ..old.clone()
+            // Each replica adds its own circuit: see `shared::circuits`.
+            ..self.shared.sharding.live().map_or_else(|| old.clone(), |live| old.with_live_circuits(&live))
         };
         if new != old {
             let written = context.api.write_cluster_status(&*provider, &old, &new).await?;

@@ -79,4 +79,8 @@ impl StatusOnly for Riders {
     fn rested(&self, key: &Key) {
         self.counting.rested(key);
     }
+
+    fn released(&self, key: &Key) {
+        self.counting.gone(key);
+    }
 }

@@ -79,4 +79,8 @@ impl StatusOnly for Stores {
     fn rested(&self, key: &Key) {
         self.counting.rested(key);
     }
+
+    fn released(&self, key: &Key) {
+        self.counting.gone(key);
+    }
 }

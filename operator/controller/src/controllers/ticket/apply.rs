@@ -6,6 +6,7 @@ use fooddelivery_api::common::StoreRef;
 use fooddelivery_api::ticket::TicketDeadlines;
 use fooddelivery_api::{Order, Payment, Store, Ticket, TicketSpec};
 use fooddelivery_runtime::api::ApiError;
+use fooddelivery_runtime::key::uid_of;
 use fooddelivery_runtime::{Key, Outcome, ReconcileError};
 use fooddelivery_saga::phases::TicketStage;
 use fooddelivery_saga::ticket::Command;
@@ -41,6 +42,18 @@ impl TicketReconcile<'_> {
                 info!("ticket accepted automatically");
                 context.caches.tickets.remember(written);
             }
+            (Command::CheckStore, Some(ticket), _) => {
+                let of = &ticket.spec.store_ref;
+                let store =
+                    context.refresh(&context.caches.stores, &Key::new(&key.namespace, &of.name)).await?;
+                self.replaced = store.filter(|store| uid_of(store) != of.uid).map(|_| of.uid.clone());
+            }
+            (Command::Withhold, Some(ticket), _) => {
+                let written =
+                    context.api.patch(&**ticket, json!({ "spec": { "storeReplaced": true } })).await?;
+                info!("another store was made under the name of the ticket's: its people move it no more");
+                context.caches.tickets.remember(written);
+            }
             (Command::CheckOrder, Some(ticket), _) => {
                 let whose = ticket.spec.order_ref.clone();
                 if !is_orphan(context, key, &whose).await? {
@@ -56,7 +69,15 @@ impl TicketReconcile<'_> {
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
             (Command::Create, _, None)
-            | (Command::Accept | Command::CheckOrder | Command::Delete, None, _) => {
+            | (
+                Command::Accept
+                | Command::CheckStore
+                | Command::Withhold
+                | Command::CheckOrder
+                | Command::Delete,
+                None,
+                _,
+            ) => {
                 return Ok(ControlFlow::Break(Outcome::Done));
             }
         }
@@ -90,6 +111,7 @@ impl TicketReconcile<'_> {
             items: order.spec.items.clone(),
             stage: TicketStage::Pending,
             reason: None,
+            store_replaced: false,
             deadlines: store.and_then(|s| deadlines(&s)),
         }
     }

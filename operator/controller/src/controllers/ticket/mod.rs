@@ -68,7 +68,7 @@ impl Reconciler for Tickets {
         }
         let whose = caches.tickets.object(&key).map(|known| known.spec.order_ref.uid.clone());
         correlate(whose.or_else(|| caches.orders.object(&key)?.uid()));
-        let reconcile = TicketReconcile { controller: self, key: &key, orphan: None };
+        let reconcile = TicketReconcile { controller: self, key: &key, orphan: None, replaced: None };
         drive(self.name(), &key, reconcile).await
     }
 }
@@ -79,6 +79,8 @@ struct TicketReconcile<'a> {
     key: &'a Key,
     /// What was found out: by the next look a child of another order with this name may stand here.
     orphan: Option<Orphan>,
+    /// The uid of a store of which it was found out that another one was made under its name.
+    replaced: Option<String>,
 }
 
 impl Reconcile for TicketReconcile<'_> {
@@ -88,7 +90,7 @@ impl Reconcile for TicketReconcile<'_> {
 
     async fn gather(&mut self) -> Result<ControlFlow<Outcome, Gathered>, ReconcileError> {
         let context = &self.controller.context;
-        Ok(ControlFlow::Continue(gather(context, self.key, self.orphan.as_ref())))
+        Ok(ControlFlow::Continue(gather(context, self.key, self.orphan.as_ref(), self.replaced.as_deref())))
     }
 
     fn decide(&self, gathered: &Gathered) -> Step<Self::Command, Self::Rest> {

@@ -175,6 +175,31 @@ async fn a_store_moves_its_own_tickets_and_runs_its_own_shop() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_made_again_moves_nothing_that_its_namesake_left() -> Result<()> {
+    let market = Market::open("namesakes").await?;
+    let (hanok, ns) = (market.actor("hanok-kitchen", "stores", &["store:hanok"]).await?, &market.ns);
+    ns.order("lunch", |_| {}).await?;
+    ns.wait_until::<Ticket>("lunch", "a ticket", LONG, |_| true).await?;
+    let spec = ns.get::<Store>("hanok").await?.spec;
+    ns.kubectl(&["delete", "store", "hanok"]).await?;
+    // As long as the name is nobody else's, its people end what they have begun.
+    let accept = json!({ "spec": { "stage": "Accepted" } });
+    allowed("hanok accepts", async || hanok.patch::<Ticket>("lunch", accept.clone()).await).await?;
+    let again = json!({
+        "apiVersion": "fooddelivery.dev/v1alpha1", "kind": "Store", "metadata": { "name": "hanok" }, "spec": spec,
+    });
+    ns.apply_yaml(&again.to_string()).await.map_err(anyhow::Error::msg)?;
+    ns.wait_until::<Ticket>("lunch", "a ticket that is withheld", LONG, |t| t.spec.store_replaced).await?;
+    let cook = json!({ "spec": { "stage": "Cooking" } });
+    refused(hanok.patch::<Ticket>("lunch", cook).await, "another one was made under its name");
+    let own = json!({ "spec": { "storeReplaced": false } });
+    refused(hanok.patch::<Ticket>("lunch", own).await, "denied request");
+    // An administrator may act for others, and does.
+    ns.move_ticket("lunch", fooddelivery_e2e::TicketStage::Cooking).await?;
+    ns.audit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rider_takes_what_is_free_and_moves_what_is_theirs() -> Result<()> {
     let market = Market::open("riders").await?;
     let (minjun, sora, ns) = (

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::crds::{GenerateError, to_yaml};
 use crate::kinds::{self, Kind};
-use crate::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
+use crate::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 use birth::Tracking;
-use parts::{binding, check, is_cluster, is_operator, kept, resources};
+use parts::{check, is_cluster, is_operator, kept, policy, resources};
 
 /// The user that the operator's service account is, in the shipped manifests.
 pub fn operator_user() -> String {
@@ -77,7 +77,11 @@ fn validating(operators: &[String]) -> Vec<Value> {
 fn guard(operators: &[String], kind: &Kind) -> [Value; 2] {
     let mut checks: Vec<Value> = (kind.rules)().iter().filter_map(kept).collect();
     checks.extend([
-        check(&unchanged("finalizers"), "finalizers of orders and their children are the operator's alone"),
+        check(&kept_on(FINALIZER), "finalizers of orders and their children are the operator's alone"),
+        check(
+            &none_put_on(FINALIZER),
+            "finalizers of orders and their children are the operator's alone: no other can be put on",
+        ),
         check(
             &unchanged("ownerReferences"),
             "ownerReferences of orders and their children are the operator's alone",
@@ -171,23 +175,36 @@ fn listed(is_meant: impl Fn(&Kind) -> bool) -> String {
     }
 }
 
-fn unchanged(field: &str) -> String {
+/// `ours` stays where it is, and comes nowhere else.
+fn kept_on(ours: &str) -> String {
     format!(
-        "request.operation != 'UPDATE' || \
-         (has(object.metadata.{field}) ? object.metadata.{field} : []) == \
-         (has(oldObject.metadata.{field}) ? oldObject.metadata.{field} : []) || \
-         variables.isOperator || variables.isCluster"
+        "request.operation != 'UPDATE' || ('{ours}' in {}) == ('{ours}' in {}) || \
+         variables.isOperator || variables.isCluster",
+        list("object", "finalizers"),
+        list("oldObject", "finalizers")
     )
 }
 
-fn policy(name: &str, spec: &Value) -> [Value; 2] {
-    [
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": { "name": name },
-            "spec": spec,
-        }),
-        binding(name),
-    ]
+/// No finalizer but `ours` is new, at birth neither: while one is there the object stays, and with it the namespace and the
+/// kind. One that is there all the same goes when somebody who may change the object takes it off.
+fn none_put_on(ours: &str) -> String {
+    format!(
+        "request.operation == 'DELETE' || {}.all(f, f == '{ours}' || \
+         (request.operation == 'UPDATE' && f in {})) || variables.isOperator || variables.isCluster",
+        list("object", "finalizers"),
+        list("oldObject", "finalizers")
+    )
+}
+
+fn unchanged(field: &str) -> String {
+    format!(
+        "request.operation != 'UPDATE' || {} == {} || variables.isOperator || variables.isCluster",
+        list("object", field),
+        list("oldObject", field)
+    )
+}
+
+/// A list in an object's metadata, which is not there where it is empty.
+fn list(object: &str, field: &str) -> String {
+    format!("(has({object}.metadata.{field}) ? {object}.metadata.{field} : [])")
 }

@@ -40,6 +40,19 @@ pub(super) fn kept(rule: &Rule) -> Option<Value> {
     Some(json!({ "expression": expression, name: message, "reason": "Invalid" }))
 }
 
+/// A policy, and what puts it in force.
+pub(super) fn policy(name: &str, spec: &Value) -> [Value; 2] {
+    [
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": name },
+            "spec": spec,
+        }),
+        binding(name),
+    ]
+}
+
 /// What puts a policy in force.
 pub(super) fn binding(name: &str) -> Value {
     json!({

@@ -26,6 +26,7 @@ mod deadlines;
 mod deletion;
 mod docs;
 mod drain;
+mod finalizers;
 mod flows;
 mod full_lists;
 mod harness;

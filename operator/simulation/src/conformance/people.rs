@@ -73,6 +73,28 @@ fn metadata() -> Vec<Step> {
             .into(),
         Operator.merge("orders", "o", json!({ "metadata": { "finalizers": [SAGA] } })).into(),
     ]);
+    steps.extend(foreign());
+    steps
+}
+
+/// What is there of somebody else's, may be taken off, and nothing more.
+fn foreign() -> Vec<Step> {
+    let shown = ["/metadata/finalizers"];
+    let both = json!({ "metadata": { "finalizers": [SAGA, "example.com/mine"] } });
+    let to = |user: User, plural: &'static str, name: &'static str, finalizers: Value| {
+        Step::from(user.merge(plural, name, json!({ "metadata": { "finalizers": finalizers } })).show(&shown))
+    };
+    let mut steps: Vec<Step> =
+        vec![Customer.create("orders", held(order("born"), "example.com/mine")).show(&shown).into()];
+    for (plural, name) in [("orders", "o"), ("tickets", "t")] {
+        steps.extend([
+            Operator.merge(plural, name, both.clone()).quietly(),
+            to(Customer, plural, name, json!(["example.com/mine"])),
+            to(Customer, plural, name, json!([SAGA, "example.com/theirs"])),
+            to(Customer, plural, name, json!([SAGA])),
+            to(Customer, plural, name, json!([SAGA, "example.com/mine"])),
+        ]);
+    }
     steps
 }
 

@@ -63,8 +63,10 @@ pub(super) async fn gather(
         delivery: delivery.present().cloned(),
     };
     let related = related(sources, key, order, &children, namespace_terminating).await?;
-    let store =
-        related.store.as_ref().and_then(|name| context.caches.stores.object(&Key::new(&key.namespace, name)));
+    // One that was made again under the name has no say: neither that it is closed, nor that it accepts by itself.
+    let is_namesake = ticket.present().is_some_and(|ticket| ticket.spec.store_replaced);
+    let store = related.store.as_ref().filter(|_| !is_namesake);
+    let store = store.and_then(|name| context.caches.stores.object(&Key::new(&key.namespace, name)));
     let method = &order.spec.payment;
     let token_replaced = payment
         .present()
